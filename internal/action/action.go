@@ -1,0 +1,80 @@
+// Package action is the contract between the engine and the languages in which apps
+// write their logic: a Host is all that a guest can reach, a Runner runs the guests
+// of one language. Only values and faults cross the wall.
+package action
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/query"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Host is everything a guest can reach inside a transaction. Now and Random are
+// fixed for a call, so that running it again does the same. It is used by one
+// goroutine at a time and ends with its call.
+type Host interface {
+	// Get returns the record, or the fault not_found.
+	Get(ctx context.Context, collection string, id ident.Record) (value.Record, error)
+	// Find returns the records of a query.
+	Find(ctx context.Context, q query.Query) ([]value.Record, error)
+	// Filter compiles a CEL filter over a collection, with values bound to the
+	// names in args, to the condition of a plan and its arguments.
+	Filter(collection, cel string, args value.Record) (query.Expr, []value.Value, error)
+	// Put writes a record as store.Tx does, after the types, bounds and the checks
+	// that need only the record itself were asked.
+	Put(ctx context.Context, collection string, r value.Record) (value.Record, error)
+	// Delete removes a record.
+	Delete(ctx context.Context, collection string, id ident.Record) error
+	// Intend adds an intent to the entry.
+	Intend(ctx context.Context, i journal.Intent) error
+	// Subject is who called; Me is his record, zero if he is not a user.
+	Subject() ident.Subject
+	Me(ctx context.Context) (value.Record, error)
+	// Shape returns the shape of a collection's records, or nil.
+	Shape(collection string) *value.Shape
+	// NewID returns the next id of this call.
+	NewID() ident.Record
+	Now() time.Time
+	Random() *rand.Rand
+	Log() *slog.Logger
+}
+
+// Bounds limit one run.
+type Bounds struct {
+	// Time is how long a run may take.
+	Time time.Duration
+	// Memory is how many bytes it may hold, for languages that can be measured.
+	Memory int64
+	// Calls is how many host calls it may make.
+	Calls int
+}
+
+// Program is the loaded code of one language. It is immutable and used by many
+// runs at once.
+type Program interface {
+	// Names lists the actions it implements, each with the file and line where.
+	Names() map[string]string
+}
+
+// Runner runs the functions of one language.
+type Runner interface {
+	// Run calls the named action with an input of its declared shape, and returns
+	// an output of its declared shape (Null where none is declared). A fault that
+	// the guest threw comes back as it is; anything else that goes wrong is a fault
+	// of kind Internal or Timeout whose cause names the place in the source.
+	Run(ctx context.Context, p Program, call Run, host Host) (value.Value, error)
+}
+
+// Run is one call of a guest.
+type Run struct {
+	Name   string
+	Input  value.Record
+	Output *value.Shape
+	Bounds Bounds
+}

@@ -1,0 +1,42 @@
+package spec
+
+import "github.com/galleybackend/galley/internal/value"
+
+// Schema is the part of a spec that a store keeps: which records there are. Its
+// JSON form is canonical, so that two schemas are the same if their JSON is.
+type Schema struct {
+	Collections []*Table `json:"collections"`
+}
+
+// Table is a collection as the store sees it.
+type Table struct {
+	Name string `json:"name"`
+	// Shape has the system fields first, then the declared ones in their order.
+	Shape *value.Shape `json:"shape"`
+	// Defaults holds, by field, what fills existing records when it is added.
+	Defaults map[string]string `json:"defaults,omitempty"`
+	Unique   [][]string        `json:"unique,omitempty"`
+	Index    [][]Key           `json:"index,omitempty"`
+	// OnDelete holds, by relation field, what becomes of the record.
+	OnDelete map[string]string `json:"on_delete,omitempty"`
+	Quiet    bool              `json:"quiet,omitempty"`
+}
+
+// Key is one field of an index.
+type Key struct {
+	Field string `json:"field"`
+	Desc  bool   `json:"desc,omitempty"`
+}
+
+// Table returns the named table, or nil.
+func (s *Schema) Table(name string) *Table {
+	if s == nil {
+		return nil
+	}
+	for _, t := range s.Collections {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
