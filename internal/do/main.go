@@ -26,6 +26,7 @@ type chore struct {
 func chores() []chore {
 	return []chore{
 		{"catalogue", "write the shop's seed from its invoices", runCatalogue},
+		{"setup", "install the Debian packages that the tests use", runSetup},
 	}
 }
 

@@ -1,0 +1,28 @@
+# Everything but Go is installed where it is missing: see internal/do/setup.go.
+.PHONY: run test bench bench-peers replay setup build fuzz
+
+GALLEY := bin/galley
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+run: build
+	$(GALLEY) dev --app examples/shop
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o $(GALLEY) ./cmd/galley
+
+setup:
+	go run ./internal/do setup
+
+test: setup build
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go test -race -timeout 15m ./...
+
+bench: build
+	go run ./bench -galley $(GALLEY)
+
+bench-peers: build
+	go run ./bench -galley $(GALLEY) -peers
+
+replay: build
+	go run ./internal/do replay -galley $(GALLEY)
