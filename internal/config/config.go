@@ -1,0 +1,83 @@
+// Package config is where an app runs, apart from what it is: folders, addresses,
+// limits and the values of secrets. It reads flags' values and the environment, and
+// leaves the app file to spec.
+package config
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/spec"
+)
+
+// Config is the operator's part. The zero value serves the app in this folder.
+type Config struct {
+	// App is the folder of galley.yaml; default ".".
+	App string
+	// Data is the folder of the database; default App/data.
+	Data string
+	// Listen is the address of the app; default 127.0.0.1:8080. Port 0 chooses one.
+	Listen string
+	// Admin is the address of /metrics; "" means none. It is not for the public.
+	Admin string
+	// Limits is "" for on, or "off", which is for benches and tests alone.
+	Limits string
+	// Dev reloads, explains and seeds; it never runs in production.
+	Dev bool
+	// Log is "" for the form that suits the terminal, or json.
+	Log string
+}
+
+// AppDir returns the folder of the app file.
+func (c Config) AppDir() string {
+	if c.App == "" {
+		return "."
+	}
+	return c.App
+}
+
+// DataDir returns the folder of the database.
+func (c Config) DataDir() string {
+	if c.Data == "" {
+		return filepath.Join(c.AppDir(), "data")
+	}
+	return c.Data
+}
+
+// Database returns the path of the database file.
+func (c Config) Database() string { return filepath.Join(c.DataDir(), "galley.db") }
+
+// Socket returns the path of the socket by which commands reach a running server.
+func (c Config) Socket() string { return filepath.Join(c.DataDir(), "galley.sock") }
+
+// Journeys returns the folder of the last requests' stories.
+func (c Config) Journeys() string { return filepath.Join(c.DataDir(), "journeys") }
+
+// ListenAddr returns the address of the app.
+func (c Config) ListenAddr() string {
+	if c.Listen == "" {
+		return "127.0.0.1:8080"
+	}
+	return c.Listen
+}
+
+// Secrets returns the values of the secrets that the app names, from variables of
+// the environment of the same name, or a fault that lists those without a value.
+func Secrets(names []spec.Name) (map[string]string, error) {
+	values := make(map[string]string, len(names))
+	missing := ""
+	for _, n := range names {
+		v, ok := os.LookupEnv(n.Name)
+		if !ok || v == "" {
+			missing += " " + n.Name
+			continue
+		}
+		values[n.Name] = v
+	}
+	if missing != "" {
+		return nil, fault.WithCode(fault.Invalid, "missing_secret",
+			"these secrets have no value:%s; set an environment variable of that name", missing)
+	}
+	return values, nil
+}
