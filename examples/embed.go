@@ -1,0 +1,24 @@
+// Package examples embeds the example apps that `galley init` copies. Each of them
+// is an app that runs, and what is embedded is what the tests run.
+package examples
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed empty/galley.yaml
+//go:embed shop/galley.yaml shop/actions shop/public shop/seed
+var files embed.FS
+
+// Template returns the files of the named example, or false.
+func Template(name string) (fs.FS, bool) {
+	if _, err := fs.Stat(files, name+"/galley.yaml"); err != nil {
+		return nil, false
+	}
+	sub, err := fs.Sub(files, name)
+	return sub, err == nil
+}
+
+// Templates lists the examples, the one to begin with first.
+func Templates() []string { return []string{"shop", "empty"} }
