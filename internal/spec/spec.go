@@ -24,6 +24,9 @@ type Text struct {
 	// Lines maps each line of Source to its place, for texts folded over several
 	// lines; empty for a text on one line.
 	Lines []Pos
+	// Places maps each character of Source to its place, where it is quoted with
+	// escapes or over several lines; empty otherwise. At asks the right one.
+	Places []Pos
 }
 
 // Empty reports whether nothing was written.

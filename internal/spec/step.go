@@ -32,6 +32,8 @@ type Step struct {
 	// Fill is what existing records get in a new or newly required field; Absent
 	// means null.
 	Fill value.Value
+	// Unique are the sets of fields that become unique, of ChangeIndexes.
+	Unique [][]string
 	// Schema is the whole new schema, of Adopt.
 	Schema *Schema
 	// Source is the app file's text, of Adopt, for the journal.
