@@ -1,0 +1,6 @@
+package observe
+
+// Journeys keeps the stories of the last requests.
+type Journeys struct{}
+
+func (j *Journeys) take(c *Call) {}

@@ -1,0 +1,5 @@
+package observe
+
+import "log/slog"
+
+func write(log *slog.Logger, c *Call) {}

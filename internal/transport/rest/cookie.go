@@ -1,0 +1,66 @@
+package rest
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The names of the session's cookie. The prefix makes browsers demand that it came
+// over TLS, from this very host. A developer's own machine has no TLS, and there
+// alone the plain name is used.
+const (
+	cookieName  = "__Host-galley"
+	cookieLocal = "galley"
+)
+
+// cookieNameOf returns the name of the cookie at the request's host.
+func cookieNameOf(r *http.Request) string {
+	if r.TLS == nil && loopback(r.Host) {
+		return cookieLocal
+	}
+	return cookieName
+}
+
+func loopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+// cookie returns the session in the cookie, "" if there is none.
+func (x *exchange) cookie() string {
+	lines := x.r.Header["Cookie"]
+	if len(lines) == 0 {
+		return ""
+	}
+	name := cookieNameOf(x.r)
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ";") {
+			k, v, _ := strings.Cut(strings.TrimLeft(part, " "), "=")
+			if k == name && len(v) <= tokenMax {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+// setCookie gives the browser a session; an empty token takes it away.
+func (x *exchange) setCookie(token string, expires time.Time) {
+	c := http.Cookie{Name: cookieNameOf(x.r), Value: token, Path: "/", HttpOnly: true,
+		SameSite: http.SameSiteLaxMode}
+	c.Secure = c.Name == cookieName
+	if token == "" {
+		c.MaxAge = -1
+	} else {
+		c.Expires = expires
+	}
+	x.w.Header().Add("Set-Cookie", c.String())
+}
