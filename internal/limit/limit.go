@@ -1,0 +1,92 @@
+// Package limit counts: how often each name comes in a span of time, and how many
+// are inside at once. It promises a bound on what it remembers. Who is counted under
+// which name, and what follows from too many, is left to others.
+package limit
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// State is what is left of a quota after a call was counted.
+type State struct {
+	// Quota is how many calls fit into Window, from a standing start.
+	Quota  int
+	Window time.Duration
+	// Remaining is how many more calls would pass now.
+	Remaining int
+	// Reset is how long it takes until the whole quota is there again; for a call
+	// that did not pass, Retry is how long until one will.
+	Reset time.Duration
+	Retry time.Duration
+}
+
+const (
+	shardCount = 64
+	// namesMax bounds the names that one shard remembers.
+	namesMax = 4096
+)
+
+// Rates counts calls by name with the generic cell rate algorithm: for each name it
+// keeps one instant, at which the name's quota would be whole again. It is safe for
+// concurrent use.
+type Rates struct {
+	seed   maphash.Seed
+	shards [shardCount]shard
+}
+
+type shard struct {
+	mu    sync.Mutex
+	whole map[string]int64
+	_     [40]byte // so that two shards share no cache line
+}
+
+// NewRates returns Rates that have counted nothing.
+func NewRates() *Rates {
+	r := &Rates{seed: maphash.MakeSeed()}
+	for i := range r.shards {
+		r.shards[i].whole = map[string]int64{}
+	}
+	return r
+}
+
+// Take counts a call of the name at the instant now and reports whether it passes: at
+// most quota do at once, and then one each window/quota. A call that does not pass
+// is not counted.
+func (r *Rates) Take(name string, quota int, window time.Duration, now time.Time) (State, bool) {
+	s := &r.shards[maphash.String(r.seed, name)%shardCount]
+	step, at := int64(window)/int64(quota), now.UnixNano()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	whole := max(s.whole[name], at)
+	state := State{Quota: quota, Window: window}
+	next := whole + step
+	if over := next - at - int64(window); over > 0 {
+		state.Reset, state.Retry = time.Duration(whole-at), time.Duration(over)
+		return state, false
+	}
+	if _, known := s.whole[name]; !known && len(s.whole) >= namesMax {
+		s.forget(at)
+	}
+	s.whole[name] = next
+	state.Remaining = int((int64(window) - (next - at)) / step)
+	state.Reset = time.Duration(next - at)
+	return state, true
+}
+
+// forget drops the names whose quota is whole, and some others if that is not
+// enough: a caller who is forgotten starts anew.
+func (s *shard) forget(at int64) {
+	for name, whole := range s.whole {
+		if whole <= at {
+			delete(s.whole, name)
+		}
+	}
+	for name := range s.whole {
+		if len(s.whole) < namesMax {
+			return
+		}
+		delete(s.whole, name)
+	}
+}
