@@ -75,8 +75,8 @@ func (r *Rates) Take(name string, quota int, window time.Duration, now time.Time
 	return state, true
 }
 
-// forget drops the names whose quota is whole, and some others if that is not
-// enough: a caller who is forgotten starts anew.
+// forget drops the names whose quota is whole, and others if that does not leave a
+// quarter of the room: a caller who is forgotten starts anew.
 func (s *shard) forget(at int64) {
 	for name, whole := range s.whole {
 		if whole <= at {
@@ -84,7 +84,7 @@ func (s *shard) forget(at int64) {
 		}
 	}
 	for name := range s.whole {
-		if len(s.whole) < namesMax {
+		if len(s.whole) <= namesMax*3/4 {
 			return
 		}
 		delete(s.whole, name)

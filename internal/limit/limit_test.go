@@ -53,7 +53,7 @@ func TestExactlyTheQuotaPassesOfManyAtOnce(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	r, now := NewRates(), time.Unix(1_700_000_000, 0)
-	for i := range 3 * shardCount * namesMax {
+	for i := range 2 * shardCount * namesMax {
 		r.Take(fmt.Sprint(i), 10, time.Hour, now)
 	}
 	for i := range r.shards {
