@@ -29,6 +29,9 @@ func (x *exchange) call() (engine.Call, error) {
 		return call, err
 	}
 	call.Credential = x.credential
+	if x.door.Identify != nil {
+		return call, x.door.Identify(x.r, &call)
+	}
 	return call, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley/internal/codegen"
+	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
@@ -62,6 +63,9 @@ type Config struct {
 	Dev bool
 	// Docs serves /api/openapi.json outside of dev as well.
 	Docs bool
+	// Identify, where set, says who asks in place of the credential. Only a door
+	// that no network reaches has it.
+	Identify func(*http.Request, *engine.Call) error
 	// BodyMax bounds a body, in bytes; 0 means BodyMax.
 	BodyMax int64
 }
