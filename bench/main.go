@@ -1,0 +1,216 @@
+// Command bench measures Galley beside its yardsticks and prints the ratios of one
+// run: hello, what net/http alone can do; direct, the same shop written by hand on the
+// same database driver; and with -peers PocketBase. All servers are child processes on
+// the cores of the load generator. README.md says what is compared and how honestly.
+//
+// It promises that every answer was looked at and that after the runs each target
+// holds exactly what it has acknowledged, and ends with an error when that is not so.
+// Speed never makes it fail.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// bench is one run of the benchmark.
+type bench struct {
+	dir     string
+	fixture *fixture
+	targets []*target
+	config  config
+	say     io.Writer
+	scripts atomic.Int64 // how many have been made
+}
+
+// config is what the flags say.
+type config struct {
+	peers  bool
+	json   bool
+	rounds int
+	time   time.Duration
+	warm   time.Duration
+	only   []string // workloads; none for all
+	names  []string // targets beside those that must run; none for all
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := start(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func start(ctx context.Context) error {
+	var c config
+	quick := flag.Bool("quick", false, "one short round of each, about 40 s: rough numbers")
+	flag.BoolVar(&c.peers, "peers", false, "measure PocketBase as well")
+	flag.BoolVar(&c.json, "json", false, "print the results as JSON, the progress to stderr")
+	flag.IntVar(&c.rounds, "rounds", 3, "how often each target has its turn")
+	flag.DurationVar(&c.time, "time", 2*time.Second, "how long a turn is counted")
+	only := flag.String("only", "", "workloads to run, with commas: get list create …")
+	names := flag.String("targets", "", "targets to run beside the yardsticks, with commas")
+	dir := flag.String("dir", "", "where the data goes; its disk is part of the result")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("no arguments are taken, but got %q", flag.Args())
+	}
+	if *quick {
+		c.rounds, c.time = 1, 500*time.Millisecond
+	}
+	c.warm = c.time / 8
+	c.only, c.names = split(*only), split(*names)
+	work, err := os.MkdirTemp(*dir, "galley-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	b := &bench{dir: work, config: c, targets: targets(), say: os.Stdout}
+	if c.json {
+		b.say = os.Stderr
+	}
+	return b.run(ctx)
+}
+
+func split(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
+}
+
+func (b *bench) run(ctx context.Context) error {
+	var err error
+	if b.fixture, err = makeFixture(b.dir); err != nil {
+		return err
+	}
+	defer b.stopAll()
+	flush, err := flushTime(b.dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b.say, "%d products, %d people, %d cores, %s, one flush to this disk %v\n",
+		productCount, userCount, runtime.NumCPU(), runtime.Version(), flush)
+	r := &results{Flush: flush, Memory: map[string]memory{}}
+	for _, t := range b.targets {
+		if err := b.ready(ctx, t, r); err != nil {
+			if t.must || ctx.Err() != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			t.missing = err
+		}
+	}
+	if err := b.measure(ctx, r); err != nil {
+		return err
+	}
+	wrong := b.finish(ctx, r)
+	if b.config.json {
+		err = r.writeJSON(os.Stdout, b)
+	} else {
+		err = r.write(os.Stdout, b)
+	}
+	return errors.Join(err, wrong)
+}
+
+// ready builds and loads a target, takes its start times, and leaves it running.
+func (b *bench) ready(ctx context.Context, t *target, r *results) error {
+	if t.peer && !b.config.peers {
+		return errors.New("left out: it runs with -peers")
+	}
+	if !t.must && !chosen(b.config.names, t.name) {
+		return errors.New("left out by -targets")
+	}
+	fmt.Fprintf(b.say, "preparing %s\n", t.name)
+	t.dir = filepath.Join(b.dir, strings.NewReplacer(",", "", " ", "-").Replace(t.name))
+	if err := os.Mkdir(t.dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if t.command, err = t.prepare(ctx, b, t.dir); err != nil {
+		return err
+	}
+	const starts = 5
+	var took []float64
+	for i := range starts {
+		if t.server, err = t.newServer(ctx, b); err != nil {
+			return err
+		}
+		took = append(took, float64(t.server.start.Microseconds())/1e3)
+		if i < starts-1 {
+			if err := t.server.stop(); err != nil {
+				return err
+			}
+		}
+	}
+	idle, _ := t.server.memory()
+	r.Memory[t.name] = memory{Start: median(took), Idle: idle}
+	if t.tokens != nil {
+		t.token, err = t.tokens(ctx, b, t)
+	}
+	return err
+}
+
+// finish reads the memory, verifies what was acknowledged and stops the servers.
+func (b *bench) finish(ctx context.Context, r *results) error {
+	var all []error
+	for _, t := range b.targets {
+		if t.missing != nil {
+			continue
+		}
+		m := r.Memory[t.name]
+		_, m.Most = t.server.memory()
+		r.Memory[t.name] = m
+		if t.acked.wrong > 0 {
+			all = append(all, fmt.Errorf("%s gave %d wrong answers", t.name, t.acked.wrong))
+		}
+		if err := t.verify(ctx, b); err != nil {
+			all = append(all, fmt.Errorf("%s: %w", t.name, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+func (b *bench) stopAll() {
+	for _, t := range b.targets {
+		if t.server != nil {
+			if err := t.server.stop(); err != nil {
+				fmt.Fprintln(os.Stderr, "bench:", err)
+			}
+		}
+	}
+}
+
+// flushTime is the median time of a small append and its fsync, which a durable write
+// cannot beat alone.
+func flushTime(dir string) (time.Duration, error) {
+	f, err := os.CreateTemp(dir, "flush-")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var took []float64
+	for range 101 {
+		begin := time.Now()
+		if _, err := f.Write(make([]byte, 4096)); err != nil {
+			return 0, err
+		}
+		if err := f.Sync(); err != nil {
+			return 0, err
+		}
+		took = append(took, float64(time.Since(begin)))
+	}
+	return time.Duration(median(took)).Round(time.Microsecond), nil
+}

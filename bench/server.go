@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/galleybackend/galley/bench/load"
+)
+
+const (
+	// startTime is how long a server may take to print its address and to answer.
+	startTime = 30 * time.Second
+	// stopTime is how long a server may take to end when it is asked to.
+	stopTime = 10 * time.Second
+	// pollTime is how often a starting server is looked at.
+	pollTime = 500 * time.Microsecond
+)
+
+var address = regexp.MustCompile(`http://(127\.0\.0\.1:\d+)`)
+
+// server is a running child process that answers on addr.
+type server struct {
+	addr  string
+	start time.Duration // from its start to the first 200
+	log   string
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+// startServer runs the command, waits for the line that holds its address and then
+// for a 200 to the request that ask makes for it. What it prints goes to a file.
+func startServer(ctx context.Context, cmd *exec.Cmd, log string,
+	ask func(addr string) []byte,
+) (*server, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	s := &server{cmd: cmd, log: log, ended: make(chan error, 1)}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { s.ended <- cmd.Wait() }()
+	for {
+		if err := s.answers(ctx, ask); err == nil {
+			s.start = time.Since(begin)
+			return s, nil
+		} else if time.Since(begin) > startTime || ctx.Err() != nil {
+			return nil, errors.Join(fmt.Errorf("no 200 within %v: %w", startTime, err), s.stop())
+		}
+		select {
+		case err := <-s.ended:
+			return nil, fmt.Errorf("%s ended: %v\n%s", filepath.Base(cmd.Path), err, tail(log))
+		case <-time.After(pollTime):
+		}
+	}
+}
+
+func (s *server) answers(ctx context.Context, ask func(addr string) []byte) error {
+	if s.addr == "" {
+		text, err := os.ReadFile(s.log)
+		if err != nil {
+			return err
+		}
+		found := address.FindSubmatch(text)
+		if found == nil || !bytes.Contains(text[bytes.Index(text, found[0]):], []byte("\n")) {
+			return errors.New("no address printed")
+		}
+		s.addr = string(found[1])
+	}
+	status, body, err := load.Once(ctx, s.addr, ask(s.addr))
+	if err == nil && status != 200 {
+		err = fmt.Errorf("status %d: %.200s", status, body)
+	}
+	return err
+}
+
+// stop ends the process, by force when it does not end by itself.
+func (s *server) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return nil // it has ended
+	}
+	select {
+	case <-s.ended:
+		return nil
+	case <-time.After(stopTime):
+		err := s.cmd.Process.Kill()
+		<-s.ended
+		return errors.Join(fmt.Errorf("%s did not end in %v", s.cmd.Path, stopTime), err)
+	}
+}
+
+// memory returns what the process holds now and has held at most, in MB of 10⁶ bytes.
+func (s *server) memory() (now, most float64) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		kb, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
+		switch name {
+		case "VmRSS":
+			now = kb * 1024 / 1e6
+		case "VmHWM":
+			most = kb * 1024 / 1e6
+		}
+	}
+	return now, most
+}
+
+// cpu returns the processor time that the process has used.
+func (s *server) cpu() time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	// utime and stime are fields 14 and 15; field 2 may hold blanks and ends in ')'.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	const clockTick = 10 * time.Millisecond
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * clockTick
+}
+
+// tail returns the last lines of a log.
+func tail(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	const most = 1500
+	return string(text[max(0, len(text)-most):])
+}
+
+// run runs a command to its end; its output is in the error.
+func run(ctx context.Context, cmd string, args ...string) ([]byte, error) {
+	var out, errs bytes.Buffer
+	c := exec.CommandContext(ctx, cmd, args...)
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Run(); err != nil {
+		text := append(errs.Bytes(), out.Bytes()...)
+		return nil, fmt.Errorf("%s %s: %w\n%s", filepath.Base(cmd), strings.Join(args, " "), err,
+			text[:min(len(text), 1500)])
+	}
+	return out.Bytes(), nil
+}
