@@ -3,8 +3,9 @@ package rest
 import (
 	"compress/gzip"
 	"net/http"
-	"strings"
 	"sync"
+
+	"github.com/galleybackend/galley/internal/transport"
 )
 
 // zipMin is the least size of an answer worth compressing, in bytes: below it the
@@ -19,7 +20,7 @@ var zippers = sync.Pool{New: func() any {
 
 // zip compresses a large body for a caller who takes it so.
 func (x *exchange) zip(body []byte) (*[]byte, bool) {
-	if len(body) < zipMin || x.r.Method == http.MethodHead || !takesGzip(x.r) {
+	if len(body) < zipMin || x.r.Method == http.MethodHead || !transport.TakesGzip(x.r.Header["Accept-Encoding"]) {
 		return nil, false
 	}
 	out := sliceWriter{buffers.Get().(*[]byte)}
@@ -41,18 +42,4 @@ type sliceWriter struct{ b *[]byte }
 func (w sliceWriter) Write(p []byte) (int, error) {
 	*w.b = append(*w.b, p...)
 	return len(p), nil
-}
-
-// takesGzip reports whether the caller takes gzip and did not weigh it with zero.
-func takesGzip(r *http.Request) bool {
-	for _, line := range r.Header["Accept-Encoding"] {
-		for part := range strings.SplitSeq(line, ",") {
-			name, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
-			weight = strings.TrimSpace(weight)
-			if strings.TrimSpace(name) == "gzip" && weight != "q=0" && weight != "q=0.0" {
-				return true
-			}
-		}
-	}
-	return false
 }
