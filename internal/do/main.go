@@ -26,6 +26,7 @@ type chore struct {
 func chores() []chore {
 	return []chore{
 		{"catalogue", "write the shop's seed from its invoices", runCatalogue},
+		{"replay", "send the real invoices through the shop and prove the sums", runReplay},
 		{"setup", "install the Debian packages that the tests use", runSetup},
 	}
 }

@@ -50,8 +50,8 @@ type Orders struct {
 
 // Collect groups the lines into orders. It keeps postage, fees and corrections, which are on
 // the invoice and were paid; and it keeps two lines of the same article apart, as the
-// file does.
-func Collect(lines []Line) Orders {
+// file does. It takes the first most invoices, or all of them if most is 0.
+func Collect(lines []Line, most int) Orders {
 	orders := Orders{Spent: map[string]int64{}}
 	invoices, articles := map[string]int{}, map[string]int{}
 	for _, l := range lines {
@@ -66,6 +66,16 @@ func Collect(lines []Line) Orders {
 			orders.Free++
 			continue
 		}
+		i, ok := invoices[l.Invoice]
+		if !ok {
+			if most > 0 && len(orders.Invoices) == most {
+				continue
+			}
+			i = len(orders.Invoices)
+			invoices[l.Invoice] = i
+			orders.Invoices = append(orders.Invoices,
+				Invoice{Number: l.Invoice, Customer: l.Customer})
+		}
 		key := l.Code + "@" + strconv.FormatInt(l.Price, 10)
 		a, ok := articles[key]
 		if !ok {
@@ -73,13 +83,6 @@ func Collect(lines []Line) Orders {
 			articles[key] = a
 			orders.Articles = append(orders.Articles,
 				Article{Key: key, Name: l.title(), Price: l.Price})
-		}
-		i, ok := invoices[l.Invoice]
-		if !ok {
-			i = len(orders.Invoices)
-			invoices[l.Invoice] = i
-			orders.Invoices = append(orders.Invoices,
-				Invoice{Number: l.Invoice, Customer: l.Customer})
 		}
 		if _, ok := orders.Spent[l.Customer]; !ok {
 			orders.Customers = append(orders.Customers, l.Customer)

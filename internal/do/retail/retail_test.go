@@ -106,7 +106,7 @@ C3,10002,GLOBE,-1,12/1/10 8:26,0.85,ann,France
 4,10002,GLOBE,1,12/1/10 8:26,0.85,,France
 2,10003,GIFT,1,12/1/10 8:26,0,bob,France
 5,10003,,1,12/1/10 8:26,7.5,ann,France
-`))
+`), 0)
 	if got, want := len(orders.Invoices), 3; got != want {
 		t.Fatalf("%d invoices, want %d", got, want)
 	}
@@ -133,6 +133,17 @@ C3,10002,GLOBE,-1,12/1/10 8:26,0.85,ann,France
 	}
 }
 
+func TestCollectTakesTheFirstInvoicesWhole(t *testing.T) {
+	orders := Collect(read(t, `1,10002,GLOBE,2,12/1/10 8:26,1,ann,France
+2,10002,GLOBE,1,12/1/10 8:26,1,bob,France
+1,10003,PEN,3,12/1/10 8:26,2,ann,France
+`), 1)
+	if len(orders.Invoices) != 1 || orders.Total != 800 || len(orders.Articles) != 2 ||
+		!slices.Equal(orders.Customers, []string{"ann"}) {
+		t.Errorf("got %+v, want the two lines of invoice 1", orders)
+	}
+}
+
 func TestTheFileOfTheShop(t *testing.T) {
 	file, err := os.Open("../../../examples/shop/data/online-retail.csv")
 	if err != nil {
@@ -143,7 +154,7 @@ func TestTheFileOfTheShop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	orders := Collect(lines)
+	orders := Collect(lines, 0)
 	if got := orders.Lines + orders.Cancelled + orders.Unnamed + orders.Free; got != len(lines) {
 		t.Errorf("%d lines are accounted for, want %d", got, len(lines))
 	}

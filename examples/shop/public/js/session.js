@@ -1,6 +1,9 @@
 // Knows who is signed in. The session itself is a cookie that no script can read.
 import * as api from "./api.js";
 
+// mark tells the next page of this browser that it is worth asking who is signed in. It is no
+// secret and opens nothing.
+const mark = "shop.signed-in";
 const listeners = new Set();
 let user = null;
 
@@ -14,11 +17,26 @@ export function watch(fn) {
 
 function become(someone) {
   user = someone;
+  try {
+    if (someone) localStorage.setItem(mark, "1");
+    else localStorage.removeItem(mark);
+  } catch {
+    // A browser that keeps nothing asks anew on each page.
+  }
   for (const fn of listeners) fn(user);
 }
 
-// refresh asks the shop who is signed in.
+function marked() {
+  try {
+    return localStorage.getItem(mark) !== null;
+  } catch {
+    return true;
+  }
+}
+
+// refresh asks the shop who is signed in, unless nobody ever was.
 export async function refresh() {
+  if (!user && !marked()) return become(null);
   try {
     become((await api.get("/api/auth/session"))?.user ?? null);
   } catch (problem) {
@@ -29,9 +47,7 @@ export async function refresh() {
 
 // signUp makes an account and signs in with it.
 export async function signUp({ name, email, password }) {
-  await api.post("/api/auth/sign-up", { name, email, password });
-  await refresh();
-  if (!user) await signIn({ email, password });
+  become((await api.post("/api/auth/sign-up", { name, email, password })).user);
 }
 
 // signIn opens a session.
