@@ -51,9 +51,12 @@ func (p *path) conform(t *Type, v Value) Value {
 		return p.conformOp(t, v)
 	}
 	if want := t.ValueKind(); v.kind != want {
-		if want == Float && v.kind == Int {
+		switch {
+		case want == Float && v.kind == Int:
 			v = OfFloat(float64(v.num))
-		} else {
+		case want == Int && v.kind == Float && v.Float() == math.Trunc(v.Float()):
+			v = OfInt(toInt(v.Float()))
+		default:
 			p.tell(CodeType, "must be %s", t.Noun())
 			return v
 		}
@@ -101,8 +104,12 @@ func (p *path) conformOp(t *Type, v Value) Value {
 func (p *path) bounds(t *Type, v Value) {
 	switch v.kind {
 	case Int:
-		if v.num > IntMax || v.num < -IntMax {
-			p.tell(CodeType, "must lie within ±%d", int64(IntMax))
+		if v.num > IntMax {
+			p.most(OfInt(IntMax))
+			return
+		}
+		if v.num < -IntMax {
+			p.least(OfInt(-IntMax))
 			return
 		}
 	case Time, Date:
@@ -117,6 +124,11 @@ func (p *path) bounds(t *Type, v Value) {
 	if t.Max != nil && v.num > t.Max.Int {
 		p.most(OfBound(v.kind, t.Max.Int))
 	}
+}
+
+// toInt returns a whole float as an int; what no int can hold stays out of range.
+func toInt(f float64) int64 {
+	return int64(min(max(f, -IntMax-1), IntMax+1))
 }
 
 // OfBound returns a bound of the kind as a value, so that it is written as values
