@@ -24,7 +24,9 @@ type Host interface {
 	// Find returns the records of a query.
 	Find(ctx context.Context, q query.Query) ([]value.Record, error)
 	// Filter compiles a CEL filter over a collection, with values bound to the
-	// names in args, to the condition of a plan and its arguments.
+	// names in args, to the condition of a plan and its arguments. The condition
+	// depends on the collection, the text and the types in args alone, so that a
+	// caller may keep it; all that depends on the values is in the arguments.
 	Filter(collection, cel string, args value.Record) (query.Expr, []value.Value, error)
 	// Put writes a record as store.Tx does, after the types, bounds and the checks
 	// that need only the record itself were asked.
@@ -44,6 +46,9 @@ type Host interface {
 	Random() *rand.Rand
 	Log() *slog.Logger
 }
+
+// RowsMax is the greatest number of records that one read of a guest may return.
+const RowsMax = 1000
 
 // Bounds limit one run.
 type Bounds struct {

@@ -1,0 +1,278 @@
+package tsaction
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/dop251/goja"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// thrown is a fault that the code holds as an error.
+type thrown struct {
+	object *goja.Object
+	fault  *fault.Fault
+}
+
+// internal returns a fault whose cause says what went wrong in the app's code.
+func internal(format string, args ...any) *fault.Fault {
+	return fault.Wrap(fault.Internal, fmt.Errorf(format, args...), "Something went wrong on our side.")
+}
+
+// catchable reports whether the code may hear of a fault and go on: those that are
+// answers of the state. All others end the run.
+func catchable(k fault.Kind) bool {
+	switch k {
+	case fault.NotFound, fault.Exists, fault.Refused, fault.Stale, fault.Invalid, fault.Denied,
+		fault.Unauthenticated, fault.Malformed, fault.TooLarge:
+		return true
+	}
+	return false
+}
+
+// fatal ends the run with err, which the code cannot catch.
+func (m *machine) fatal(err error) {
+	if m.run.fatal == nil {
+		m.run.fatal = err
+	}
+	m.watch.mu.Lock()
+	m.watch.tripped = true
+	m.watch.mu.Unlock()
+	m.vm.Interrupt(err)
+}
+
+// fail gives the error of a host call to the code: as an error it may catch, or as
+// the end of the run.
+func (m *machine) fail(err error) goja.Value {
+	var f *fault.Fault
+	if !errors.As(err, &f) || !catchable(f.Kind) {
+		m.fatal(fault.From(err))
+		return goja.Undefined()
+	}
+	panic(m.errorOf(f))
+}
+
+// errorOf makes the error by which the code sees a fault.
+func (m *machine) errorOf(f *fault.Fault) *goja.Object {
+	text := f.Message
+	if text == "" {
+		text = f.CodeOr()
+	}
+	o, err := m.vm.New(m.errorClass, m.vm.ToValue(text))
+	if err != nil {
+		panic(err)
+	}
+	_ = o.Set("code", f.CodeOr()) // a new error takes every name
+	if len(f.Data) > 0 {
+		data := m.vm.NewObject()
+		for _, p := range f.Data {
+			_ = data.Set(p.Name, p.Value) // as above
+		}
+		_ = o.Set("data", data) // as above
+	}
+	m.run.faults = append(m.run.faults, thrown{o, f})
+	return o
+}
+
+// refuse makes the error of refuse(code, data).
+func (m *machine) refuse(c goja.FunctionCall) goja.Value {
+	code, ok := c.Argument(0).Export().(string)
+	if !ok {
+		panic(m.vm.NewTypeError("refuse wants a code of the app's errors or checks"))
+	}
+	f := &fault.Fault{Kind: fault.Refused, Code: code}
+	say, known := m.program.sentences[code]
+	if kind, house := houseCodes[code]; house && !known {
+		f.Kind = kind
+		known = true
+	}
+	if !known {
+		m.fatal(internal("refuse(%q): the app has no such refusal%s", code,
+			near(code, codeNames(m.program.sentences))))
+		return goja.Undefined()
+	}
+	f.Message = say
+	if data, ok := c.Argument(1).(*goja.Object); ok {
+		for _, name := range data.Keys() {
+			if p, ok := param(data.Get(name)); ok {
+				f.Data = append(f.Data, fault.Param{Name: name, Value: p})
+			}
+		}
+	}
+	return m.errorOf(f)
+}
+
+// param reads a figure of a refusal's data.
+func param(v goja.Value) (any, bool) {
+	switch x := v.Export().(type) {
+	case string, int64, bool:
+		return x, true
+	case float64:
+		if x == float64(int64(x)) && x < value.IntMax && x > -value.IntMax {
+			return int64(x), true
+		}
+		return x, true
+	case *record:
+		return x.id(), true
+	}
+	return nil, false
+}
+
+// failure turns what the engine returned to a fault.
+func (m *machine) failure(err error) error {
+	if m.run.fatal != nil {
+		return m.place(m.run.fatal, err)
+	}
+	var stopped *goja.InterruptedError
+	var deep *goja.StackOverflowError
+	var ex *goja.Exception
+	switch {
+	case errors.As(err, &stopped):
+		if f, ok := stopped.Value().(*fault.Fault); ok {
+			return m.place(f, err)
+		}
+		return internal("action %s: %s", m.run.call.Name, clean(stopped.String()))
+	case errors.As(err, &deep):
+		m.spoil()
+		return internal("action %s: calls are nested deeper than %d%s", m.run.call.Name, depthMax,
+			stackText(deep.Stack()))
+	case errors.As(err, &ex):
+		return m.thrownFault(ex.Value(), ex)
+	}
+	return fault.From(err)
+}
+
+// place adds to a fault where the code was when it ended.
+func (m *machine) place(err, engine error) error {
+	f := *fault.From(err)
+	var stack []goja.StackFrame
+	var stopped *goja.InterruptedError
+	if errors.As(engine, &stopped) {
+		stack = stopped.Stack()
+	}
+	where := stackText(stack)
+	if f.Cause == nil {
+		f.Cause = fmt.Errorf("action %s was stopped%s", m.run.call.Name, where)
+	} else if where != "" {
+		f.Cause = fmt.Errorf("%w%s", f.Cause, where)
+	}
+	return &f
+}
+
+// spoil keeps the machine from being used again.
+func (m *machine) spoil() {
+	m.watch.mu.Lock()
+	m.watch.tripped = true
+	m.watch.mu.Unlock()
+}
+
+// thrownFault returns the fault behind a thrown value. What is no fault of ours is
+// an internal one with the stack as its cause.
+func (m *machine) thrownFault(v goja.Value, ex *goja.Exception) error {
+	o, ok := v.(*goja.Object)
+	if !ok {
+		text := "undefined"
+		if v != nil {
+			text = v.String()
+		}
+		where := ""
+		if ex != nil {
+			where = stackText(ex.Stack())
+		}
+		return internal("action %s threw %s%s", m.run.call.Name, text, where)
+	}
+	for _, t := range m.run.faults {
+		if t.object == o {
+			return t.fault
+		}
+	}
+	var text string
+	if ex := m.vm.Try(func() { text = describe(o) }); ex != nil || text == "" {
+		text = "an object that cannot be read"
+	}
+	return internal("action %s threw %s", m.run.call.Name, text)
+}
+
+// describe returns an error's class, sentence and stack.
+func describe(o *goja.Object) string {
+	if stack := o.Get("stack"); stack != nil && !goja.IsUndefined(stack) {
+		if text := clean(stack.String()); text != "" {
+			return text
+		}
+	}
+	return o.String()
+}
+
+var (
+	counter  = regexp.MustCompile(`\((\d+)\)(\)?)$`)
+	frameEnd = regexp.MustCompile(`([^\s(]+\.(?:ts|js|mjs|json)):(\d+):(\d+)`)
+)
+
+// clean makes a stack of the engine one of the app's own lines.
+func clean(stack string) string {
+	var out []string
+	for _, line := range strings.Split(stack, "\n") {
+		trimmed := strings.TrimSpace(line)
+		if strings.HasPrefix(trimmed, "at ") {
+			if !frameEnd.MatchString(line) || strings.Contains(line, preludeName) {
+				continue
+			}
+			line = "\tat " + tidy(counter.ReplaceAllString(strings.TrimPrefix(trimmed, "at "), "$2"))
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "\n")
+}
+
+// tidy writes the file of a frame as the app names it.
+func tidy(frame string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(frame, "/"+appSpace+":", ""), appSpace+":", "")
+}
+
+// stackText writes frames in lines of their own.
+func stackText(stack []goja.StackFrame) string {
+	var b strings.Builder
+	for _, f := range stack {
+		p := f.Position()
+		if p.Filename == "" || p.Filename == preludeName || p.Line == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "\n\tat %s (%s:%d:%d)", f.FuncName(), tidy(p.Filename), p.Line, p.Column)
+	}
+	return b.String()
+}
+
+// placeOf returns where in the app's files an error of the engine lies.
+func placeOf(err error, or spec.Pos) spec.Pos {
+	m := frameEnd.FindStringSubmatch(clean(errorText(err)))
+	if m == nil {
+		return or
+	}
+	line, _ := strconv.Atoi(m[2])   // the pattern has digits only
+	column, _ := strconv.Atoi(m[3]) // as above
+	return spec.Pos{File: strings.TrimPrefix(tidy(m[1]), "/"), Line: line, Column: column}
+}
+
+func errorText(err error) string {
+	var ex *goja.Exception
+	if errors.As(err, &ex) {
+		if o, ok := ex.Value().(*goja.Object); ok {
+			if stack := o.Get("stack"); stack != nil {
+				return stack.String()
+			}
+		}
+		return ex.String()
+	}
+	return err.Error()
+}
+
+func firstLine(err error) string {
+	text, _, _ := strings.Cut(errorText(err), "\n")
+	return text
+}

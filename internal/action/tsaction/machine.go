@@ -1,0 +1,196 @@
+package tsaction
+
+import (
+	_ "embed"
+	"math/rand/v2"
+	"time"
+
+	"github.com/dop251/goja"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/spec"
+)
+
+// prelude makes the world of the code: it takes away what has an effect outside,
+// bounds what could take all memory, and freezes the rest.
+//
+//go:embed prelude.js
+var prelude string
+
+// preludeName is how the prelude is named in stacks.
+const preludeName = "galley:prelude"
+
+// depthMax is how deep calls may be nested.
+const depthMax = 2000
+
+// machine is an engine with a frozen world. What a call makes in it cannot be
+// reached by the next call, because every call runs its module anew and everything
+// older is frozen; a machine in which a run was stopped is thrown away.
+type machine struct {
+	vm      *goja.Runtime
+	program *Program
+	watch   watch
+	run     *run
+	made    map[*script]goja.Callable
+
+	// galley is the module "galley", start what a bundle hands its action to.
+	galley goja.Value
+	start  goja.Value
+	tx     goja.Value
+	db     goja.Value
+	log    goja.Value
+	random goja.Value
+
+	// What the host needs of the engine's own functions, as they were at first.
+	errorClass *goja.Object
+	dateClass  *goja.Object
+	parse      goja.Callable
+	stringify  goja.Callable
+	freeze     goja.Callable
+}
+
+func newMachine(p *Program) (*machine, error) {
+	vm := goja.New()
+	vm.SetMaxCallStackSize(depthMax)
+	m := &machine{vm: vm, program: p, made: map[*script]goja.Callable{}}
+	m.watch.vm = vm
+	vm.SetRandSource(func() float64 { return m.rand().Float64() })
+	vm.SetTimeSource(m.clock)
+	world, err := p.world()
+	if err != nil {
+		return nil, err
+	}
+	setup, err := vm.RunProgram(world)
+	if err != nil {
+		return nil, err
+	}
+	call, _ := goja.AssertFunction(setup)
+	host := m.hostObject()
+	if _, err := call(goja.Undefined(), host); err != nil {
+		return nil, err
+	}
+	m.galley, m.start = host.Get("galley"), host.Get("start")
+	return m, nil
+}
+
+// hostObject builds what the prelude gets from us, and fills the machine's own
+// parts on the way.
+func (m *machine) hostObject() *goja.Object {
+	vm := m.vm
+	function := func(o *goja.Object, name string) goja.Callable {
+		f, _ := goja.AssertFunction(o.Get(name))
+		return f
+	}
+	m.errorClass = vm.Get("Error").ToObject(vm)
+	m.dateClass = vm.Get("Date").ToObject(vm)
+	json, object := vm.Get("JSON").ToObject(vm), vm.Get("Object").ToObject(vm)
+	m.parse, m.stringify = function(json, "parse"), function(json, "stringify")
+	m.freeze = function(object, "freeze")
+	m.db = vm.NewDynamicObject(m.newTables())
+	m.log = vm.ToValue(m.txLog)
+	m.random = vm.ToValue(func(goja.FunctionCall) goja.Value { return vm.ToValue(m.rand().Float64()) })
+	m.tx = vm.NewDynamicObject(txObject{m})
+
+	host := vm.NewObject()
+	set := func(name string, v any) { _ = host.Set(name, v) } // a fresh object takes every name
+	set("tx", m.tx)
+	set("log", m.log)
+	set("db", m.db)
+	set("random", m.random)
+	set("input", func(goja.FunctionCall) goja.Value { return m.inputValue() })
+	set("done", func(c goja.FunctionCall) goja.Value {
+		m.run.result = c.Argument(0)
+		return goja.Undefined()
+	})
+	set("refuse", m.refuse)
+	set("operator", m.operator)
+	set("cel", m.cel)
+	set("clock", func(goja.FunctionCall) goja.Value { return vm.ToValue(time.Now().UnixNano() / 1e6) })
+	set("stop", func(c goja.FunctionCall) goja.Value {
+		m.fatal(fault.Wrap(fault.Timeout, internal("%s", c.Argument(0).String()),
+			"The action took too long."))
+		return goja.Undefined()
+	})
+	set("matchTime", matchTime.Milliseconds())
+	return host
+}
+
+// factory returns the function that runs a script's module in this machine.
+func (m *machine) factory(s *script) (goja.Callable, error) {
+	if f := m.made[s]; f != nil {
+		return f, nil
+	}
+	v, err := m.vm.RunProgram(s.code)
+	if err != nil {
+		return nil, err
+	}
+	f, ok := goja.AssertFunction(v)
+	if !ok {
+		return nil, internal("the bundle is no function")
+	}
+	m.made[s] = f
+	return f, nil
+}
+
+// rand is the chance of the call; outside one there is none.
+func (m *machine) rand() *rand.Rand {
+	if m.run == nil || m.run.host == nil {
+		return rand.New(rand.NewPCG(1, 2))
+	}
+	return m.run.host.Random()
+}
+
+// clock is the instant of the call, however long it runs.
+func (m *machine) clock() time.Time {
+	if m.run == nil || m.run.host == nil {
+		return time.Unix(0, 0).UTC()
+	}
+	return m.run.host.Now()
+}
+
+// world is the compiled prelude, the same for all machines of a program.
+func (p *Program) world() (*goja.Program, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.prelude == nil {
+		code, err := goja.Compile(preludeName, prelude, true)
+		if err != nil {
+			return nil, err
+		}
+		p.prelude = code
+	}
+	return p.prelude, nil
+}
+
+// tryModule runs a module without calling its handler and checks what it exports.
+func (p *Program) tryModule(name string, at spec.Pos) (spec.Finding, bool) {
+	m, err := newMachine(p)
+	if err != nil {
+		return spec.Finding{Pos: at, Message: err.Error()}, false
+	}
+	m.run = &run{ctx: noContext(), call: loadCall(name)}
+	m.watch.begin(m.run.ctx, func() {}, m.run.call)
+	defer m.watch.end()
+	var got goja.Value
+	start := m.vm.ToValue(func(c goja.FunctionCall) goja.Value {
+		got = c.Argument(0)
+		return goja.Undefined()
+	})
+	factory, err := m.factory(p.scripts[name])
+	if err == nil {
+		_, err = factory(goja.Undefined(), m.galley, start)
+	}
+	if err != nil {
+		return spec.Finding{Pos: placeOf(err, at), Message: "this file cannot be loaded: " + firstLine(err)}, false
+	}
+	help := "write export default action(\"" + name + "\", (tx, input) => …)"
+	o, ok := got.(*goja.Object)
+	if !ok || o.Get("galley") == nil || o.Get("galley").String() != "action" {
+		return spec.Finding{Pos: at, Message: "the default export of this file is no action", Help: help}, false
+	}
+	if is := o.Get("name").String(); is != name {
+		return spec.Finding{Pos: at, Message: "this file is called " + name + " but its action is called " + is,
+			Help: help}, false
+	}
+	return spec.Finding{}, true
+}

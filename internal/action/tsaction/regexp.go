@@ -1,0 +1,16 @@
+package tsaction
+
+import (
+	"sync"
+	"time"
+
+	"github.com/dlclark/regexp2/v2"
+)
+
+// matchTime is how long one match of a regular expression may take.
+const matchTime = 200 * time.Millisecond
+
+// boundMatches makes regular expressions that backtrack give up. The engine compiles
+// them itself and takes this bound from the package's default; nothing else here
+// uses that package.
+var boundMatches = sync.OnceFunc(func() { regexp2.DefaultMatchTimeout = matchTime })

@@ -1,0 +1,136 @@
+package tsaction
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+
+	"github.com/dop251/goja"
+
+	"github.com/galleybackend/galley/internal/action"
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Runner runs TypeScript. Its zero value works; it is safe for concurrent use.
+type Runner struct{}
+
+var _ action.Runner = Runner{}
+
+// run is one call in progress. A machine has at most one.
+type run struct {
+	ctx   context.Context
+	host  action.Host
+	call  action.Run
+	calls int
+	input goja.Value
+	now   goja.Value
+	me    goja.Value
+	// result is what the handler returned.
+	result goja.Value
+	// faults are those that were given to the code as errors.
+	faults []thrown
+	// fatal is what ends the run whatever the code does.
+	fatal error
+}
+
+// Run calls the named action. See action.Runner.
+func (Runner) Run(ctx context.Context, p action.Program, call action.Run, host action.Host) (
+	value.Value, error) {
+	prog, ok := p.(*Program)
+	if !ok || prog.scripts[call.Name] == nil {
+		return value.Value{}, fault.New(fault.Internal, "There is no code for action %s.", call.Name)
+	}
+	m, err := prog.machine()
+	if err != nil {
+		return value.Value{}, fault.From(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.run = &run{ctx: ctx, host: host, call: call}
+	m.watch.begin(ctx, cancel, call)
+	out, err := m.perform(prog.scripts[call.Name])
+	whole := m.watch.end()
+	m.run = nil
+	if whole {
+		prog.keep(m)
+	}
+	return out, err
+}
+
+// perform runs the action's module anew, so that nothing it keeps is left from an
+// earlier call, then its handler, and turns what came out to a value.
+func (m *machine) perform(s *script) (value.Value, error) {
+	factory, err := m.factory(s)
+	if err != nil {
+		return value.Value{}, m.failure(err)
+	}
+	if _, err := factory(goja.Undefined(), m.galley, m.start); err != nil {
+		return value.Value{}, m.failure(err)
+	}
+	if m.run.fatal != nil {
+		return value.Value{}, m.run.fatal
+	}
+	result := m.run.result
+	if o, ok := result.(*goja.Object); ok {
+		if promise, ok := o.Export().(*goja.Promise); ok {
+			switch promise.State() {
+			case goja.PromiseStateFulfilled:
+				result = promise.Result()
+			case goja.PromiseStateRejected:
+				return value.Value{}, m.thrownFault(promise.Result(), nil)
+			default:
+				return value.Value{}, internal("action %s waits for a promise that never resolves",
+					m.run.call.Name)
+			}
+		}
+	}
+	if m.run.call.Output == nil {
+		return value.OfNull(), nil
+	}
+	return m.output(result)
+}
+
+// output reads the returned object as the declared output.
+func (m *machine) output(result goja.Value) (out value.Value, err error) {
+	shape := m.run.call.Output
+	ex := m.vm.Try(func() {
+		var r value.Record
+		if r, err = m.record(result, shape, "output"); err == nil {
+			out = value.OfRecord(r)
+		}
+	})
+	switch {
+	case m.run.fatal != nil:
+		return value.Value{}, m.run.fatal
+	case ex != nil:
+		return value.Value{}, m.failure(ex)
+	case err != nil:
+		return value.Value{}, fault.Wrap(fault.Internal,
+			fmt.Errorf("action %s returned what the app file does not declare: %w", m.run.call.Name, err),
+			"Something went wrong on our side.")
+	}
+	return out, nil
+}
+
+// machine returns an idle machine, or a new one.
+func (p *Program) machine() (*machine, error) {
+	p.mu.Lock()
+	if n := len(p.idle); n > 0 {
+		m := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		return m, nil
+	}
+	p.mu.Unlock()
+	return newMachine(p)
+}
+
+// keep makes a machine available again. More are not kept than can run at once.
+func (p *Program) keep(m *machine) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) < 2*runtime.GOMAXPROCS(0) {
+		p.idle = append(p.idle, m)
+	}
+}

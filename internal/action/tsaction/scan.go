@@ -1,0 +1,176 @@
+package tsaction
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/spec"
+)
+
+var (
+	refuseCall  = regexp.MustCompile("\\brefuse\\(\\s*[\"'`]([^\"'`$\\\\\n]*)[\"'`]")
+	actionStart = regexp.MustCompile(`\baction\s*(<[^>]*>)?\(`)
+	classEscape = regexp.MustCompile(`\\[pP]\{[A-Za-z_=]+\}`)
+)
+
+// houseCodes are the codes of ours with which code may refuse, with their kinds.
+var houseCodes = map[string]fault.Kind{
+	"not_found":       fault.NotFound,
+	"forbidden":       fault.Denied,
+	"unauthenticated": fault.Unauthenticated,
+	"already_exists":  fault.Exists,
+	"invalid_input":   fault.Invalid,
+	"stale":           fault.Stale,
+	"in_use":          fault.Refused,
+	"too_large":       fault.TooLarge,
+	"rate_limited":    fault.Exhausted,
+	"unavailable":     fault.Unavailable,
+}
+
+// scan looks through a source text for what can be told before it runs.
+func scan(file, text string, codes map[string]string) []spec.Finding {
+	var found []spec.Finding
+	plain := blank(text)
+	for _, m := range refuseCall.FindAllStringSubmatchIndex(plain, -1) {
+		code := plain[m[2]:m[3]]
+		if _, ok := codes[code]; ok {
+			continue
+		}
+		if _, ok := houseCodes[code]; ok {
+			continue
+		}
+		found = append(found, spec.Finding{
+			Pos: position(file, text, m[2]), Width: utf8.RuneCountInString(code),
+			Message: fmt.Sprintf("the app has no refusal %q", code),
+			Help:    "add it under errors:" + near(code, codeNames(codes)),
+			Fix:     nearest(code, codeNames(codes)),
+		})
+	}
+	for _, m := range classEscape.FindAllStringIndex(plain, -1) {
+		found = append(found, spec.Finding{Severity: spec.Warning,
+			Pos: position(file, text, m[0]), Width: m[1] - m[0],
+			Message: plain[m[0]:m[1]] + " is not supported in regular expressions here",
+			Help:    "name the characters, as in [a-zà-ÿ]"})
+	}
+	return found
+}
+
+// actionCall returns where a file calls action.
+func actionCall(file, text string) spec.Pos {
+	if m := actionStart.FindStringIndex(blank(text)); m != nil {
+		return position(file, text, m[0])
+	}
+	return spec.Pos{File: file, Line: 1, Column: 1}
+}
+
+// blank returns the text with its comments turned into spaces, byte for byte.
+func blank(text string) string {
+	b := []byte(text)
+	wipe := func(from, to int) {
+		for i := from; i < to; i++ {
+			if b[i] != '\n' {
+				b[i] = ' '
+			}
+		}
+	}
+	for i := 0; i < len(b); i++ {
+		switch rest := text[i:]; {
+		case strings.HasPrefix(rest, "//"):
+			n := strings.IndexByte(rest, '\n')
+			if n < 0 {
+				n = len(rest)
+			}
+			wipe(i, i+n)
+			i += n - 1
+		case strings.HasPrefix(rest, "/*"):
+			n := strings.Index(rest, "*/")
+			if n < 0 {
+				n = len(rest) - 2
+			}
+			wipe(i, i+n+2)
+			i += n + 1
+		case b[i] == '"' || b[i] == '\'' || b[i] == '`':
+			i += quoted(rest)
+		}
+	}
+	return string(b)
+}
+
+// quoted returns how far the end of the quoted text is at whose beginning text is.
+func quoted(text string) int {
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '\n':
+			if text[0] != '`' {
+				return i
+			}
+		case text[0]:
+			return i
+		}
+	}
+	return len(text)
+}
+
+func position(file, text string, at int) spec.Pos {
+	start := strings.LastIndexByte(text[:at], '\n') + 1
+	return spec.Pos{File: file, Line: strings.Count(text[:at], "\n") + 1,
+		Column: utf8.RuneCountInString(text[start:at]) + 1}
+}
+
+func codeNames(codes map[string]string) []string {
+	var names []string
+	for code := range codes {
+		names = append(names, code)
+	}
+	for code := range houseCodes {
+		names = append(names, code)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// near returns a question that names the nearest of the names, or "".
+func near(name string, names []string) string {
+	if n := nearest(name, names); n != "" {
+		return fmt.Sprintf("; did you mean %s?", n)
+	}
+	return ""
+}
+
+// nearest returns the name that differs least, if it differs little.
+func nearest(name string, names []string) string {
+	best, least := "", max(2, len(name)/3)+1
+	for _, n := range names {
+		if d := distance(name, n); d < least {
+			best, least = n, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be added, dropped or changed.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

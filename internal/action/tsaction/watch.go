@@ -1,0 +1,132 @@
+package tsaction
+
+import (
+	"context"
+	"runtime/metrics"
+	"sync"
+	"time"
+
+	"github.com/dop251/goja"
+
+	"github.com/galleybackend/galley/internal/action"
+	"github.com/galleybackend/galley/internal/fault"
+)
+
+const (
+	// watchEvery is how often a run that is longer than this is looked at.
+	watchEvery = 2 * time.Millisecond
+	// memoryBurst is how many times its bound a run may allocate before the
+	// collector has told what of it is still in use.
+	memoryBurst = 4
+	// loadTime and loadMemory bound a module that is run to see what it exports.
+	loadTime   = time.Second
+	loadMemory = 64 << 20
+)
+
+// watch stops a run that takes too much time or memory. The memory is the growth of
+// the process while the run lasts, which is more than the run's own; the bound is for
+// those who take all there is, not for accounting.
+type watch struct {
+	vm *goja.Runtime
+
+	mu       sync.Mutex
+	timer    *time.Timer
+	live     bool
+	tripped  bool
+	ctx      context.Context
+	cancel   func()
+	call     action.Run
+	deadline time.Time
+	base     memory
+}
+
+// memory is how much is in use: what the last collection left, and all that was
+// allocated since as well.
+type memory struct{ kept, all int64 }
+
+func (w *watch) begin(ctx context.Context, cancel func(), call action.Run) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx, w.cancel, w.call = ctx, cancel, call
+	w.live, w.tripped, w.base = true, false, memory{}
+	if call.Bounds.Time > 0 {
+		w.deadline = time.Now().Add(call.Bounds.Time)
+	} else {
+		w.deadline = time.Time{}
+	}
+	if w.timer == nil {
+		w.timer = time.AfterFunc(watchEvery, w.look)
+	} else {
+		w.timer.Reset(watchEvery)
+	}
+}
+
+// end stops watching and reports whether the run was left alone.
+func (w *watch) end() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.live = false
+	w.timer.Stop()
+	w.ctx, w.cancel = nil, nil
+	return !w.tripped
+}
+
+func (w *watch) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.live || w.tripped {
+		return
+	}
+	switch {
+	case !w.deadline.IsZero() && !time.Now().Before(w.deadline):
+		w.trip(fault.New(fault.Timeout, "The action took longer than %s.", w.call.Bounds.Time))
+	case w.ctx.Err() != nil:
+		w.trip(fault.Wrap(fault.Timeout, context.Cause(w.ctx), "The action took too long."))
+	case w.tooMuch():
+		w.trip(internal("action %s used more than %d MB of memory", w.call.Name,
+			w.call.Bounds.Memory>>20))
+	default:
+		w.timer.Reset(watchEvery)
+	}
+}
+
+// trip ends the run with f. It is called with the lock held.
+func (w *watch) trip(f *fault.Fault) {
+	w.tripped = true
+	w.vm.Interrupt(f)
+	w.cancel()
+}
+
+func (w *watch) tooMuch() bool {
+	bound := w.call.Bounds.Memory
+	if bound <= 0 {
+		return false
+	}
+	now := readMemory()
+	if w.base == (memory{}) {
+		w.base = now
+	}
+	w.base.kept = min(w.base.kept, now.kept)
+	w.base.all = min(w.base.all, now.all)
+	return now.kept-w.base.kept > bound || now.all-w.base.all > memoryBurst*bound
+}
+
+func readMemory() memory {
+	samples := [...]metrics.Sample{
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/stacks:bytes"},
+	}
+	metrics.Read(samples[:])
+	stacks := int64(samples[2].Value.Uint64())
+	return memory{
+		kept: int64(samples[0].Value.Uint64()) + stacks,
+		all:  int64(samples[1].Value.Uint64()) + stacks,
+	}
+}
+
+func noContext() context.Context { return context.Background() }
+
+func loadCall(name string) action.Run {
+	return action.Run{Name: name, Bounds: action.Bounds{Time: loadTime, Memory: loadMemory}}
+}
