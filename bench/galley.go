@@ -10,11 +10,14 @@ import (
 	"github.com/galleybackend/galley/bench/load"
 )
 
+// galleyPackage is the command itself.
+const galleyPackage = "./cmd/galley"
+
 // prepareGalley builds a galley binary and imports the fixture into the app of
 // bench/app.
 func prepareGalley(pkg string) func(context.Context, *bench, string) (command, error) {
 	return func(ctx context.Context, b *bench, dir string) (command, error) {
-		path, err := b.build(ctx, pkg)
+		path, err := b.galley(ctx, pkg)
 		if err != nil {
 			return command{}, err
 		}
@@ -33,6 +36,14 @@ func prepareGalley(pkg string) func(context.Context, *bench, string) (command, e
 		serve := append([]string{"serve", "--listen", "127.0.0.1:0", "--limits", "off"}, where...)
 		return command{path: path, args: serve}, nil
 	}
+}
+
+// galley returns the binary that -galley names, or builds the package.
+func (b *bench) galley(ctx context.Context, pkg string) (string, error) {
+	if b.config.galley != "" && pkg == galleyPackage {
+		return filepath.Abs(b.config.galley)
+	}
+	return b.build(ctx, pkg)
 }
 
 // signIn gets a bearer token for each of the people over HTTP.

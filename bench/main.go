@@ -38,6 +38,7 @@ type bench struct {
 type config struct {
 	peers  bool
 	json   bool
+	galley string // the binary to measure; built when empty
 	rounds int
 	time   time.Duration
 	warm   time.Duration
@@ -59,6 +60,7 @@ func start(ctx context.Context) error {
 	quick := flag.Bool("quick", false, "one short round of each, about 40 s: rough numbers")
 	flag.BoolVar(&c.peers, "peers", false, "measure PocketBase as well")
 	flag.BoolVar(&c.json, "json", false, "print the results as JSON, the progress to stderr")
+	flag.StringVar(&c.galley, "galley", "", "the galley binary to measure; built when not given")
 	flag.IntVar(&c.rounds, "rounds", 3, "how often each target has its turn")
 	flag.DurationVar(&c.time, "time", 2*time.Second, "how long a turn is counted")
 	only := flag.String("only", "", "workloads to run, with commas: get list create …")

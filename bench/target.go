@@ -75,7 +75,7 @@ func targets() []*target {
 		},
 		{
 			name: "galley", can: append([]string{"get", "list", "beside"}, writes...), api: shop,
-			prepare: prepareGalley("./cmd/galley"), tokens: signIn, sums: galleySums,
+			prepare: prepareGalley(galleyPackage), tokens: signIn, sums: galleySums,
 		},
 		{
 			name: "galley, Go", can: []string{"checkout", "hot"}, api: shop,
