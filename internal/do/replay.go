@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley/internal/do/retail"
+	"github.com/galleybackend/galley/internal/do/server"
 	"github.com/galleybackend/galley/internal/ident"
 )
 
@@ -47,10 +48,10 @@ func runReplay(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	shop := &shop{galley: *galley, app: *app, data: filepath.Join(dir, "data")}
-	if shop.galley == "" {
-		shop.galley = filepath.Join(dir, "galley")
-		if err := buildGalley(ctx, shop.galley); err != nil {
+	shop := &server.Server{Galley: *galley, App: *app, Data: filepath.Join(dir, "data")}
+	if shop.Galley == "" {
+		shop.Galley = filepath.Join(dir, "galley")
+		if err := server.Build(ctx, ".", shop.Galley); err != nil {
 			return err
 		}
 	}
@@ -58,16 +59,17 @@ func runReplay(ctx context.Context, args []string) (err error) {
 }
 
 // replay fills the shop, sends the invoices and proves the sums.
-func replay(ctx context.Context, shop *shop, dir string, orders retail.Orders) (err error) {
+func replay(ctx context.Context, shop *server.Server, dir string,
+	orders retail.Orders) (err error) {
 	say("%d invoices of %d customers, %d lines, %s", len(orders.Invoices),
 		len(orders.Customers), orders.Lines, pounds(orders.Total))
 	say("left out: %d lines of cancelled invoices, %d of nobody, %d at a price of nothing",
 		orders.Cancelled, orders.Unnamed, orders.Free)
 
-	if err := shop.start(ctx); err != nil {
+	if err := shop.Start(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, shop.stop()) }()
+	defer func() { err = errors.Join(err, shop.Stop()) }()
 
 	world := newWorld(orders)
 	started := time.Now()
@@ -82,7 +84,7 @@ func replay(ctx context.Context, shop *shop, dir string, orders retail.Orders) (
 		if err := os.WriteFile(path, file.text, 0o600); err != nil {
 			return err
 		}
-		if _, err := shop.run(ctx, "import", file.collection, path); err != nil {
+		if _, err := shop.Run(ctx, "import", file.collection, path); err != nil {
 			return err
 		}
 	}
@@ -90,13 +92,13 @@ func replay(ctx context.Context, shop *shop, dir string, orders retail.Orders) (
 		len(orders.Articles), since(started))
 
 	started = time.Now()
-	if err := world.signIn(ctx, shop.address); err != nil {
+	if err := world.signIn(ctx, shop.Address); err != nil {
 		return err
 	}
 	say("signed %d customers in, in %s", len(orders.Customers), since(started))
 
 	started = time.Now()
-	if err := world.send(ctx, shop.address); err != nil {
+	if err := world.send(ctx, shop.Address); err != nil {
 		return err
 	}
 	calls := 2 * len(orders.Invoices)
@@ -104,10 +106,10 @@ func replay(ctx context.Context, shop *shop, dir string, orders retail.Orders) (
 		calls, since(started), float64(calls)/time.Since(started).Seconds())
 
 	findings := &findings{}
-	if err := world.proveByAPI(ctx, shop.address, findings); err != nil {
+	if err := world.proveByAPI(ctx, shop.Address, findings); err != nil {
 		return err
 	}
-	journal, err := shop.run(ctx, "export", "journal")
+	journal, err := shop.Run(ctx, "export", "journal")
 	if err != nil {
 		return err
 	}
