@@ -18,7 +18,9 @@ type still struct {
 	product, user value.Record
 }
 
-func (h still) Get(context.Context, string, ident.Record) (value.Record, error) { return h.product, nil }
+func (h still) Get(context.Context, string, ident.Record) (value.Record, error) {
+	return h.product, nil
+}
 
 func (h still) Me(context.Context) (value.Record, error) { return h.user, nil }
 

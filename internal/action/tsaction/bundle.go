@@ -24,6 +24,21 @@ const (
 	moduleText  = "export const { action, refuse, cel, add, append, remove, max, min } = __galley;\n"
 )
 
+// native is what the engine has beyond its target and does faster than the code that
+// stands in for it.
+var native = map[string]bool{
+	"object-rest-spread":        true,
+	"optional-chain":            true,
+	"nullish-coalescing":        true,
+	"logical-assignment":        true,
+	"class-field":               true,
+	"class-static-field":        true,
+	"class-private-field":       true,
+	"class-private-method":      true,
+	"class-private-brand-check": true,
+	"optional-catch-binding":    true,
+}
+
 // bundle makes one script of the file and all it imports. Imports stay within the
 // app's folder: nothing outside fsys can be named.
 func bundle(fsys fs.FS, file string) (string, []spec.Finding) {
@@ -40,6 +55,7 @@ func bundle(fsys fs.FS, file string) (string, []spec.Finding) {
 		Format:         api.FormatIIFE,
 		Platform:       api.PlatformNeutral,
 		Target:         api.ES2017,
+		Supported:      native,
 		Sourcemap:      api.SourceMapInline,
 		SourcesContent: api.SourcesContentExclude,
 		Charset:        api.CharsetUTF8,

@@ -1,12 +1,14 @@
 package tsaction
 
 import (
+	"context"
 	_ "embed"
 	"math/rand/v2"
 	"time"
 
 	"github.com/dop251/goja"
 
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/spec"
 )
@@ -163,14 +165,18 @@ func (p *Program) world() (*goja.Program, error) {
 }
 
 // tryModule runs a module without calling its handler and checks what it exports.
-func (p *Program) tryModule(name string, at spec.Pos) (spec.Finding, bool) {
-	m, err := newMachine(p)
-	if err != nil {
-		return spec.Finding{Pos: at, Message: err.Error()}, false
+func (p *Program) tryModule(name string, at spec.Pos) []spec.Finding {
+	help := "write export default action(\"" + name + "\", (tx, input) => …)"
+	say := func(pos spec.Pos, message, help string) []spec.Finding {
+		return []spec.Finding{{Pos: pos, Message: message, Help: help}}
 	}
-	m.run = &run{ctx: noContext(), call: loadCall(name)}
+	m, err := p.machine()
+	if err != nil {
+		return say(at, err.Error(), "")
+	}
+	m.run = &run{ctx: context.Background(), call: action.Run{Name: name,
+		Bounds: action.Bounds{Time: loadTime, Memory: loadMemory}}}
 	m.watch.begin(m.run.ctx, func() {}, m.run.call)
-	defer m.watch.end()
 	var got goja.Value
 	start := m.vm.ToValue(func(c goja.FunctionCall) goja.Value {
 		got = c.Argument(0)
@@ -180,17 +186,18 @@ func (p *Program) tryModule(name string, at spec.Pos) (spec.Finding, bool) {
 	if err == nil {
 		_, err = factory(goja.Undefined(), m.galley, start)
 	}
-	if err != nil {
-		return spec.Finding{Pos: placeOf(err, at), Message: "this file cannot be loaded: " + firstLine(err)}, false
+	if whole := m.watch.end(); whole {
+		p.keep(m)
 	}
-	help := "write export default action(\"" + name + "\", (tx, input) => …)"
+	if err != nil {
+		return say(placeOf(err, at), "this file cannot be loaded: "+firstLine(err), "")
+	}
 	o, ok := got.(*goja.Object)
 	if !ok || o.Get("galley") == nil || o.Get("galley").String() != "action" {
-		return spec.Finding{Pos: at, Message: "the default export of this file is no action", Help: help}, false
+		return say(at, "the default export of this file is no action", help)
 	}
 	if is := o.Get("name").String(); is != name {
-		return spec.Finding{Pos: at, Message: "this file is called " + name + " but its action is called " + is,
-			Help: help}, false
+		return say(at, "this file is called "+name+" but its action is called "+is, help)
 	}
-	return spec.Finding{}, true
+	return nil
 }

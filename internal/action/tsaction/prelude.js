@@ -380,12 +380,15 @@
     }
   }
 
-  // Freeze all that can be reached.
-  const seen = new Set(), todo = [];
+  // Freeze all that can be reached. A function that makes nothing has only its name
+  // and its length, which need no look.
+  const seen = new Set(), all = [];
+  const { ownKeys } = Reflect, { freeze, getOwnPropertyDescriptor } = Object;
+  const accessors = new Set(["constructor", "toString", "toLocaleString", "valueOf", "hasOwnProperty"]);
   const reach = (x) => {
     if (x === null || typeof x !== "object" && typeof x !== "function" || seen.has(x)) return;
     seen.add(x);
-    todo.push(x);
+    all[all.length] = x;
   };
   reach(globalThis);
   reach(host.galley);
@@ -398,17 +401,30 @@
     Promise.resolve(), Uint8Array]) {
     reach(getPrototypeOf(x));
   }
-  while (todo.length > 0) {
-    const x = todo.pop();
+  for (let i = 0; i < all.length; i++) {
+    const x = all[i], names = ownKeys(x);
     reach(getPrototypeOf(x));
-    for (const key of Reflect.ownKeys(x)) {
-      const p = Object.getOwnPropertyDescriptor(x, key);
-      if ("value" in p) reach(p.value);
-      else {
-        reach(p.get);
-        reach(p.set);
-      }
+    if (typeof x === "function" && names.length === 2) {
+      freeze(x);
+      continue;
     }
+    for (let k = 0; k < names.length; k++) {
+      const name = names[k];
+      let value;
+      try {
+        value = x[name];
+      } catch (e) { /* an accessor that wants another this */ }
+      if (typeof name === "string" && !accessors.has(name) &&
+          (typeof value === "function" || typeof value === "object" && value !== null)) {
+        reach(value);
+        continue;
+      }
+      if (typeof x === "function" && (name === "name" || name === "length")) continue;
+      const p = getOwnPropertyDescriptor(x, name);
+      reach(p.value);
+      reach(p.get);
+      reach(p.set);
+    }
+    freeze(x);
   }
-  for (const x of seen) Object.freeze(x);
 });

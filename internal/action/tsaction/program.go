@@ -98,10 +98,7 @@ func (p *Program) load(fsys fs.FS, s *spec.Spec, file string) []spec.Finding {
 	}
 	at := actionCall(file, string(text))
 	p.scripts[name] = &script{place: fmt.Sprintf("%s:%d", file, at.Line), code: prog}
-	if f, ok := p.tryModule(name, at); !ok {
-		found = append(found, f)
-	}
-	return found
+	return append(found, p.tryModule(name, at)...)
 }
 
 // compile reads a bundle, whose source map lets errors name the lines that people

@@ -124,9 +124,3 @@ func readMemory() memory {
 		all:  int64(samples[1].Value.Uint64()) + stacks,
 	}
 }
-
-func noContext() context.Context { return context.Background() }
-
-func loadCall(name string) action.Run {
-	return action.Run{Name: name, Bounds: action.Bounds{Time: loadTime, Memory: loadMemory}}
-}
