@@ -1,0 +1,141 @@
+package sqlite
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/galleybackend/galley/internal/store/sqlstore"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+var _ sqlstore.Dialect = (*dialect)(nil)
+
+// dialect is what SQLite says in its own way.
+type dialect struct {
+	path   string
+	unsafe bool
+}
+
+const (
+	// logPages is the length of the log, in pages of 4 kB, from which on it is
+	// written into the file.
+	logPages = 1000
+	// logPagesMax is the length from which on readers are waited for, so that the
+	// log can begin anew.
+	logPagesMax = 64_000
+)
+
+// Quote writes a name.
+func (*dialect) Quote(name string) string {
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
+// numbers are the first placeholders, which are all that most statements need.
+var numbers = [...]string{"?1", "?2", "?3", "?4", "?5", "?6", "?7", "?8", "?9"}
+
+// Placeholder writes the n-th parameter.
+func (*dialect) Placeholder(n int) string {
+	if n <= len(numbers) {
+		return numbers[n-1]
+	}
+	return "?" + itoa(n)
+}
+
+// Column is the type of a column.
+func (*dialect) Column(t *value.Type) string {
+	switch t.ValueKind() {
+	case value.Float:
+		return "REAL"
+	case value.Text, value.JSON, value.List, value.Object:
+		return "TEXT"
+	default:
+		return "INTEGER"
+	}
+}
+
+// TableTail makes tables strict and keeps their rows in the order of their key. A
+// table whose key is a number is in that order anyway.
+func (*dialect) TableTail() string { return " STRICT, WITHOUT ROWID" }
+
+// Tidy writes a log that has grown long into the file.
+func (*dialect) Tidy(sc sqlstore.Conn) error {
+	c, ok := sc.(*conn)
+	if !ok || c.pages < logPages {
+		return nil
+	}
+	mode := sqlite3.CHECKPOINT_PASSIVE
+	if c.pages >= logPagesMax {
+		mode = sqlite3.CHECKPOINT_RESTART
+	}
+	c.pages = 0
+	_, _, err := c.db.WALCheckpoint("main", mode)
+	if errors.Is(err, sqlite3.BUSY) {
+		return nil // a reader holds the log; the next commit tries again
+	}
+	return problem(err)
+}
+
+// problem says what an error of SQLite means.
+func problem(err error) error {
+	if err == nil {
+		return nil
+	}
+	var code sqlite3.ErrorCode
+	if !errors.As(err, &code) {
+		return &sqlstore.Problem{Err: err}
+	}
+	p := &sqlstore.Problem{Err: err}
+	switch code {
+	case sqlite3.CONSTRAINT:
+		p.Class, p.Columns = constraint(err)
+	case sqlite3.FULL:
+		p.Class = sqlstore.Full
+	case sqlite3.IOERR, sqlite3.CORRUPT, sqlite3.NOTADB, sqlite3.PROTOCOL:
+		p.Class = sqlstore.Broken
+	case sqlite3.BUSY, sqlite3.LOCKED:
+		p.Class = sqlstore.Busy
+	case sqlite3.INTERRUPT:
+		p.Class = sqlstore.Interrupted
+	case sqlite3.ERROR:
+		if strings.Contains(err.Error(), "integer overflow") {
+			p.Class = sqlstore.Overflow
+		}
+	}
+	return p
+}
+
+// constraint says which promise of a table was broken, and in which columns.
+func constraint(err error) (sqlstore.Class, []string) {
+	var code sqlite3.ExtendedErrorCode
+	if !errors.As(err, &code) {
+		return sqlstore.Other, nil
+	}
+	switch code {
+	case sqlite3.CONSTRAINT_UNIQUE, sqlite3.CONSTRAINT_PRIMARYKEY, sqlite3.CONSTRAINT_ROWID:
+		return sqlstore.Taken, columnsOf(err)
+	case sqlite3.CONSTRAINT_NOTNULL:
+		return sqlstore.Missing, columnsOf(err)
+	case sqlite3.CONSTRAINT_FOREIGNKEY:
+		return sqlstore.Dangling, nil
+	default:
+		return sqlstore.Other, nil
+	}
+}
+
+// columnsOf reads "… constraint failed: table.column, table.column".
+func columnsOf(err error) []string {
+	text := err.Error()
+	_, list, ok := strings.Cut(text, "constraint failed: ")
+	if !ok {
+		return nil
+	}
+	var out []string
+	for _, c := range strings.Split(list, ", ") {
+		if i := strings.LastIndexByte(c, '.'); i >= 0 {
+			out = append(out, c[i+1:])
+		}
+	}
+	return out
+}

@@ -1,0 +1,121 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Dialect is what one database says in its own way. It is safe for concurrent use.
+type Dialect interface {
+	// Connect opens a connection; write asks for the one that may write.
+	Connect(ctx context.Context, write bool) (Conn, error)
+	// Quote writes a name.
+	Quote(name string) string
+	// Placeholder writes the n-th parameter, counted from 1.
+	Placeholder(n int) string
+	// Column is the type of the column that keeps values of the type.
+	Column(t *value.Type) string
+	// TableTail stands behind the bracket that closes a table's definition.
+	TableTail() string
+	// Call writes a function of query.Func or query.Arith, of arguments whose kinds
+	// are given, so that it has the meaning that package query documents. A list
+	// stands for its JSON. It reports false for a function that it does not have.
+	Call(name string, kinds []value.Kind, args []string) (string, bool)
+	// Tidy gives the database the chance to look after its files. It is called by
+	// the holder of the write line between two transactions.
+	Tidy(c Conn) error
+}
+
+// Conn is one connection. One goroutine at a time uses it. Its errors are Problems.
+type Conn interface {
+	// Query runs a statement and calls each for every row; an error of each ends
+	// it and is returned as it is. The end of ctx stops the statement.
+	Query(ctx context.Context, sql string, args []value.Value, each func(Row) error) error
+	// Exec runs a statement without rows. The end of ctx does not stop it, because
+	// a write that is broken off may take its whole transaction with it.
+	Exec(sql string, args []value.Value) error
+	// Begin opens a transaction.
+	Begin(write bool) error
+	// Commit ends the transaction. If it fails with a class other than Broken, the
+	// transaction was not committed.
+	Commit() error
+	// Rollback ends the transaction, if one is open.
+	Rollback() error
+	// Save, Revert and Release set, go back to, and drop the one savepoint.
+	Save() error
+	Revert() error
+	Release() error
+	// Open reports whether a transaction is open: some errors end it.
+	Open() bool
+	// References says whether relations are enforced; it must be called outside
+	// a transaction.
+	References(enforced bool) error
+	// Defer says whether relations are looked at in the end of the transaction
+	// only, for the time in which several records that point at each other go.
+	Defer(deferred bool) error
+	// Dangling returns the tables in which a relation points at nothing.
+	Dangling(ctx context.Context) ([]string, error)
+	// Close ends the connection.
+	Close() error
+}
+
+// Row is the row that a statement stands on. Columns count from 0. What Text returns
+// is good until the next row.
+type Row interface {
+	Null(i int) bool
+	Int(i int) int64
+	Float(i int) float64
+	// Text is nil where the column is null.
+	Text(i int) []byte
+}
+
+// Class says what a database's error means.
+type Class uint8
+
+// The classes of problems.
+const (
+	// Other is a mistake of ours in most cases.
+	Other Class = iota
+	// Taken is an id or unique value that is there already.
+	Taken
+	// Dangling is a relation to a record that is not there.
+	Dangling
+	// Missing is null in a column that is required.
+	Missing
+	// Overflow is a sum beyond the range of its type.
+	Overflow
+	// Interrupted is a statement that its context ended.
+	Interrupted
+	// Busy is a database that somebody else holds.
+	Busy
+	// Full is a disk without room; nothing was written.
+	Full
+	// Broken is a disk or a file that failed: what was just written may be there
+	// or not.
+	Broken
+)
+
+// Problem is an error of a Conn.
+type Problem struct {
+	Class Class
+	// Columns are those of a Taken or Missing problem, where they are known.
+	Columns []string
+	Err     error
+}
+
+// Error is the text of the database.
+func (p *Problem) Error() string { return p.Err.Error() }
+
+// Unwrap returns the database's own error.
+func (p *Problem) Unwrap() error { return p.Err }
+
+// classOf returns the class of an error, Other if it is no Problem.
+func classOf(err error) Class {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p.Class
+	}
+	return Other
+}

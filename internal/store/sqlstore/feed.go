@@ -1,0 +1,63 @@
+package sqlstore
+
+import (
+	"sync"
+
+	"github.com/galleybackend/galley/internal/journal"
+)
+
+// feed tells those who follow the journal that there is more, and keeps the last
+// entries for them, so that who is close behind reads no database.
+type feed struct {
+	mu   sync.Mutex
+	head uint64
+	wake chan struct{}
+	last [feedMax]*journal.Entry
+}
+
+// feedMax is how many entries are kept. An entry stands at its place modulo feedMax.
+const feedMax = 256
+
+// advance sets the head without entries.
+func (f *feed) advance(head uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.head = head
+}
+
+// publish adds committed entries, which nobody changes any more.
+func (f *feed) publish(entries []*journal.Entry, head uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range entries {
+		f.last[e.Seq.Lo%feedMax] = e
+	}
+	f.head = head
+	if f.wake != nil {
+		close(f.wake)
+		f.wake = nil
+	}
+}
+
+// after appends the entries after a place that are kept. known is false if the next
+// one is not. wake is closed when there is more, and nil if there is more already.
+func (f *feed) after(seq uint64, to []*journal.Entry) (
+	got []*journal.Entry, known bool, wake <-chan struct{},
+) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if seq >= f.head {
+		if f.wake == nil {
+			f.wake = make(chan struct{})
+		}
+		return to, true, f.wake
+	}
+	for n := seq + 1; n <= f.head; n++ {
+		e := f.last[n%feedMax]
+		if e == nil || e.Seq.Lo != n {
+			break
+		}
+		to = append(to, e)
+	}
+	return to, len(to) > 0, nil
+}

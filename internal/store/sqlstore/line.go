@@ -1,0 +1,225 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/journal"
+)
+
+const (
+	// groupCalls bounds the calls that one commit serves.
+	groupCalls = 64
+	// groupTime bounds how long a group's first call waits for the others.
+	groupTime = 5 * time.Millisecond
+	// queueMax bounds the calls that wait for the line.
+	queueMax = 8192
+)
+
+// line lets one call write at a time, in the order of their coming.
+type line struct {
+	mu    sync.Mutex
+	held  bool
+	queue []*ticket
+}
+
+// ticket is a place in the queue. turn gets the open group, or a nil one.
+type ticket struct{ turn chan *group }
+
+// group is a transaction that several calls share.
+type group struct {
+	calls int
+	began time.Time
+	// dirty says that a call of the group has something to commit.
+	dirty bool
+	// first is the place of the last entry before the group.
+	first   uint64
+	entries []*journal.Entry
+	// lost says that the database gave the whole transaction up.
+	lost error
+	done chan struct{}
+	err  error
+}
+
+// enter waits for the line and returns the open group, or nil if there is none.
+func (l *line) enter(ctx context.Context) (*group, error) {
+	l.mu.Lock()
+	if !l.held {
+		l.held = true
+		l.mu.Unlock()
+		return nil, nil
+	}
+	if len(l.queue) >= queueMax {
+		l.mu.Unlock()
+		return nil, &fault.Fault{Kind: fault.Unavailable, RetryAfter: 1,
+			Message: "Too many writes wait for the database."}
+	}
+	t := &ticket{turn: make(chan *group, 1)}
+	l.queue = append(l.queue, t)
+	l.mu.Unlock()
+	select {
+	case g := <-t.turn:
+		return g, nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	for i, other := range l.queue {
+		if other == t {
+			l.queue = append(l.queue[:i], l.queue[i+1:]...)
+			l.mu.Unlock()
+			return nil, ended(ctx)
+		}
+	}
+	l.mu.Unlock()
+	// The turn came in the same moment: take it, so that the line goes on.
+	return <-t.turn, nil
+}
+
+// hand gives the line with the open group to the next in the queue and reports
+// whether there was one.
+func (l *line) hand(g *group) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		return false
+	}
+	l.next(g)
+	return true
+}
+
+// leave gives the line to the next in the queue, or frees it.
+func (l *line) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		l.held = false
+		return
+	}
+	l.next(nil)
+}
+
+func (l *line) next(g *group) {
+	t := l.queue[0]
+	copy(l.queue, l.queue[1:])
+	l.queue[len(l.queue)-1] = nil
+	l.queue = l.queue[:len(l.queue)-1]
+	t.turn <- g
+}
+
+// join makes sure that a transaction is open and returns its group.
+func (s *Store) join(g *group) (*group, error) {
+	if g == nil {
+		g = &group{began: time.Now(), first: s.head, done: make(chan struct{})}
+	}
+	g.calls++
+	if s.writer.Open() {
+		return g, nil
+	}
+	return g, s.writer.Begin(true)
+}
+
+// pass ends the caller's turn: it hands the open transaction on while others wait
+// and the group is small, and otherwise commits it for all.
+func (s *Store) pass(g *group) {
+	if g.lost == nil && g.calls < groupCalls && time.Since(g.began) < groupTime &&
+		s.line.hand(g) {
+		return
+	}
+	s.settle(g)
+	s.line.leave()
+	close(g.done)
+}
+
+// settle ends the group's transaction and says in g.err how.
+func (s *Store) settle(g *group) {
+	switch {
+	case g.lost != nil:
+		g.err = s.gaveUp(g.lost)
+	case !s.writer.Open():
+	case !g.dirty:
+		g.err = s.writer.Rollback()
+	default:
+		g.err = s.commit()
+	}
+	if g.err != nil {
+		s.head = g.first
+		// Whatever the rollback says, the group's error stands.
+		_ = s.writer.Rollback()
+		return
+	}
+	if len(g.entries) > 0 {
+		s.feed.publish(g.entries, s.head)
+	}
+	if g.dirty {
+		if err := s.dialect.Tidy(s.writer); classOf(err) == Broken {
+			s.fail(err)
+		}
+	}
+}
+
+// commit ends the transaction. Its error is the fault that each of the group gets.
+func (s *Store) commit() error {
+	if s.fault != nil {
+		if err := s.fault(BeforeCommit); err != nil {
+			return s.gaveUp(err)
+		}
+	}
+	err := s.writer.Commit()
+	if err == nil && s.fault != nil {
+		if err = s.fault(AfterCommit); err != nil {
+			err = &Problem{Class: Broken, Err: err}
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	if classOf(err) != Broken {
+		return s.gaveUp(err)
+	}
+	s.fail(err)
+	return fault.Wrap(fault.Unknown, err,
+		"It is not known whether the write was kept. Ask again with the same key.")
+}
+
+// gaveUp is the fault of calls of which nothing was committed.
+func (s *Store) gaveUp(err error) error {
+	switch classOf(err) {
+	case Full:
+		return fault.Wrap(fault.Unavailable, err, "The disk is full. Nothing was written.")
+	case Broken:
+		s.fail(err)
+		return stopped(err)
+	default:
+		return &fault.Fault{Kind: fault.Unavailable, RetryAfter: 1, Cause: err,
+			Message: "The database could not write. Nothing was written."}
+	}
+}
+
+// stopped is the fault of a write to a store that failed.
+func stopped(err error) error {
+	return fault.Wrap(fault.Unavailable, err,
+		"The database has failed and takes no more writes. Nothing was written.")
+}
+
+// exclusive calls fn with the line held and no transaction open.
+func (s *Store) exclusive(ctx context.Context, fn func() error) error {
+	g, err := s.line.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.line.leave()
+	if g != nil {
+		s.settle(g)
+		close(g.done)
+	}
+	if err := s.Failure(); err != nil {
+		return stopped(err)
+	}
+	return fn()
+}
+
+// errTurn says that the group was given up by another call's doing.
+var errTurn = errors.New("another call of the group lost its transaction")

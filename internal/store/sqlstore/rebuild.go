@@ -1,0 +1,298 @@
+package sqlstore
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// building begins the name of a table that is being made.
+const building = reservedPrefix + "new."
+
+// run takes the collections to their new form. Relations are not enforced
+// meanwhile, so that no drop of a table takes records with it. All new tables are
+// made before any old one goes, so that names may change places.
+func (m *migration) run(ctx context.Context, w Conn) error {
+	var renames []*table
+	exec := func(sql string) error {
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
+		return w.Exec(sql, nil)
+	}
+	for _, mv := range m.moves {
+		if err := mv.begin(ctx, w, exec); err != nil {
+			return err
+		}
+		if !mv.inPlace() {
+			renames = append(renames, mv.to)
+		}
+	}
+	for _, t := range m.drops {
+		if err := exec("DROP TABLE " + m.dialect.Quote(t.Name)); err != nil {
+			return err
+		}
+	}
+	for _, t := range renames {
+		if err := exec("ALTER TABLE " + m.dialect.Quote(building+t.Name) + " RENAME TO " +
+			m.dialect.Quote(t.Name)); err != nil {
+			return err
+		}
+	}
+	for _, mv := range m.moves {
+		for _, sql := range mv.indexes() {
+			if err := exec(sql); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// begin makes the new table under its name of building and fills it, or changes the
+// table where it stands.
+func (mv *move) begin(ctx context.Context, w Conn, exec func(string) error) error {
+	q := mv.to.dialect.Quote
+	switch {
+	case mv.inPlace():
+		for _, f := range mv.added() {
+			if err := exec("ALTER TABLE " + q(mv.to.Name) + " ADD COLUMN " +
+				mv.to.column(f)); err != nil {
+				return err
+			}
+		}
+		return nil
+	case mv.from == nil:
+		return exec(mv.to.definition(building + mv.to.Name))
+	case mv.same():
+		for name := range mv.from.indexes() {
+			if err := exec("DROP INDEX " + q(name)); err != nil {
+				return err
+			}
+		}
+		return exec("ALTER TABLE " + q(mv.from.Name) + " RENAME TO " +
+			q(building+mv.to.Name))
+	}
+	if err := exec(mv.to.definition(building + mv.to.Name)); err != nil {
+		return err
+	}
+	if err := mv.copy(ctx, w); err != nil {
+		return err
+	}
+	return exec("DROP TABLE " + q(mv.from.Name))
+}
+
+// same reports whether the table's columns stay as they are.
+func (mv *move) same() bool {
+	for name, s := range mv.sources {
+		if s.field != name {
+			return false
+		}
+	}
+	return mv.from != nil && mv.from.definition("") == mv.to.definition("")
+}
+
+// inPlace reports whether the table keeps its name and rows, and at most gains
+// columns that are empty.
+func (mv *move) inPlace() bool {
+	if mv.from == nil || mv.from.Name != mv.to.Name {
+		return false
+	}
+	kept := 0
+	for i, f := range mv.to.shape.Fields() {
+		s := mv.sources[f.Name]
+		if s.field == "" {
+			if !f.Type.Optional || !s.fill.IsNull() {
+				return false
+			}
+			continue
+		}
+		kept++
+		was, ok := mv.from.shape.Index(f.Name)
+		if !ok || s.field != f.Name ||
+			mv.from.column(mv.from.shape.Fields()[was]) != mv.to.column(mv.to.shape.Fields()[i]) ||
+			s.from.ValueKind() != s.to.ValueKind() || deep(s.to) {
+			return false
+		}
+	}
+	return kept == mv.from.shape.Len()
+}
+
+// deep reports whether values of the type have parts that may have to change.
+func deep(t *value.Type) bool {
+	return t.Kind == value.TypeList || t.Kind == value.TypeObject
+}
+
+// added returns the fields that the table gains.
+func (mv *move) added() []value.Field {
+	var out []value.Field
+	for _, f := range mv.to.shape.Fields() {
+		if mv.sources[f.Name].field == "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// indexes returns the statements that give the table the indexes it should have.
+func (mv *move) indexes() []string {
+	var drop, make []string
+	had := map[string]string{}
+	if mv.inPlace() {
+		had = mv.from.indexes()
+	}
+	want := mv.to.indexes()
+	for name, sql := range had {
+		if want[name] != sql {
+			drop = append(drop, "DROP INDEX "+mv.to.dialect.Quote(name))
+		}
+	}
+	for name, sql := range want {
+		if had[name] != sql {
+			make = append(make, sql)
+		}
+	}
+	slices.Sort(drop)
+	slices.Sort(make)
+	return append(drop, make...)
+}
+
+// copy fills the new table with the records of the old one.
+func (mv *move) copy(ctx context.Context, w Conn) error {
+	for _, f := range mv.to.shape.Fields() {
+		if s := mv.sources[f.Name]; s.field != "" &&
+			(s.from.ValueKind() != s.to.ValueKind() || deep(s.to)) {
+			return mv.convert(ctx, w)
+		}
+	}
+	q := mv.to.dialect.Quote
+	var args []value.Value
+	columns := make([]string, mv.to.shape.Len())
+	for i, f := range mv.to.shape.Fields() {
+		s := mv.sources[f.Name]
+		fill := "NULL"
+		if !s.fill.IsNull() {
+			args = append(args, s.fill)
+			fill = mv.to.dialect.Placeholder(len(args))
+		}
+		switch {
+		case s.field == "":
+			columns[i] = fill
+		case s.fill.IsNull():
+			columns[i] = q(s.field)
+		default:
+			columns[i] = "coalesce(" + q(s.field) + ", " + fill + ")"
+		}
+	}
+	return w.Exec("INSERT INTO "+q(building+mv.to.Name)+" ("+mv.to.columns+") SELECT "+
+		strings.Join(columns, ", ")+" FROM "+q(mv.from.Name), args)
+}
+
+// convert fills the new table record by record, through Convert.
+func (mv *move) convert(ctx context.Context, w Conn) error {
+	insert := "INSERT INTO " + mv.to.dialect.Quote(building+mv.to.Name) + " (" +
+		mv.to.columns + ") VALUES ("
+	for i := range mv.to.shape.Fields() {
+		if i > 0 {
+			insert += ", "
+		}
+		insert += mv.to.dialect.Placeholder(i + 1)
+	}
+	insert += ")"
+	return mv.each(ctx, w, func(old value.Record) error {
+		r, err := mv.record(old)
+		if err != nil {
+			return err
+		}
+		return w.Exec(insert, r.Slots)
+	})
+}
+
+// pageRows is how many rows of an old table are read at a time.
+const pageRows = 500
+
+// each calls fn for every record of the old table, in the order of ids.
+func (mv *move) each(ctx context.Context, c Conn, fn func(value.Record) error) error {
+	q, t := mv.from.dialect.Quote, mv.from
+	page := "SELECT " + t.columns + " FROM " + q(t.Name) + " WHERE " + q(spec.FieldID) +
+		" > " + t.dialect.Placeholder(1) + " ORDER BY " + q(spec.FieldID) + " LIMIT " +
+		t.dialect.Placeholder(2)
+	after := value.OfText("")
+	for {
+		found := rows{reader: t.reader}
+		err := c.Query(ctx, page, []value.Value{after, value.OfInt(pageRows)}, found.add)
+		if err != nil {
+			return err
+		}
+		for _, r := range found.records {
+			if err := fn(r); err != nil {
+				return err
+			}
+			after = r.Slots[spec.SlotID]
+		}
+		if len(found.records) < pageRows {
+			return nil
+		}
+	}
+}
+
+// record returns the old record in its new form.
+func (mv *move) record(old value.Record) (value.Record, error) {
+	r := value.NewRecord(mv.to.shape)
+	for i, f := range mv.to.shape.Fields() {
+		s := mv.sources[f.Name]
+		v := value.OfNull()
+		if s.field != "" {
+			v, _ = Convert(old.Get(s.field), s.from, s.to)
+		}
+		if v.IsNull() && !s.fill.IsNull() {
+			v = s.fill
+		}
+		if v.IsNull() && !f.Type.Optional {
+			return r, fault.New(fault.Invalid, "The record %s in %s has no value for the required %s.",
+				old.Slots[spec.SlotID].Text(), mv.to.Name, f.Name)
+		}
+		r.Slots[i] = v
+	}
+	return r, nil
+}
+
+// Reshape returns records by collection in the form that steps give them, as Apply
+// does to those that are stored. It is for those who fold the journal.
+func Reshape(
+	before *spec.Schema, steps []spec.Step, records map[string]map[string]value.Record,
+) (map[string]map[string]value.Record, error) {
+	cat, err := newCatalog(plainDialect{}, before)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMigration(plainDialect{}, cat, steps)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]map[string]value.Record{}
+	for _, mv := range m.moves {
+		out[mv.to.Name] = map[string]value.Record{}
+		if mv.from == nil {
+			continue
+		}
+		for id, r := range records[mv.from.Name] {
+			if out[mv.to.Name][id], err = mv.record(r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// plainDialect names things for those who have no database.
+type plainDialect struct{ Dialect }
+
+func (plainDialect) Quote(name string) string  { return name }
+func (plainDialect) Placeholder(int) string    { return "?" }
+func (plainDialect) Column(*value.Type) string { return "" }
+func (plainDialect) TableTail() string         { return "" }
