@@ -145,6 +145,15 @@ func (d *differ) table(old, next *Table) {
 		}
 	}
 	d.indexes(old, next, from)
+	step := Step{Kind: ChangeChecks, Collection: next.Name}
+	for name, source := range next.Checks {
+		if old.Checks[name] != source {
+			step.Checks = append(step.Checks, name)
+		}
+	}
+	if slices.Sort(step.Checks); len(step.Checks) > 0 {
+		d.add(step)
+	}
 }
 
 // fields returns the stored name of each field that was stored, and adds the steps

@@ -38,6 +38,8 @@ func (s Step) Risk() Risk {
 		return NeedsCheck
 	case ChangeField:
 		return s.change()
+	case ChangeChecks:
+		return NeedsCheck
 	case ChangeIndexes:
 		if len(s.Unique) > 0 {
 			return NeedsCheck

@@ -15,6 +15,9 @@ const (
 	RenameField      StepKind = "rename_field"
 	ChangeField      StepKind = "change_field"
 	ChangeIndexes    StepKind = "change_indexes"
+	// ChangeChecks names checks that stored records were not judged by yet. It
+	// changes nothing stored, and a store does not know it.
+	ChangeChecks StepKind = "change_checks"
 	// Adopt comes last in every list: from now on this is the schema.
 	Adopt StepKind = "adopt"
 )
@@ -34,6 +37,8 @@ type Step struct {
 	Fill value.Value
 	// Unique are the sets of fields that become unique, of ChangeIndexes.
 	Unique [][]string
+	// Checks are the names of the checks, of ChangeChecks.
+	Checks []string
 	// Schema is the whole new schema, of Adopt.
 	Schema *Schema
 	// Source is the app file's text, of Adopt, for the journal.

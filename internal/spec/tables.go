@@ -74,6 +74,12 @@ func (c *Collection) table() *Table {
 		}
 	}
 	t.Shape = value.NewShape(c.Name, fields)
+	for _, check := range c.Checks {
+		if t.Checks == nil {
+			t.Checks = map[string]string{}
+		}
+		t.Checks[check.Name] = check.Rule.Source
+	}
 	for _, u := range c.Unique {
 		set := make([]string, len(u.Fields))
 		for i, f := range u.Fields {
