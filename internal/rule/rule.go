@@ -10,6 +10,8 @@ import (
 	"context"
 	"time"
 
+	"cel.dev/cel-go/cel"
+
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
@@ -119,8 +121,12 @@ type Rule struct {
 	scope Scope
 	text  spec.Text
 	unit  *unit
-	cond  *Condition
-	why   error
+	typ   *value.Type
+
+	program cel.Program
+	cond    *Condition
+	why     error
+	facts   facts
 }
 
 // Text returns what was compiled.
@@ -150,6 +156,7 @@ type Condition struct {
 	// nodes are numbered from 0 in the order of Args; query.Shift moves them where
 	// conditions are put together.
 	Expr query.Expr
+	unit *unit
 	args []*operand
 }
 
