@@ -227,13 +227,17 @@ func (r *reader) signUp() {
 		r.sendable(users, &node{kind: scalar, text: name.Name, pos: name.Pos,
 			width: len(name.Name)})
 	}
+	var missing []string
 	for _, f := range users.Fields {
 		if needed(f) && !asked[f.Name] {
-			r.tell(&node{pos: up.Pos, width: 1}, spec.Finding{
-				Message: "nobody can sign up: users need " + f.Name + ", which sign_up does not name",
-				Help:    "add it to fields, give it a default, or mark it optional with ?",
-				See:     f.Pos})
+			missing = append(missing, f.Name)
 		}
+	}
+	if len(missing) > 0 {
+		r.fail(&node{pos: up.Pos, width: 1},
+			"add it to fields, give it a default, or mark it optional with ?",
+			"nobody can sign up: sign_up does not name %s, which users need",
+			strings.Join(missing, ", "))
 	}
 }
 

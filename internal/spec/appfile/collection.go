@@ -20,7 +20,10 @@ func (r *reader) collection(e entry) {
 	r.spec.Collections = append(r.spec.Collections, c)
 	m := r.read(e.value, c.Name, collectionKeys)
 	if n := m["fields"]; n != nil {
-		for _, f := range r.pairs(n, "the fields of "+c.Name) {
+		for _, f := range n.entries {
+			r.written[c.Name+"."+f.key.text] = true
+		}
+		for _, f := range r.pairs(n, "fields") {
 			if len(c.Fields) >= fieldMax {
 				r.fail(f.key, "", "a collection has at most %d fields", fieldMax)
 				break
@@ -111,6 +114,9 @@ func (r *reader) known(c *spec.Collection, at *node, name string) *spec.Field {
 			return f
 		}
 		names = append(names, f.Name)
+	}
+	if r.written[c.Name+"."+name] {
+		return nil // what is wrong with it was told where it is written
 	}
 	where := *at
 	where.text = name

@@ -263,9 +263,10 @@ func (r *reader) fill(f *spec.Field, n *node) {
 		f.Default = v
 		return
 	}
-	finding := spec.Finding{Message: "the default " + issues[0].Detail}
-	if issues[0].Pointer != "#" {
-		finding.Message = fmt.Sprintf("the default at %s %s", issues[0].Pointer, issues[0].Detail)
+	detail, _, _ := strings.Cut(issues[0].Detail, ". ")
+	finding := spec.Finding{Message: "the default " + detail}
+	if at := strings.TrimPrefix(issues[0].Pointer, "#"); at != "" {
+		finding.Message = fmt.Sprintf("the default at %s %s", at, detail)
 	}
 	if near := value.Nearest(n.text, t.Words); t.Kind == value.TypeEnum && near != "" {
 		finding.Help, finding.Fix = "did you mean "+near+"?", near

@@ -119,9 +119,10 @@ func readBounded(fsys fs.FS, name string) ([]byte, error) {
 // load reads the app file, then what it includes, then means all of it together.
 func load(src source) (*spec.Spec, []spec.Finding) {
 	r := &reader{
-		src:   src,
-		spec:  &spec.Spec{Files: map[string][]byte{}},
-		files: map[string]*file{},
+		src:     src,
+		spec:    &spec.Spec{Files: map[string][]byte{}},
+		files:   map[string]*file{},
+		written: map[string]bool{},
 	}
 	root, err := r.open(Name)
 	if err != nil {

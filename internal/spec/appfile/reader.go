@@ -22,6 +22,8 @@ type reader struct {
 	broken bool
 	// collections holds the names of all that are declared, in their order.
 	collections []string
+	// written holds the fields that a collection names, known or told of.
+	written map[string]bool
 }
 
 // fail tells an error at a node.
@@ -58,51 +60,55 @@ type keys struct {
 // the mapping in messages. It tells of other kinds of values, of unknown keys and of
 // missing values, which it leaves out.
 func (r *reader) read(n *node, what string, k keys) map[string]*node {
-	known := map[string]*node{}
-	for _, e := range r.pairs(n, what) {
+	found := map[string]*node{}
+	for i, e := range r.entries(n, what) {
 		switch name := e.key.text; {
-		case slices.Contains(k.now, name):
-			known[name] = e.value
 		case slices.Contains(k.later, name):
 			r.fail(e.key, "", "%s is not supported yet", name)
+		case !r.given(n, i):
+		case slices.Contains(k.now, name):
+			found[name] = e.value
 		default:
 			r.unknown(e.key, append(slices.Clone(k.now), k.later...),
 				"known are "+strings.Join(k.now, ", "), "%s has no key %q", what, name)
 		}
 	}
-	return known
+	return found
 }
 
 // pairs returns the entries of a mapping, whatever its keys; those without a value
 // are told and left out.
 func (r *reader) pairs(n *node, what string) []entry {
-	if n.kind != mapping {
-		if n.kind != mended {
-			r.fail(n, "", "%s is a mapping, not %s", what, n.noun())
-		}
-		return nil
-	}
-	var given []entry
-	for i, e := range n.entries {
-		if e.value.kind != empty {
-			given = append(given, e)
-			continue
-		}
-		if !r.cut(n, i) {
-			r.valueless(e, what)
+	var found []entry
+	for i, e := range r.entries(n, what) {
+		if r.given(n, i) {
+			found = append(found, e)
 		}
 	}
-	return given
+	return found
 }
 
-// valueless tells of a key without a value.
-func (r *reader) valueless(e entry, what string) {
-	help := "give it a value, or remove the key"
-	if e.value.written {
-		r.fail(e.value, help, "an app file has no null: %s of %s has no value", e.key.text, what)
-		return
+// entries returns the entries of a mapping, or tells that it is none.
+func (r *reader) entries(n *node, what string) []entry {
+	if n.kind != mapping && n.kind != mended {
+		r.fail(n, "", "%s is a mapping, not %s", what, n.noun())
 	}
-	r.fail(e.key, help, "%s of %s has no value", e.key.text, what)
+	return n.entries
+}
+
+// given reports whether an entry has a value, and tells if not.
+func (r *reader) given(n *node, i int) bool {
+	e := n.entries[i]
+	switch {
+	case e.value.kind != empty:
+		return true
+	case r.cut(n, i):
+	case e.value.written:
+		r.fail(e.value, "give "+e.key.text+" a value, or remove it", "an app file has no null")
+	default:
+		r.fail(e.key, "give it a value, or remove it", "%s has no value", e.key.text)
+	}
+	return false
 }
 
 // cut reports whether an entry of a flow mapping is what a comma cut off the value

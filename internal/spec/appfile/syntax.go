@@ -265,6 +265,8 @@ func (p *parsing) syntax(err error) {
 		if strings.Count(value, value[:1]) == 1 {
 			message = "the closing quote is missing"
 		}
+	case strings.Contains(message, "must be specified") && p.brackets(pos):
+		message, help = "inside { } a [ begins a list", `quote the type, such as "string[]"`
 	case strings.HasPrefix(value, "[") || strings.HasPrefix(value, "{"):
 		help = "close every [ and {, or quote the whole value"
 		if strings.HasSuffix(value, "]?") {
@@ -272,10 +274,20 @@ func (p *parsing) syntax(err error) {
 		}
 	case strings.Contains(message, "reserved character"):
 		help = "quote the text"
-	case strings.Contains(message, "unexpected key name"), message == "":
+	case strings.Contains(message, "unexpected key name"),
+		strings.Contains(message, "non-map value"), message == "":
 		message, help = "this line is no key with a value", "write KEY: VALUE, with a space after the colon"
 	case strings.Contains(message, "not allowed in this context"):
 		message, help = "this does not fit here", "check the indentation of this line"
 	}
 	p.mistake(pos, width, message, help)
+}
+
+// brackets reports whether an empty list stands right behind a word at a place, as in
+// string[].
+func (p *parsing) brackets(pos spec.Pos) bool {
+	line := p.text.lines[pos.Line-1]
+	at := pos.Column - 1
+	return at > 0 && at+1 < len(line) && line[at] == '[' && line[at+1] == ']' &&
+		isWord(string(line[at-1]))
 }
