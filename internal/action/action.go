@@ -25,8 +25,8 @@ type Host interface {
 	Find(ctx context.Context, q query.Query) ([]value.Record, error)
 	// Filter compiles a CEL filter over a collection, with values bound to the
 	// names in args, to the condition of a plan and its arguments. The condition
-	// depends on the collection, the text and the types in args alone, so that a
-	// caller may keep it; all that depends on the values is in the arguments.
+	// depends on the collection, the text, the types in args and the number of the
+	// arguments alone, so that a caller may keep it.
 	Filter(collection, cel string, args value.Record) (query.Expr, []value.Value, error)
 	// Put writes a record as store.Tx does, after the types, bounds and the checks
 	// that need only the record itself were asked.

@@ -220,7 +220,7 @@ func clean(stack string) string {
 	for _, line := range strings.Split(stack, "\n") {
 		trimmed := strings.TrimSpace(line)
 		if strings.HasPrefix(trimmed, "at ") {
-			if !frameEnd.MatchString(line) || strings.Contains(line, preludeName) {
+			if at := frameEnd.FindStringSubmatch(line); at == nil || foreign(at[1]) {
 				continue
 			}
 			line = "\tat " + tidy(counter.ReplaceAllString(strings.TrimPrefix(trimmed, "at "), "$2"))
@@ -228,6 +228,12 @@ func clean(stack string) string {
 		out = append(out, line)
 	}
 	return strings.Join(out, "\n")
+}
+
+// foreign reports whether a file of a frame is none that people wrote: the prelude,
+// the entry, or a bundle at a place that no source stands for.
+func foreign(file string) bool {
+	return file == "" || file == preludeName || strings.HasPrefix(file, "/")
 }
 
 // tidy writes the file of a frame as the app names it.
@@ -240,7 +246,7 @@ func stackText(stack []goja.StackFrame) string {
 	var b strings.Builder
 	for _, f := range stack {
 		p := f.Position()
-		if p.Filename == "" || p.Filename == preludeName || p.Line == 0 {
+		if p.Line == 0 || foreign(p.Filename) {
 			continue
 		}
 		fmt.Fprintf(&b, "\n\tat %s (%s:%d:%d)", f.FuncName(), tidy(p.Filename), p.Line, p.Column)

@@ -139,10 +139,18 @@
   } }).m);
   defineProperty(Array.from, "name", { value: "from" });
 
-  // Constructors that take a length.
+  // Constructors that take a length. What stands before them must answer instanceof
+  // as they do.
+  const isPrototypeOf = Object.prototype.isPrototypeOf;
+  function answer(constructor) {
+    defineProperty(constructor, Symbol.hasInstance, { value: ({ hasInstance(x) {
+      return apply(isPrototypeOf, this.prototype, [x]);
+    } }).hasInstance });
+  }
   function guard(name, check) {
     const old = globalThis[name];
     if (!old) return;
+    answer(old);
     const guarded = new Proxy(old, {
       apply(target, self, args) {
         check(args);
@@ -186,6 +194,7 @@
     }
     return found;
   } }).exec);
+  hide(R, "test", ({ test(text) { return this.exec(text) !== null; } }).test);
   delete R.compile;
   guard("RegExp", (args) => {
     if (typeof args[0] === "string" && /\\[pP]\{/.test(args[0])) {
@@ -255,6 +264,7 @@
   const UTC = Date.UTC, DateParse = Date.parse;
   const OldDate = Date;
   const zone = (text) => (/T[\d:.]+$/.test(text) ? text + "Z" : text);
+  answer(OldDate);
   const NewDate = new Proxy(OldDate, {
     apply() { return new OldDate().toISOString(); },
     construct(target, args, by) {

@@ -55,7 +55,9 @@ func Load(fsys fs.FS, s *spec.Spec) (*Program, []spec.Finding) {
 	boundMatches()
 	p := &Program{scripts: map[string]*script{}, sentences: sentences(s)}
 	for _, c := range s.Collections {
-		p.tables = append(p.tables, c.Name)
+		if !c.Quiet {
+			p.tables = append(p.tables, c.Name)
+		}
 	}
 	files, err := fs.ReadDir(fsys, actionsDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

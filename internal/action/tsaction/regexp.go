@@ -8,9 +8,15 @@ import (
 )
 
 // matchTime is how long one match of a regular expression may take.
-const matchTime = 200 * time.Millisecond
+const matchTime = 100 * time.Millisecond
+
+// matchLook is how exactly that is kept.
+const matchLook = 10 * time.Millisecond
 
 // boundMatches makes regular expressions that backtrack give up. The engine compiles
 // them itself and takes this bound from the package's default; nothing else here
 // uses that package.
-var boundMatches = sync.OnceFunc(func() { regexp2.DefaultMatchTimeout = matchTime })
+var boundMatches = sync.OnceFunc(func() {
+	regexp2.SetTimeoutCheckPeriod(matchLook)
+	regexp2.DefaultMatchTimeout = matchTime
+})

@@ -15,8 +15,8 @@ import (
 const (
 	// watchEvery is how often a run that is longer than this is looked at.
 	watchEvery = 2 * time.Millisecond
-	// memoryBurst is how many times its bound a run may allocate before the
-	// collector has told what of it is still in use.
+	// memoryBurst is how many times its bound a run may allocate before a collection
+	// has told what of it is still in use.
 	memoryBurst = 4
 	// loadTime and loadMemory bound a module that is run to see what it exports.
 	loadTime   = time.Second
@@ -38,17 +38,20 @@ type watch struct {
 	call     action.Run
 	deadline time.Time
 	base     memory
+	// over is the collection that first found too much; 0 means none did.
+	over int64
 }
 
-// memory is how much is in use: what the last collection left, and all that was
-// allocated since as well.
-type memory struct{ kept, all int64 }
+// memory is how much is in use: what the last collection left, all that was
+// allocated since as well, and the number of that collection.
+type memory struct{ kept, all, cycle int64 }
 
 func (w *watch) begin(ctx context.Context, cancel func(), call action.Run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ctx, w.cancel, w.call = ctx, cancel, call
 	w.live, w.tripped, w.base = true, false, memory{}
+	w.over = 0
 	if call.Bounds.Time > 0 {
 		w.deadline = time.Now().Add(call.Bounds.Time)
 	} else {
@@ -108,7 +111,19 @@ func (w *watch) tooMuch() bool {
 	}
 	w.base.kept = min(w.base.kept, now.kept)
 	w.base.all = min(w.base.all, now.all)
-	return now.kept-w.base.kept > bound || now.all-w.base.all > memoryBurst*bound
+	// A collection also counts what is made while it works, so that one alone may err;
+	// but the heap cannot grow far between two.
+	if now.all-w.base.all > memoryBurst*bound+w.base.kept {
+		return true
+	}
+	if now.kept-w.base.kept <= bound {
+		w.over = 0
+		return false
+	}
+	if w.over == 0 {
+		w.over = now.cycle
+	}
+	return now.cycle > w.over
 }
 
 func readMemory() memory {
@@ -116,11 +131,13 @@ func readMemory() memory {
 		{Name: "/gc/heap/live:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/memory/classes/heap/stacks:bytes"},
+		{Name: "/gc/cycles/total:gc-cycles"},
 	}
 	metrics.Read(samples[:])
 	stacks := int64(samples[2].Value.Uint64())
 	return memory{
-		kept: int64(samples[0].Value.Uint64()) + stacks,
-		all:  int64(samples[1].Value.Uint64()) + stacks,
+		kept:  int64(samples[0].Value.Uint64()) + stacks,
+		all:   int64(samples[1].Value.Uint64()) + stacks,
+		cycle: int64(samples[3].Value.Uint64()),
 	}
 }
