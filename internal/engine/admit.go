@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/observe"
+	"github.com/galleybackend/galley/internal/spec"
+)
+
+// admit counts the call against the rate of its subject, and against that of its
+// action. Callers who are not signed in are counted by their address.
+func (r *run) admit(op *operation) error {
+	if r.engine.rates == nil || r.free() {
+		return nil
+	}
+	who := r.subject.String()
+	if r.subject.Who == ident.Anonymous {
+		who = r.call.Request.IP
+	}
+	if err := r.count("burst", who, r.engine.rate); err != nil {
+		return err
+	}
+	if op.action == nil || op.action.Spec.Rate.Count == 0 {
+		return nil
+	}
+	return r.count(op.action.Name, op.name+" "+who, op.action.Spec.Rate)
+}
+
+func (r *run) count(policy, name string, rate spec.Rate) error {
+	s, ok := r.engine.rates.Take(name, rate.Count, rate.Per, r.now)
+	r.call.Seen.Limited(observe.Limit{Name: policy, Quota: s.Quota, Left: s.Remaining,
+		Window: s.Window, Reset: s.Reset, Over: !ok})
+	if ok {
+		return nil
+	}
+	f := fault.New(fault.Exhausted, "More than %d calls in %s.", rate.Count, rate.Per)
+	f.RetryAfter = int((s.Retry + time.Second - 1) / time.Second)
+	return f
+}

@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/galleybackend/galley/internal/action"
+	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/auth"
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/limit"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Bounds of calls. Each is named by the error that it causes.
+const (
+	// BodyMax is the greatest size of an input, in bytes.
+	BodyMax = 1 << 20
+	// BatchMax is the greatest number of operations in a batch.
+	BatchMax = 50
+	// callsMax is how many calls may be under way at once.
+	callsMax = 4096
+	// queryTime is how long a query may take, actionTime how long an action, if it
+	// names no time of its own.
+	queryTime  = 5 * time.Second
+	actionTime = time.Second
+	// actionMemory is how many bytes an action may hold, hostCallsMax how often it
+	// may turn to its Host, hostRowsMax how many rows it may read.
+	actionMemory = 64 << 20
+	hostCallsMax = 10_000
+	hostRowsMax  = 100_000
+)
+
+// Config is what an Engine is made of.
+type Config struct {
+	Store store.Store
+	App   *app.App
+	// Authenticator may be nil: then nobody can sign in.
+	Authenticator Authenticator
+	// Runners run the languages of the app's code, by their names.
+	Runners map[string]action.Runner
+	// House holds the built-in actions.
+	House []action.House
+	// Limits switches the rates on; Rate is the one that holds for every caller, by
+	// default 1,000 calls a minute.
+	Limits bool
+	Rate   spec.Rate
+	// Clock tells the time; nil means the machine's.
+	Clock Clock
+	// Seed yields the chance of each call; nil means that of the machine.
+	Seed func() uint64
+	// Secret authenticates cursors; nil means one that ends with the process.
+	Secret []byte
+	// Log takes what the app's code logs; nil means nowhere.
+	Log *slog.Logger
+}
+
+// Authenticator turns credentials into subjects.
+type Authenticator interface {
+	// Authenticate returns the subject of a credential and his record of users. A
+	// credential that is not valid is a fault of kind Unauthenticated.
+	Authenticate(ctx context.Context, r auth.Reader, credential string) (
+		ident.Subject, value.Record, error)
+}
+
+// Engine decides calls. It is safe for concurrent use.
+type Engine struct {
+	store  store.Store
+	auth   Authenticator
+	runner map[string]action.Runner
+	house  []action.House
+	rates  *limit.Rates
+	rate   spec.Rate
+	clock  Clock
+	seed   func() uint64
+	secret []byte
+	log    *slog.Logger
+
+	// gate is held for reading by each call, so that an app is swapped between
+	// calls and never under one.
+	gate   sync.RWMutex
+	loaded *loaded
+	calls  atomic.Int64
+}
+
+// loaded is the app in force with what is kept as long as it is.
+type loaded struct {
+	*app.App
+	house map[string]*action.House
+	plans *plans
+}
+
+// New returns an Engine of the config.
+func New(c Config) *Engine {
+	e := &Engine{store: c.Store, auth: c.Authenticator, runner: c.Runners, house: c.House,
+		rate: c.Rate, clock: c.Clock, seed: c.Seed, secret: c.Secret, log: c.Log}
+	if c.Limits {
+		e.rates = limit.NewRates()
+	}
+	if e.rate.Count == 0 {
+		e.rate = spec.Rate{Count: 1000, Per: time.Minute}
+	}
+	if e.clock == nil {
+		e.clock = time.Now
+	}
+	if e.seed == nil {
+		e.seed = machineSeed
+	}
+	if e.secret == nil {
+		e.secret = make([]byte, 32)
+		_, _ = rand.Read(e.secret) // crypto/rand never fails on the systems we run on
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	e.load(c.App, c.House)
+	return e
+}
+
+func machineSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // crypto/rand never fails on the systems we run on
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+func (e *Engine) load(a *app.App, house []action.House) {
+	l := &loaded{App: a, house: make(map[string]*action.House, len(house)), plans: newPlans()}
+	for i := range house {
+		l.house[house[i].Name] = &house[i]
+	}
+	e.loaded = l
+}
+
+// App returns the app in force.
+func (e *Engine) App() *app.App {
+	e.gate.RLock()
+	defer e.gate.RUnlock()
+	return e.loaded.App
+}
+
+// Swap waits until no call is under way, runs change, which may be nil, and if it
+// does not fail puts the app with its built-in actions in force. Calls that come
+// meanwhile wait.
+func (e *Engine) Swap(next *app.App, house []action.House, change func() error) error {
+	e.gate.Lock()
+	defer e.gate.Unlock()
+	if change != nil {
+		if err := change(); err != nil {
+			return err
+		}
+	}
+	e.load(next, house)
+	return nil
+}
+
+// enter counts a call in, and returns how it leaves.
+func (e *Engine) enter() (leave func(), err error) {
+	if e.calls.Add(1) > callsMax {
+		e.calls.Add(-1)
+		f := fault.New(fault.Unavailable, "More than %d calls are under way.", callsMax)
+		f.RetryAfter = 1
+		return nil, f
+	}
+	e.gate.RLock()
+	return e.leave, nil
+}
+
+func (e *Engine) leave() {
+	e.gate.RUnlock()
+	e.calls.Add(-1)
+}

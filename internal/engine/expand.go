@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/query"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+const (
+	// expandDepth is how many relations deep a record may be expanded.
+	expandDepth = 3
+	// chunkMax is how many ids one query looks for.
+	chunkMax = 512
+)
+
+// branch is a relation to expand, with what is to be expanded behind it.
+type branch struct {
+	name string
+	slot int
+	many bool
+	to   *app.Collection
+	next []*branch
+}
+
+// branches reads the parameter expand.
+func (r *run) branches(c *app.Collection, p params) ([]*branch, error) {
+	names, err := p.list(paramExpand)
+	if err != nil {
+		return nil, err
+	}
+	var tree []*branch
+	for _, x := range names {
+		at, level := c, &tree
+		steps := strings.Split(x.text, ".")
+		if len(steps) > expandDepth {
+			return nil, errParam(paramExpand, x.column, "expand goes at most %d relations deep.",
+				expandDepth)
+		}
+		for _, step := range steps {
+			b, err := r.branch(at, level, part{step, x.column})
+			if err != nil {
+				return nil, err
+			}
+			at, level = b.to, &b.next
+		}
+	}
+	return tree, nil
+}
+
+// branch finds or adds a branch at a level of the tree.
+func (r *run) branch(c *app.Collection, level *[]*branch, x part) (*branch, error) {
+	for _, b := range *level {
+		if b.name == x.text {
+			return b, nil
+		}
+	}
+	known := r.known(c)
+	if _, ok := known.Index(x.text); !ok {
+		return nil, errField(c, paramExpand, x, known.Names())
+	}
+	slot, _ := c.Shape.Index(x.text)
+	t := &c.Shape.Fields()[slot].Type
+	b := &branch{name: x.text, slot: slot}
+	if t.Kind == value.TypeList {
+		t, b.many = t.Elem, true
+	}
+	if t.Kind == value.TypeRelation {
+		b.to = r.Collection(t.Of)
+	}
+	if b.to == nil {
+		return nil, errParam(paramExpand, x.column, "The field %s is no relation.", x.text)
+	}
+	*level = append(*level, b)
+	return b, nil
+}
+
+// expand puts beside the items the records they point to, as far as the caller may
+// read them. Each branch reads the records of all items together.
+func (r *run) expand(ctx context.Context, v store.View, c *app.Collection, items []Item,
+	tree []*branch) error {
+	for _, b := range tree {
+		var ids []string
+		for _, item := range items {
+			ids = appendIDs(ids, item.Record.Slots[b.slot])
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+		found, err := r.find(ctx, v, b.to, ids)
+		if err != nil {
+			return err
+		}
+		if err := r.expand(ctx, v, b.to, found, b.next); err != nil {
+			return err
+		}
+		for i := range items {
+			x := Expansion{Name: b.name, Many: b.many}
+			for _, id := range appendIDs(nil, items[i].Record.Slots[b.slot]) {
+				n, ok := slices.BinarySearchFunc(found, id, func(f Item, id string) int {
+					return strings.Compare(string(idOf(f.Record)), id)
+				})
+				if ok {
+					x.Items = append(x.Items, found[n])
+				}
+			}
+			items[i].Expand = append(items[i].Expand, x)
+		}
+	}
+	return nil
+}
+
+func appendIDs(ids []string, v value.Value) []string {
+	if v.Kind() == value.Text {
+		return append(ids, v.Text())
+	}
+	for _, item := range v.List() {
+		ids = append(ids, item.Text())
+	}
+	return ids
+}
+
+// find reads the records with the ids that the caller may read, sorted by id.
+func (r *run) find(ctx context.Context, v store.View, c *app.Collection, ids []string) (
+	[]Item, error) {
+	if c.Read == nil && !r.free() || len(ids) == 0 {
+		return nil, nil
+	}
+	var items []Item
+	for chunk := range slices.Chunk(ids, chunkMax) {
+		size := 1
+		for size < len(chunk) {
+			size *= 2
+		}
+		plan, args, none, err := r.byID(ctx, c, size)
+		if err != nil || none {
+			return nil, err
+		}
+		for i := range size { // the last id fills what is left of the plan
+			args = append(args, value.OfText(chunk[min(i, len(chunk)-1)]))
+		}
+		rows, err := v.Find(ctx, query.Query{Plan: plan, Args: args})
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if err := r.show(ctx, c, row); err != nil {
+				return nil, err
+			}
+			items = append(items, Item{Record: row})
+		}
+	}
+	return items, nil
+}
+
+// byID returns the plan that finds size ids, and the arguments that stand before them.
+func (r *run) byID(ctx context.Context, c *app.Collection, size int) (
+	plan *query.Plan, args []value.Value, none bool, err error) {
+	key := "ids\x00" + string(rune(size)) + c.Name
+	if r.free() {
+		key += "!"
+	}
+	var s selection
+	if err := r.selection(&s, c, params{}); err != nil {
+		return nil, nil, false, err
+	}
+	if args, none, err = r.arguments(ctx, &s, params{}); err != nil || none {
+		return nil, nil, none, err
+	}
+	plan, ok := r.plans.get(key).(*query.Plan)
+	if !ok {
+		id := field(c, spec.SlotID)
+		in := query.In{X: id}
+		for i := range size {
+			in.Of = append(in.Of, query.Param{Index: s.size + i, Type: value.Type{Kind: value.TypeID}})
+		}
+		where := query.Expr(in)
+		if s.where != nil {
+			where = query.And{Of: []query.Expr{in, s.where}}
+		}
+		plan = &query.Plan{From: c.Name, Where: where, Sort: []query.Order{{By: id}}}
+		r.plans.put(key, plan)
+	}
+	return plan, args[:s.size:s.size], false, nil
+}

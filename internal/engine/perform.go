@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// do authorizes and performs an operation: stages six and seven of the line, which a
+// batch takes for each of its parts in order.
+func (r *run) do(ctx context.Context, tx store.Tx, op *operation) (Reply, error) {
+	switch op.verb {
+	case Create:
+		return r.create(ctx, tx, op)
+	case Update:
+		return r.update(ctx, tx, op)
+	case Delete:
+		return r.delete(ctx, tx, op)
+	case Action:
+		return r.act(ctx, tx, op)
+	default:
+		return r.doBatch(ctx, tx, op)
+	}
+}
+
+func (r *run) doBatch(ctx context.Context, tx store.Tx, op *operation) (Reply, error) {
+	all := Reply{Verb: Batch, Batch: make([]Reply, len(op.batch))}
+	for i, part := range op.batch {
+		r.settled = false
+		reply, err := r.do(ctx, tx, part)
+		if err != nil {
+			return Reply{}, faultAt(err, i)
+		}
+		all.Batch[i] = reply
+	}
+	return all, nil
+}
+
+// settle notes that the operation is allowed and now runs.
+func (r *run) settle() {
+	r.settled = true
+	r.stage("perform")
+}
+
+func (r *run) create(ctx context.Context, tx store.Tx, op *operation) (Reply, error) {
+	r.stage("authorize")
+	record, err := r.authorizeCreate(ctx, op)
+	if err != nil {
+		return Reply{}, err
+	}
+	r.settle()
+	record.Slots[spec.SlotVersion] = value.Value{} // inserts
+	stored, err := tx.Put(ctx, op.coll.Name, record)
+	if err != nil {
+		return Reply{}, err
+	}
+	return r.written(ctx, tx, op, Create, stored)
+}
+
+func (r *run) update(ctx context.Context, tx store.Tx, op *operation) (Reply, error) {
+	r.stage("authorize")
+	old, next, err := r.authorizeUpdate(ctx, tx, op)
+	if err != nil {
+		return Reply{}, err
+	}
+	r.settle()
+	changed := value.NewRecord(op.coll.Shape)
+	some := false
+	for i, v := range op.input.Slots {
+		slot := op.slots[i]
+		if v.Kind() != value.Absent && !next.Slots[slot].Equal(old.Slots[slot]) {
+			changed.Slots[slot], some = next.Slots[slot], true
+		}
+	}
+	stored := old
+	if some {
+		changed.Slots[spec.SlotID] = old.Slots[spec.SlotID]
+		changed.Slots[spec.SlotVersion] = old.Slots[spec.SlotVersion]
+		if stored, err = tx.Put(ctx, op.coll.Name, changed); err != nil {
+			return Reply{}, err
+		}
+	}
+	return r.written(ctx, tx, op, Update, stored)
+}
+
+func (r *run) delete(ctx context.Context, tx store.Tx, op *operation) (Reply, error) {
+	r.stage("authorize")
+	if err := r.authorizeDelete(ctx, tx, op); err != nil {
+		return Reply{}, err
+	}
+	r.settle()
+	return Reply{Verb: Delete}, tx.Delete(ctx, op.coll.Name, op.id)
+}
+
+// written asks the record's own checks and makes the reply of it, as the caller may
+// see it. Of a record that he may not read he learns the id alone.
+func (r *run) written(ctx context.Context, tx store.Tx, op *operation, verb Verb,
+	stored value.Record) (Reply, error) {
+	if err := r.checkOwn(ctx, op.coll, stored); err != nil {
+		return Reply{}, err
+	}
+	reply := Reply{Verb: verb, Record: idOf(stored), Version: versionOf(stored),
+		Item: Item{Record: stored}}
+	if r.free() {
+		return reply, nil
+	}
+	shown := stored.Clone()
+	yes := false
+	var err error
+	if op.coll.Read != nil {
+		if yes, err = r.mayRead(ctx, op.coll.Read, stored); err != nil {
+			return Reply{}, err
+		}
+	}
+	if !yes {
+		clear(shown.Slots[spec.SlotID+1:])
+		reply.Item.Record = shown
+		return reply, nil
+	}
+	reply.Item.Record = shown
+	return reply, r.show(ctx, op.coll, shown)
+}

@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/observe"
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Query answers a call that reads, from one committed state. What the caller may not
+// see is not read, or is left out. An error is a *fault.Fault.
+func (e *Engine) Query(ctx context.Context, call Call) (Answer, error) {
+	leave, err := e.enter()
+	if err != nil {
+		return Answer{}, err
+	}
+	defer leave()
+	r := e.begin(&call)
+	if call.Verb != Get {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, queryTime)
+		defer cancel()
+	}
+	answer, err := r.query(ctx)
+	return answer, r.end(observe.Read, err)
+}
+
+func (r *run) query(ctx context.Context) (answer Answer, err error) {
+	err = r.engine.store.Read(ctx, func(v store.View) error {
+		r.stage("authenticate")
+		if err := r.authenticate(ctx, v); err != nil {
+			return err
+		}
+		op, err := r.resolve()
+		if err != nil {
+			return err
+		}
+		r.stage("admit")
+		if err := r.admit(op); err != nil {
+			return err
+		}
+		r.stage("read")
+		answer, err = r.read(ctx, v, op)
+		return err
+	})
+	return answer, err
+}
+
+func (r *run) read(ctx context.Context, v store.View, op *operation) (Answer, error) {
+	switch {
+	case op.verb == Get:
+		return r.get(ctx, v, op)
+	case op.verb == List:
+		return r.list(ctx, v, op)
+	case op.verb == Aggregate:
+		return r.aggregate(ctx, v, op)
+	case op.verb == Action && op.reads():
+		return r.actRead(ctx, v, op)
+	default:
+		return Answer{}, errNotFound()
+	}
+}
+
+// reads reports whether an action is one that only reads.
+func (op *operation) reads() bool {
+	if op.house != nil {
+		return op.house.ReadOnly
+	}
+	return op.action != nil && op.action.Spec.ReadOnly
+}
+
+// get reads one record by its id.
+func (r *run) get(ctx context.Context, v store.View, op *operation) (Answer, error) {
+	p, err := readParams(op.coll, r.call.Params, getParams, false)
+	if err != nil {
+		return Answer{}, err
+	}
+	keep, tree, err := r.view(op.coll, p)
+	if err != nil {
+		return Answer{}, err
+	}
+	record, err := r.readable(ctx, v, op)
+	if err != nil {
+		return Answer{}, err
+	}
+	if err := r.show(ctx, op.coll, record); err != nil {
+		return Answer{}, err
+	}
+	items := []Item{{Record: record}}
+	if err := r.expand(ctx, v, op.coll, items, tree); err != nil {
+		return Answer{}, err
+	}
+	project(items, keep)
+	return Answer{Items: items}, nil
+}
+
+// view reads which fields are wanted and what is to be expanded.
+func (r *run) view(c *app.Collection, p params) (keep []bool, tree []*branch, err error) {
+	names, err := p.list(paramFields)
+	if err != nil {
+		return nil, nil, err
+	}
+	if names != nil {
+		keep = make([]bool, c.Shape.Len())
+		for _, x := range names {
+			slot, ok := r.known(c).Index(x.text)
+			if !ok {
+				return nil, nil, errField(c, paramFields, x, r.known(c).Names())
+			}
+			slot, _ = c.Shape.Index(r.known(c).Fields()[slot].Name)
+			keep[slot] = true
+		}
+	}
+	tree, err = r.branches(c, p)
+	return keep, tree, err
+}
+
+// known is what of a record exists for the caller.
+func (r *run) known(c *app.Collection) *value.Shape {
+	if r.free() {
+		return c.Shape
+	}
+	return c.Known
+}
+
+// project leaves only the wanted fields.
+func project(items []Item, keep []bool) {
+	if keep == nil {
+		return
+	}
+	for _, item := range items {
+		for i := range item.Record.Slots {
+			if !keep[i] {
+				item.Record.Slots[i] = value.Value{}
+			}
+		}
+	}
+}
