@@ -86,6 +86,9 @@ func (d *Door) operate(ctx context.Context, x *exchange, route transport.Route,
 		return err
 	}
 	reply, err := d.Engine.Execute(ctx, call)
+	if reply.Replayed {
+		x.w.Header()["Idempotent-Replayed"] = yes
+	}
 	if err != nil {
 		return err
 	}
@@ -176,10 +179,6 @@ func next(u *url.URL, params url.Values, cursor string) string {
 
 // reply writes what an Execute did.
 func (x *exchange) reply(call *engine.Call, r *engine.Reply) {
-	h := x.w.Header()
-	if r.Replayed {
-		h["Idempotent-Replayed"] = yes
-	}
 	id, version := r.Record, r.Version
 	if !r.Replayed {
 		version = transport.Version(&r.Item)
