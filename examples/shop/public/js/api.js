@@ -18,8 +18,9 @@ export class Problem extends Error {
   // open says that it is not known what became of the request, or that it has not run yet:
   // sending it again under the same key is then right, and harmless.
   get open() {
-    return this.status === 0 || this.status >= 500 || this.status === 429 ||
-      this.code === "in_progress";
+    return (
+      this.status === 0 || this.status >= 500 || this.status === 429 || this.code === "in_progress"
+    );
   }
 }
 

@@ -22,8 +22,8 @@ function fill(element, attributes, children) {
   return element;
 }
 
-const flat = (children) => children.flat(Infinity)
-  .filter((c) => c !== null && c !== undefined && c !== false);
+const flat = (children) =>
+  children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false);
 
 // put makes these the only children of an element.
 export const put = (element, ...children) => element.replaceChildren(...flat(children));
@@ -33,8 +33,11 @@ export const find = (id) => document.getElementById(id);
 
 // icon draws a line icon of one path.
 export function icon(d) {
-  return svg("svg", { viewBox: "0 0 20 20", class: "icon", "aria-hidden": "true", focusable: "false" },
-    svg("path", { d }));
+  return svg(
+    "svg",
+    { viewBox: "0 0 20 20", class: "icon", "aria-hidden": "true", focusable: "false" },
+    svg("path", { d }),
+  );
 }
 
 const toastTime = 4000;

@@ -30,7 +30,7 @@ let shown = "";
 async function route() {
   const { path, query } = address();
   const page = pages[path];
-  const q = path === "/" ? query.get("q") ?? "" : "";
+  const q = path === "/" ? (query.get("q") ?? "") : "";
   document.title = [q, page.title, name].filter(Boolean).join(" · ");
   if (document.activeElement !== find("q")) find("q").value = q;
   find("orders-link").toggleAttribute("aria-current", path === "/orders");
@@ -63,12 +63,19 @@ function counter() {
 let pause;
 function search(now) {
   clearTimeout(pause);
-  pause = setTimeout(() => {
-    const { path, query } = address();
-    const q = find("q").value.trim();
-    if (path === "/" && q === (query.get("q") ?? "")) return;
-    location.hash = browse.link({ q, sort: query.get("sort") ?? "", stock: query.get("stock") === "1" });
-  }, now ? 0 : typingPause);
+  pause = setTimeout(
+    () => {
+      const { path, query } = address();
+      const q = find("q").value.trim();
+      if (path === "/" && q === (query.get("q") ?? "")) return;
+      location.hash = browse.link({
+        q,
+        sort: query.get("sort") ?? "",
+        stock: query.get("stock") === "1",
+      });
+    },
+    now ? 0 : typingPause,
+  );
 }
 
 find("q").addEventListener("input", () => search(false));

@@ -16,8 +16,19 @@ export async function show(main, query) {
   const place = h("div", { class: "narrow" }, h("h1", {}, "Your orders"), list, after);
   put(main, place);
   if (!session.me()) {
-    put(after, h("div", { class: "empty" }, h("p", {}, "Sign in to see what you bought."),
-      h("button", { type: "button", class: "button", onclick: () => openAccount("sign-in") }, "Sign in")));
+    put(
+      after,
+      h(
+        "div",
+        { class: "empty" },
+        h("p", {}, "Sign in to see what you bought."),
+        h(
+          "button",
+          { type: "button", class: "button", onclick: () => openAccount("sign-in") },
+          "Sign in",
+        ),
+      ),
+    );
     return;
   }
   await more({ list, after, open: query.get("open"), cursor: undefined });
@@ -27,43 +38,76 @@ async function more(view) {
   const { list, after } = view;
   list.setAttribute("aria-busy", "true");
   try {
-    const orders = await api.get("/api/orders", { sort: "-created", limit: page, cursor: view.cursor });
+    const orders = await api.get("/api/orders", {
+      sort: "-created",
+      limit: page,
+      cursor: view.cursor,
+    });
     list.append(...orders.items.map((order) => entry(order, order.id === view.open)));
     view.cursor = orders.next;
-    const button = h("button", {
-      type: "button", class: "button quiet", onclick: () => busy(button, "Fetching …", () => more(view)),
-    }, "Show older orders");
+    const button = h(
+      "button",
+      {
+        type: "button",
+        class: "button quiet",
+        onclick: () => busy(button, "Fetching …", () => more(view)),
+      },
+      "Show older orders",
+    );
     put(after, list.children.length === 0 ? none() : orders.next ? button : "");
   } catch (problem) {
-    put(after, panel(problem), h("button", { type: "button", class: "button quiet", onclick: () => more(view) }, "Try again"));
+    put(
+      after,
+      panel(problem),
+      h(
+        "button",
+        { type: "button", class: "button quiet", onclick: () => more(view) },
+        "Try again",
+      ),
+    );
   } finally {
     list.removeAttribute("aria-busy");
   }
 }
 
 function none() {
-  return h("div", { class: "empty" }, tile({ code: "orders", name: "ENVELOPE" }), h("h2", {}, "No orders yet"),
-    h("p", {}, "What you buy is listed here with the price of the day."), h("a", { class: "button", href: "#/" }, "Start looking"));
+  return h(
+    "div",
+    { class: "empty" },
+    tile({ code: "orders", name: "ENVELOPE" }),
+    h("h2", {}, "No orders yet"),
+    h("p", {}, "What you buy is listed here with the price of the day."),
+    h("a", { class: "button", href: "#/" }, "Start looking"),
+  );
 }
 
 function entry(order, open) {
   const items = h("div", { class: "order-items" }, h("p", { class: "muted" }, "Fetching …"));
   let fetched = false;
-  const details = h("details", {
-    class: "order", open, "data-order": order.id,
-    ontoggle: () => {
-      if (!details.open || fetched) return;
-      fetched = true;
-      fill(items, order).catch((problem) => {
-        fetched = false;
-        put(items, panel(problem));
-      });
+  const details = h(
+    "details",
+    {
+      class: "order",
+      open,
+      "data-order": order.id,
+      ontoggle: () => {
+        if (!details.open || fetched) return;
+        fetched = true;
+        fill(items, order).catch((problem) => {
+          fetched = false;
+          put(items, panel(problem));
+        });
+      },
     },
-  },
-  h("summary", {},
-    h("span", { class: "order-day" }, day(order.created)),
-    h("span", { class: `status ${order.status}` }, order.status),
-    h("b", { class: "order-total" }, money(order.total))), items);
+    h(
+      "summary",
+      {},
+      h("span", { class: "order-day" }, day(order.created)),
+      h("span", { class: `status ${order.status}` }, order.status),
+      h("b", { class: "order-total" }, money(order.total)),
+    ),
+    items,
+  );
   return h("li", {}, details);
 }
 
@@ -73,20 +117,47 @@ async function fill(place, order) {
   const rows = [];
   let cursor;
   do {
-    const list = await api.get("/api/order_items", { order: order.id, expand: "product", sort: "created", limit: 100, cursor });
+    const list = await api.get("/api/order_items", {
+      order: order.id,
+      expand: "product",
+      sort: "created",
+      limit: 100,
+      cursor,
+    });
     rows.push(...list.items);
     cursor = list.next;
   } while (cursor);
   const sum = rows.reduce((s, row) => s + row.price * row.quantity, 0);
-  put(place,
-    h("ul", { class: "lines" }, rows.map((row) => {
-      const product = row.expand?.product ?? { code: row.product, name: "NO LONGER SOLD" };
-      return h("li", { class: "line" }, tile(product),
-        h("div", { class: "line-text" }, h("b", {}, title(product.name)), h("span", { class: "muted" }, `${row.quantity} × ${money(row.price)}`)),
-        h("div", { class: "line-sum" }, h("b", {}, money(row.price * row.quantity))));
-    })),
-    h("dl", { class: "order-sum" }, h("dt", {}, count(rows.length, "line", "lines")), h("dd", {}, money(sum)),
+  put(
+    place,
+    h(
+      "ul",
+      { class: "lines" },
+      rows.map((row) => {
+        const product = row.expand?.product ?? { code: row.product, name: "NO LONGER SOLD" };
+        return h(
+          "li",
+          { class: "line" },
+          tile(product),
+          h(
+            "div",
+            { class: "line-text" },
+            h("b", {}, title(product.name)),
+            h("span", { class: "muted" }, `${row.quantity} × ${money(row.price)}`),
+          ),
+          h("div", { class: "line-sum" }, h("b", {}, money(row.price * row.quantity))),
+        );
+      }),
+    ),
+    h(
+      "dl",
+      { class: "order-sum" },
+      h("dt", {}, count(rows.length, "line", "lines")),
+      h("dd", {}, money(sum)),
       sum > order.total ? [h("dt", {}, "Discount"), h("dd", {}, money(order.total - sum))] : null,
-      h("dt", {}, h("b", {}, "Paid")), h("dd", {}, h("b", {}, money(order.total)))),
-    h("p", { class: "code" }, `Order ${order.id}`));
+      h("dt", {}, h("b", {}, "Paid")),
+      h("dd", {}, h("b", {}, money(order.total))),
+    ),
+    h("p", { class: "code" }, `Order ${order.id}`),
+  );
 }

@@ -7,13 +7,15 @@ export function panel(problem, named = () => "") {
     const what = named(e.pointer ?? "") || field(e.pointer ?? "");
     return h("li", {}, what ? `${what}: ${e.detail}` : e.detail);
   });
-  return h("div", { class: "problem", role: "alert" },
+  return h(
+    "div",
+    { class: "problem", role: "alert" },
     h("p", { class: "problem-title" }, problem.message),
     errors.length ? h("ul", {}, errors) : null,
-    !errors.length && problem.detail && problem.status !== 409
-      ? h("p", {}, problem.detail) : null,
+    !errors.length && problem.detail && problem.status !== 409 ? h("p", {}, problem.detail) : null,
     problem.wait ? h("p", {}, `Try again in ${problem.wait} s.`) : null,
-    problem.request ? decided(problem) : null);
+    problem.request ? decided(problem) : null,
+  );
 }
 
 // field makes "quantity" of "#/items/0/quantity".
@@ -24,15 +26,27 @@ function field(pointer) {
 
 function decided({ request, code }) {
   const command = `galley why ${request}`;
-  const copy = h("button", {
-    type: "button", class: "link", "aria-label": `Copy the command ${command}`,
-    onclick: async () => {
-      await navigator.clipboard.writeText(command);
-      copy.textContent = "copied";
+  const copy = h(
+    "button",
+    {
+      type: "button",
+      class: "link",
+      "aria-label": `Copy the command ${command}`,
+      onclick: async () => {
+        await navigator.clipboard.writeText(command);
+        copy.textContent = "copied";
+      },
     },
-  }, "copy");
-  return h("p", { class: "why" }, h("span", {}, "What decided this? "),
-    h("code", { "data-code": code }, command), " ", copy);
+    "copy",
+  );
+  return h(
+    "p",
+    { class: "why" },
+    h("span", {}, "What decided this? "),
+    h("code", { "data-code": code }, command),
+    " ",
+    copy,
+  );
 }
 
 // mark shows a form's problem: each error at its field, the rest in a panel above.
