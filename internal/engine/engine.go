@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,24 @@ type loaded struct {
 	*app.App
 	house map[string]*action.House
 	plans *plans
+	// shapes holds the shapes of records that were found to be those of the app.
+	shapes sync.Map
+}
+
+// aligned makes sure that a record of the store has the slots that the app thinks it
+// has: by slot it is decided what may be seen.
+func (l *loaded) aligned(c *app.Collection, s *value.Shape) error {
+	if s == c.Shape {
+		return nil
+	}
+	if _, ok := l.shapes.Load(s); ok {
+		return nil
+	}
+	if !slices.Equal(s.Names(), c.Shape.Names()) {
+		return internal("the records of %s have other fields than the app says", c.Name)
+	}
+	l.shapes.Store(s, true)
+	return nil
 }
 
 // New returns an Engine of the config.

@@ -123,10 +123,14 @@ func (h *host) Put(ctx context.Context, collection string, given value.Record) (
 	if h.tx == nil {
 		return value.Record{}, internal("the action is read_only and cannot write %s", c.Name)
 	}
-	if given.Shape != c.Shape {
-		return value.Record{}, internal("the record is not one of %s", c.Name)
+	if given.Zero() {
+		return given, internal("no record was given to put into %s", c.Name)
+	}
+	if err := h.aligned(c, given.Shape); err != nil {
+		return given, err
 	}
 	record := given.Clone()
+	record.Shape = c.Shape
 	record.Slots[spec.SlotCreated], record.Slots[spec.SlotUpdated] = value.Value{}, value.Value{}
 	version := record.Slots[spec.SlotVersion]
 	if version.Kind() == value.Absent || version.Kind() == value.Int && version.Int() == 0 {

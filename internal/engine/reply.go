@@ -20,8 +20,8 @@ var errEarly = errors.New("ended before the operation ran")
 
 // show takes out of a record what the caller may not see of it.
 func (r *run) show(ctx context.Context, c *app.Collection, record value.Record) error {
-	if c.Plain || r.free() {
-		return nil
+	if err := r.aligned(c, record.Shape); err != nil || c.Plain || r.free() {
+		return err
 	}
 	whole := record
 	for i := range c.Fields {
