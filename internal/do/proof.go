@@ -25,6 +25,8 @@ const findingMax = 25
 
 // findings collects what does not agree. It may be used by several at once.
 type findings struct {
+	// tell hears of each difference, up to findingMax.
+	tell   func(format string, args ...any)
 	mu     sync.Mutex
 	count  int
 	proofs []string
@@ -39,7 +41,7 @@ func differ[T comparable](f *findings, what string, got, want T) {
 	defer f.mu.Unlock()
 	f.count++
 	if f.count <= findingMax {
-		say("✗ %s: the shop has %v, the file %v", what, got, want)
+		f.tell("✗ %s: the shop has %v, the file %v", what, got, want)
 	}
 }
 

@@ -105,7 +105,7 @@ func replay(ctx context.Context, shop *server.Server, dir string,
 	say("sent %d calls in %s: %.0f calls/s, half of them under a key that had its answer",
 		calls, since(started), float64(calls)/time.Since(started).Seconds())
 
-	findings := &findings{}
+	findings := &findings{tell: say}
 	if err := world.proveByAPI(ctx, shop.Address, findings); err != nil {
 		return err
 	}
