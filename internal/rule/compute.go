@@ -100,21 +100,11 @@ func (b *builder) arith(e ast.Expr, op string, l, r term) term {
 	switch {
 	case kind == value.Float:
 		out = within(out, value.OfFloat(-math.MaxFloat64), value.OfFloat(math.MaxFloat64))
-	case kind == value.Time:
-		out = within(out, value.OfMillis(kind, timeMin), value.OfMillis(kind, timeMax))
-	case kind == value.Duration:
-		out = within(out, value.OfMillis(kind, -durationMax), value.OfMillis(kind, durationMax))
 	case kind == value.Text && !l.null && !r.null && len(l.ok)+len(r.ok) == 0:
 		return term{raw: out, t: t}
 	}
 	return term{raw: out, t: t, ok: []query.Expr{notNull(out)}}
 }
-
-// The instants that CEL computes with, in milliseconds: the years 1 to 9999.
-const (
-	timeMin = -62135596800000
-	timeMax = 253402300799999
-)
 
 // within is e where it lies between two bounds, and null elsewhere.
 func within(e query.Expr, least, most value.Value) query.Expr {

@@ -337,7 +337,11 @@ func (b *builder) in(x, list ast.Expr, exact bool) (query.Expr, error) {
 	if t.null {
 		g = append(g, notNull(t.raw))
 	}
-	return guard(g, query.Has{Of: t.raw, X: l.raw}, exact), nil
+	var has query.Expr = query.Has{Of: t.raw, X: l.raw}
+	if l.null {
+		has = and(notNull(l.raw), has) // no list holds nothing
+	}
+	return guard(g, has, exact), nil
 }
 
 // has is true if the field is there. What is looked into may be empty itself.

@@ -235,6 +235,9 @@ func (u *unit) validateCall(e ast.Expr) {
 		}
 	case operators.In:
 		if args[1].Kind() == ast.ListKind {
+			if args[1].AsList().Size() == 0 {
+				u.tell(args[1].ID(), "nothing is in an empty list", "")
+			}
 			for _, item := range args[1].AsList().Elements() {
 				u.validateWord(args[0], item)
 			}
