@@ -195,9 +195,11 @@ var mistakes = []struct{ message, help, text string }{
 	{"owners is still a collection", "", inThings + "    was: «owners»\n"},
 
 	// Fields.
-	{`unknown type "strng"`, "did you mean string? types are", inThings + "    fields: {a: «strng»}\n"},
+	{`unknown type "strng"`, "did you mean string? types are",
+		inThings + "    fields: {a: «strng»}\n"},
 	{`unknown type "thing"`, "did you mean things?", inThings + "    fields: {a: «thing»?}\n"},
-	{`unknown type "zzzzzz"`, "collection: owners, things", inThings + "    fields: {a: «zzzzzz»}\n"},
+	{`unknown type "zzzzzz"`, "collection: owners, things",
+		inThings + "    fields: {a: «zzzzzz»}\n"},
 	{`unknown type "strng"`, "string", inThings + "    fields: {a: {type: '«strng»[]'}}\n"},
 	{"every record of things has id already", "", inThings + "    fields: {«id»: string}\n"},
 	{"every record of users has email already", "", "app: a\ncollections:\n  users: " +
@@ -335,7 +337,8 @@ func TestIncludedFilesAreReadAsOne(t *testing.T) {
 	if len(findings) != 2 {
 		t.Fatalf("got %+v, want two findings", findings)
 	}
-	if got, want := findings[0].Pos, (spec.Pos{File: "parts/c.yaml", Line: 1, Column: 1}); got != want {
+	want := spec.Pos{File: "parts/c.yaml", Line: 1, Column: 1}
+	if got := findings[0].Pos; got != want {
 		t.Errorf("app in an included file: got %+v, want %+v", got, want)
 	}
 	if got, want := findings[1].See, (spec.Pos{File: Name, Line: 4, Column: 3}); got != want {
@@ -363,7 +366,8 @@ func TestBoundsAreNamed(t *testing.T) {
 		return b.String()
 	}
 	for _, c := range []struct{ want, text string }{
-		{"more than 256 KB", "app: a\n" + many(5500, "# "+many(50, "x")+"\n")},
+		{"more than 256 KB", "app: a\n" + many(3000, "# "+many(90, "x")+"\n")},
+		{"more than 5000 lines", "app: a\n" + many(5000, "#\n")},
 		{"at most 200 collections", "app: a\ncollections:\n" + numbered(201, "  ", ": {}\n")},
 		{"at most 200 fields", "app: a\ncollections:\n  c:\n    fields:\n" +
 			numbered(201, "      ", ": int\n")},

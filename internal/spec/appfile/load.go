@@ -27,6 +27,7 @@ const Name = "galley.yaml"
 // The bounds of an app file. An error names the one that is broken.
 const (
 	fileMax       = 256 << 10
+	linesMax      = 5000
 	filesMax      = 64
 	depthMax      = 16
 	findingsMax   = 100
@@ -171,6 +172,10 @@ func (f *file) refuse(text []byte) (spec.Finding, bool) {
 	case len(text) > fileMax:
 		return spec.Finding{Pos: f.clamp(1, 1),
 			Message: fmt.Sprintf("%s has more than %d KB", f.name, fileMax>>10),
+			Help:    "spread it over several files with include: [collections/*.yaml]"}, true
+	case len(f.lines) > linesMax:
+		return spec.Finding{Pos: f.clamp(linesMax, 1),
+			Message: fmt.Sprintf("%s has more than %d lines", f.name, linesMax),
 			Help:    "spread it over several files with include: [collections/*.yaml]"}, true
 	case !utf8.Valid(text):
 		line := 1 + bytes.Count(text[:invalidAt(text)], []byte("\n"))

@@ -276,7 +276,8 @@ func (p *parsing) syntax(err error) {
 		help = "quote the text"
 	case strings.Contains(message, "unexpected key name"),
 		strings.Contains(message, "non-map value"), message == "":
-		message, help = "this line is no key with a value", "write KEY: VALUE, with a space after the colon"
+		message = "this line is no key with a value"
+		help = "write KEY: VALUE, with a space after the colon"
 	case strings.Contains(message, "not allowed in this context"):
 		message, help = "this does not fit here", "check the indentation of this line"
 	}

@@ -1,6 +1,7 @@
 package appfile
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -170,10 +171,17 @@ func (t *tree) scalar(n *node, tk *token.Token) {
 	n.kind, n.text = scalar, tk.Value
 	if tk.Type == token.SingleQuoteType || tk.Type == token.DoubleQuoteType {
 		n.quoted = true
-		t.unquote(n, tk.Type == token.DoubleQuoteType)
+		double := tk.Type == token.DoubleQuoteType
+		quote := "'"
+		if double {
+			quote = `"`
+		}
+		n.pos = t.locate(n.pos, quote)
+		t.unquote(n, double)
 		return
 	}
 	lines := strings.Split(strings.TrimSpace(tk.Origin), "\n")
+	n.pos = t.locate(n.pos, strings.TrimSpace(lines[0]))
 	if len(lines) == 1 {
 		n.width = max(1, len([]rune(n.text)))
 		n.rule = spec.Text{Source: n.text, Pos: n.pos}
@@ -182,6 +190,21 @@ func (t *tree) scalar(n *node, tk *token.Token) {
 	t.fold(n, lines, n.pos.Line)
 	n.width = max(1, len([]rune(strings.TrimSpace(lines[0]))))
 	n.rule.Lines[0] = n.pos
+}
+
+// locate returns where a text stands on the line of a place, nearest to the place:
+// the parser is sometimes off by a few columns where characters have several bytes.
+func (t *tree) locate(pos spec.Pos, text string) spec.Pos {
+	line, want := t.lines[pos.Line-1], []rune(text)
+	for off := range len(line) + 1 {
+		for _, at := range []int{pos.Column - 1 - off, pos.Column - 1 + off} {
+			if at >= 0 && at+len(want) <= len(line) && slices.Equal(line[at:at+len(want)], want) {
+				pos.Column = at + 1
+				return pos
+			}
+		}
+	}
+	return pos
 }
 
 // block fills in a scalar that follows > or | on the lines below.
