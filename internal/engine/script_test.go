@@ -314,7 +314,11 @@ func (s *script) wantFault(code, text string) {
 	for _, i := range f.Items {
 		items = append(items, i.Pointer+":"+i.Code)
 	}
-	all := fmt.Sprintf("%s %s at %s:%d.%d data %v %v", strings.Join(items, " "), f.Message,
+	var details []string
+	for _, i := range f.Items {
+		details = append(details, i.Detail)
+	}
+	all := fmt.Sprintf("%s %s %s at %s:%d.%d data %v %v", strings.Join(items, " "), strings.Join(details, ", "), f.Message,
 		f.At.Parameter, f.At.Column, f.At.Request, f.Data, f.Cause)
 	if f.CodeOr() != code || !strings.Contains(all, s.substitute(text)) {
 		s.fatalf("got %s %s, want %s %s", f.CodeOr(), all, code, text)
