@@ -5,13 +5,18 @@ package action
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/query"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -67,6 +72,13 @@ type Program interface {
 	Names() map[string]string
 }
 
+// Checker is a Program whose functions have types of their own, which an app file may
+// contradict.
+type Checker interface {
+	// Check returns what of the program does not fit the app file, with both places.
+	Check(s *spec.Spec) []spec.Finding
+}
+
 // Runner runs the functions of one language.
 type Runner interface {
 	// Run calls the named action with an input of its declared shape, and returns
@@ -83,3 +95,41 @@ type Run struct {
 	Output *value.Shape
 	Bounds Bounds
 }
+
+// Catchable reports whether code may hear of an error of its host and go on: those
+// that are answers of the state. All others end the call, whatever the code does.
+func Catchable(err error) bool {
+	var f *fault.Fault
+	if !errors.As(err, &f) {
+		return false
+	}
+	switch f.Kind {
+	case fault.NotFound, fault.Exists, fault.Refused, fault.Stale, fault.Invalid, fault.Denied,
+		fault.Unauthenticated, fault.Malformed, fault.TooLarge:
+		return true
+	}
+	return false
+}
+
+// houseCodes are the codes of the house with which code may refuse, with their kinds.
+var houseCodes = map[string]fault.Kind{
+	"not_found":       fault.NotFound,
+	"forbidden":       fault.Denied,
+	"unauthenticated": fault.Unauthenticated,
+	"already_exists":  fault.Exists,
+	"invalid_input":   fault.Invalid,
+	"stale":           fault.Stale,
+	"in_use":          fault.Refused,
+	"too_large":       fault.TooLarge,
+	"rate_limited":    fault.Exhausted,
+	"unavailable":     fault.Unavailable,
+}
+
+// HouseKind returns the kind of a code of the house with which code may refuse.
+func HouseKind(code string) (fault.Kind, bool) {
+	k, ok := houseCodes[code]
+	return k, ok
+}
+
+// HouseCodes returns the codes of the house with which code may refuse, sorted.
+func HouseCodes() []string { return slices.Sorted(maps.Keys(houseCodes)) }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dop251/goja"
 
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
@@ -25,17 +26,6 @@ func internal(format string, args ...any) *fault.Fault {
 	return fault.Wrap(fault.Internal, fmt.Errorf(format, args...), "Something went wrong on our side.")
 }
 
-// catchable reports whether the code may hear of a fault and go on: those that are
-// answers of the state. All others end the run.
-func catchable(k fault.Kind) bool {
-	switch k {
-	case fault.NotFound, fault.Exists, fault.Refused, fault.Stale, fault.Invalid, fault.Denied,
-		fault.Unauthenticated, fault.Malformed, fault.TooLarge:
-		return true
-	}
-	return false
-}
-
 // fatal ends the run with err, which the code cannot catch.
 func (m *machine) fatal(err error) {
 	if m.run.fatal == nil {
@@ -50,9 +40,9 @@ func (m *machine) fatal(err error) {
 // fail gives the error of a host call to the code: as an error it may catch, or as
 // the end of the run.
 func (m *machine) fail(err error) goja.Value {
-	var f *fault.Fault
-	if !errors.As(err, &f) || !catchable(f.Kind) {
-		m.fatal(fault.From(err))
+	f := fault.From(err)
+	if !action.Catchable(err) {
+		m.fatal(f)
 		return goja.Undefined()
 	}
 	panic(m.errorOf(f))
@@ -88,7 +78,7 @@ func (m *machine) refuse(c goja.FunctionCall) goja.Value {
 	}
 	f := &fault.Fault{Kind: fault.Refused, Code: code}
 	say, known := m.program.sentences[code]
-	if kind, house := houseCodes[code]; house && !known {
+	if kind, house := action.HouseKind(code); house && !known {
 		f.Kind = kind
 		known = true
 	}

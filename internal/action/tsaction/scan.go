@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/spec"
 )
 
@@ -16,20 +16,6 @@ var (
 	actionStart = regexp.MustCompile(`\baction\s*(<[^>]*>)?\(`)
 	classEscape = regexp.MustCompile(`\\[pP]\{[A-Za-z_=]+\}`)
 )
-
-// houseCodes are the codes of ours with which code may refuse, with their kinds.
-var houseCodes = map[string]fault.Kind{
-	"not_found":       fault.NotFound,
-	"forbidden":       fault.Denied,
-	"unauthenticated": fault.Unauthenticated,
-	"already_exists":  fault.Exists,
-	"invalid_input":   fault.Invalid,
-	"stale":           fault.Stale,
-	"in_use":          fault.Refused,
-	"too_large":       fault.TooLarge,
-	"rate_limited":    fault.Exhausted,
-	"unavailable":     fault.Unavailable,
-}
 
 // scan looks through a source text for what can be told before it runs.
 func scan(file, text string, codes map[string]string) []spec.Finding {
@@ -40,7 +26,7 @@ func scan(file, text string, codes map[string]string) []spec.Finding {
 		if _, ok := codes[code]; ok {
 			continue
 		}
-		if _, ok := houseCodes[code]; ok {
+		if _, ok := action.HouseKind(code); ok {
 			continue
 		}
 		found = append(found, spec.Finding{
@@ -128,9 +114,7 @@ func codeNames(codes map[string]string) []string {
 	for code := range codes {
 		names = append(names, code)
 	}
-	for code := range houseCodes {
-		names = append(names, code)
-	}
+	names = append(names, action.HouseCodes()...)
 	slices.Sort(names)
 	return names
 }
