@@ -25,8 +25,8 @@ type System struct {
 }
 
 // New returns a System. tries may be nil, which switches the limits off.
-func New(s store.Store, accounts *auth.Accounts, tries *auth.Tries) *System {
-	return &System{store: s, accounts: accounts, hasher: auth.NewHasher(), tries: tries}
+func New(s store.Store, accounts *auth.Accounts, hasher *auth.Hasher, tries *auth.Tries) *System {
+	return &System{store: s, accounts: accounts, hasher: hasher, tries: tries}
 }
 
 // The names of fields in inputs and outputs.

@@ -1,6 +1,9 @@
 package value
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // TypeKind names a declared type, as the app file writes it.
 type TypeKind uint8
@@ -123,4 +126,35 @@ func (t *Type) ValueKind() Kind {
 	default:
 		return Text
 	}
+}
+
+// typeNames holds the names of the types as the app file writes them.
+var typeNames = [...]string{TypeString: "string", TypeText: "text", TypeInt: "int",
+	TypeFloat: "float", TypeBool: "bool", TypeMoney: "money", TypeTime: "time",
+	TypeDate: "date", TypeDuration: "duration", TypeEmail: "email", TypeURL: "url",
+	TypeJSON: "json", TypeID: "id"}
+
+// String returns the type as the app file writes it, without its bounds.
+func (t *Type) String() string {
+	text := ""
+	switch t.Kind {
+	case TypeRelation:
+		text = t.Of
+	case TypeEnum:
+		text = "[" + strings.Join(t.Words, ", ") + "]"
+	case TypeList:
+		text = t.Elem.String() + "[]"
+	case TypeObject:
+		var parts []string
+		for _, f := range t.Fields.Fields() {
+			parts = append(parts, f.Name+": "+f.Type.String())
+		}
+		text = "{" + strings.Join(parts, ", ") + "}"
+	default:
+		text = typeNames[t.Kind]
+	}
+	if t.Optional {
+		text += "?"
+	}
+	return text
 }

@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/codegen"
+	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/spec/appfile"
+)
+
+// serveConfig is the configuration of this command line.
+func (c *command) serveConfig() serve.Config {
+	return serve.Config{Config: c.config, Files: c.program.Files,
+		Program: c.program.Actions, Runner: c.program.Runner}
+}
+
+// opening says why an app could not be opened.
+func (c *command) opening(err error) error {
+	var bad *serve.AppError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	if err := c.findings(bad.Findings, bad.Files); err != nil {
+		return err
+	}
+	c.say("%s", counted(bad.Findings))
+	return exit{exitApp}
+}
+
+// findings writes findings in the form that was asked for.
+func (c *command) findings(findings []spec.Finding, files map[string][]byte) error {
+	if c.json {
+		return appfile.RenderJSON(c.out, findings)
+	}
+	return appfile.Render(c.err, findings, files, c.color)
+}
+
+// counted counts errors and warnings.
+func counted(findings []spec.Finding) string {
+	errs, warnings := 0, 0
+	for _, f := range findings {
+		if f.Severity == spec.Error {
+			errs++
+		} else {
+			warnings++
+		}
+	}
+	var parts []string
+	if errs > 0 {
+		parts = append(parts, plural(errs, "error"))
+	}
+	if warnings > 0 {
+		parts = append(parts, plural(warnings, "warning"))
+	}
+	if len(parts) == 0 {
+		return "no errors"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func plural(n int, word string) string {
+	if n != 1 {
+		word += "s"
+	}
+	return fmt.Sprintf("%d %s", n, word)
+}
+
+// compile reads the app, or says what is wrong with it.
+func (c *command) compile() (serve.Compiled, error) {
+	compiled := serve.Compile(c.serveConfig())
+	if compiled.Failed() {
+		return compiled, c.opening(&serve.AppError{
+			Findings: compiled.Findings, Files: compiled.Files})
+	}
+	return compiled, nil
+}
+
+func (c *command) check() *cobra.Command {
+	var surface bool
+	cmd := &cobra.Command{
+		Use: "check", Short: "Tell everything that can be known without running",
+		GroupID: groupWeek, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			start := time.Now()
+			compiled, err := c.compile()
+			if err != nil {
+				return err
+			}
+			if surface {
+				return c.surface(compiled.App.Surface())
+			}
+			if err := c.findings(compiled.Findings, compiled.Files); err != nil {
+				return err
+			}
+			c.say("%s · %s, %.2f s", counted(compiled.Findings), summary(compiled.Spec),
+				time.Since(start).Seconds())
+			c.say("What the outside can do:  galley check --surface")
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&surface, "surface", false,
+		"print what is open: each path, who may call it, which fields go in and come out")
+	return cmd
+}
+
+// summary counts what an app consists of.
+func summary(s *spec.Spec) string {
+	rules := 0
+	for _, x := range s.Collections {
+		rules += len(x.Checks)
+		for _, g := range []*spec.Grant{x.Allow.Read, x.Allow.Create, x.Allow.Update, x.Allow.Delete} {
+			if g != nil {
+				rules++
+			}
+		}
+	}
+	for _, a := range s.Actions {
+		if !a.Allow.Empty() {
+			rules++
+		}
+	}
+	return fmt.Sprintf("%s, %s, %s", plural(len(s.Collections), "collection"),
+		plural(rules, "rule"), plural(len(s.Actions), "action"))
+}
+
+func (c *command) surface(rows []app.Row) error {
+	if c.json {
+		for _, r := range rows {
+			if err := c.print(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "method\tpath\twho\tin\tout")
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Method, r.Path, clip(r.Who),
+			listed(r.In), listed(r.Out))
+	}
+	return w.Flush()
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "–"
+	}
+	return strings.Join(names, " ")
+}
+
+func (c *command) gen() *cobra.Command {
+	var to, pkg string
+	cmd := &cobra.Command{
+		Use: "gen ts|go|openapi|schema", Short: "Write files for other tools",
+		GroupID: groupMore, Args: cobra.ExactArgs(1),
+		ValidArgs: []string{"ts", "go", "openapi", "schema"},
+		Long: "ts: types of the app's actions for the editor, into .galley/\n" +
+			"go: types and tables for actions in Go, into the folder app/ (--out)\n" +
+			"openapi: the OpenAPI 3.1 document of what is open, to stdout\n" +
+			"schema: the editor's schema of galley.yaml, into .galley/schema.json",
+		RunE: func(_ *cobra.Command, args []string) error {
+			compiled, err := c.compile()
+			if err != nil {
+				return err
+			}
+			return c.runGen(args[0], compiled, to, pkg)
+		},
+	}
+	cmd.Flags().StringVar(&to, "out", "", "where to write")
+	cmd.Flags().StringVar(&pkg, "package", "app", "name of the Go package")
+	return cmd
+}
+
+func (c *command) runGen(what string, compiled serve.Compiled, to, pkg string) error {
+	switch what {
+	case "ts":
+		return c.writeFiles(serve.Editor(compiled))
+	case "schema":
+		if to != "" {
+			return c.write(to, codegen.EditorSchema(compiled.Spec))
+		}
+		return c.write(filepath.Join(c.config.AppDir(), ".galley", "schema.json"),
+			codegen.EditorSchema(compiled.Spec))
+	case "go":
+		var text []byte
+		if to == "" {
+			to = filepath.Join(c.config.AppDir(), pkg, pkg+".go")
+		}
+		return c.write(to, text)
+	case "openapi":
+		text := codegen.OpenAPI(compiled.Spec)
+		if to != "" {
+			return c.write(to, text)
+		}
+		_, err := c.out.Write(append(text, '\n'))
+		return err
+	}
+	return wrong("gen makes ts, go, openapi or schema, not %q", what)
+}
+
+// writeFiles writes files below the app's folder.
+func (c *command) writeFiles(files map[string][]byte) error {
+	for name, text := range files {
+		if err := c.write(filepath.Join(c.config.AppDir(), filepath.FromSlash(name)), text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *command) write(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		return err
+	}
+	c.say("  %s %s", c.green("wrote"), path)
+	return nil
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/galleybackend/galley/examples"
+)
+
+//go:embed agents.md
+var agents []byte
+
+// ignored is what an app keeps out of version control.
+const ignored = "/.galley/\n/data/\nnode_modules/\n"
+
+func (c *command) init() *cobra.Command {
+	var template string
+	cmd := &cobra.Command{
+		Use: "init [dir]", Short: "Make a new app that runs", GroupID: groupWeek,
+		Args: cobra.MaximumNArgs(1),
+		Example: "  galley init shop --template shop\n" +
+			"  galley init notes --template empty",
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			return c.runInit(dir, template)
+		},
+	}
+	cmd.Flags().StringVar(&template, "template", "shop",
+		"what to begin with: "+strings.Join(examples.Templates(), ", "))
+	_ = cmd.RegisterFlagCompletionFunc("template", // fails only for a flag that is not there
+		func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return examples.Templates(), cobra.ShellCompDirectiveNoFileComp
+		})
+	return cmd
+}
+
+func (c *command) runInit(dir, template string) error {
+	files, ok := examples.Template(template)
+	if !ok {
+		return wrong("there is no template %q; there are: %s", template,
+			strings.Join(examples.Templates(), ", "))
+	}
+	if _, err := os.Stat(filepath.Join(dir, "galley.yaml")); err == nil {
+		return fmt.Errorf("%s holds an app already; nothing was changed",
+			filepath.Join(dir, "galley.yaml"))
+	}
+	write := func(name string, text []byte) error {
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return err // also where a file of that name is: nothing is overwritten
+		}
+		if _, err := f.Write(text); err != nil {
+			return err
+		}
+		lines := bytes.Count(text, []byte("\n"))
+		c.say("  %s %s  %s", c.green("created"), to, c.dim(fmt.Sprintf("%d lines", lines)))
+		return f.Close()
+	}
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		return write(name, text)
+	})
+	if err != nil {
+		return err
+	}
+	if err := write("AGENTS.md", agents); err != nil {
+		return err
+	}
+	if err := write(".gitignore", []byte(ignored)); err != nil {
+		return err
+	}
+	if dir == "." {
+		c.say("\nNext:  galley dev")
+	} else {
+		c.say("\nNext:  cd %s && galley dev", dir)
+	}
+	return nil
+}

@@ -1,0 +1,309 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/spf13/cobra"
+
+	"github.com/galleybackend/galley/internal/observe"
+	"github.com/galleybackend/galley/internal/serve"
+)
+
+// runs gives a command that serves its flags.
+func (c *command) runs(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&c.config.Listen, "listen", "",
+		"address of the app (default 127.0.0.1:8080); port 0 chooses one")
+	f.StringVar(&c.config.Admin, "admin", "", "address of /metrics, not for the public (default none)")
+	f.StringVar(&c.config.Limits, "limits", "on", "rate limits: on, or off for benches and tests alone")
+}
+
+func (c *command) checkLimits() error {
+	switch c.config.Limits {
+	case "on", "off":
+		return nil
+	}
+	return wrong("--limits is on or off, not %q", c.config.Limits)
+}
+
+func (c *command) serve() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Serve the app, without reload", GroupID: groupWeek,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.checkLimits(); err != nil {
+				return err
+			}
+			buffer := observe.NewBuffer(c.err)
+			ctx, stop := context.WithCancel(context.WithoutCancel(cmd.Context()))
+			done := make(chan struct{})
+			go func() { buffer.Run(ctx); close(done) }()
+			defer func() { stop(); <-done }()
+			cfg := c.serveConfig()
+			cfg.Log = slog.New(slog.NewJSONHandler(buffer, nil))
+			s, err := serve.Open(cmd.Context(), cfg)
+			if err != nil {
+				return c.opening(err)
+			}
+			address, err := s.Listen()
+			if err != nil {
+				return errors.Join(err, s.Close())
+			}
+			fmt.Fprintf(c.out, "galley serves %s at %s\n", s.Spec().App, address)
+			if s.Admin() != "" {
+				fmt.Fprintf(c.out, "metrics at %s/metrics\n", s.Admin())
+			}
+			return s.Run(cmd.Context())
+		},
+	}
+	c.runs(cmd)
+	return cmd
+}
+
+func (c *command) dev() *cobra.Command {
+	var once bool
+	cmd := &cobra.Command{
+		Use: "dev", Short: "Serve the app and reload it at each save", GroupID: groupWeek,
+		Args: cobra.NoArgs,
+		Long: "Serves the app on this machine alone, reads it again at each save, applies safe\n" +
+			"changes of the schema at once, fills an empty database from seed/*.jsonl, and writes\n" +
+			"types for the editor into .galley/. A save that is broken never takes the app down.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.checkLimits(); err != nil {
+				return err
+			}
+			return c.runDev(cmd.Context(), once)
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "open the app, write the types, and end")
+	c.runs(cmd)
+	return cmd
+}
+
+func (c *command) runDev(ctx context.Context, once bool) error {
+	c.config.Dev = true
+	start := time.Now()
+	watch, err := c.watch()
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	s, err := c.openDev(ctx, watch, once)
+	if err != nil {
+		return err
+	}
+	if err := c.editor(s); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	seeded, err := c.seed(ctx, s)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	if once {
+		c.say("%s opens: %s", s.Spec().App, summary(s.Spec()))
+		return s.Close()
+	}
+	address, err := s.Listen()
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	c.banner(s, address)
+	c.line("ready in %s%s", spent(start), seeded)
+	ends := make(chan error, 1)
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { ends <- s.Run(running) }()
+	for {
+		select {
+		case err := <-ends:
+			return err
+		case name, ok := <-watch.changed:
+			if !ok {
+				stop()
+				return <-ends
+			}
+			c.reload(ctx, s, name)
+		}
+	}
+}
+
+// openDev opens the app. One that is broken is told, and tried again at each save.
+func (c *command) openDev(ctx context.Context, w *watcher, once bool) (*serve.Server, error) {
+	cfg := c.serveConfig()
+	cfg.Terminal = observe.NewTerminal(c.err, c.color)
+	cfg.Log = slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	for {
+		s, err := serve.Open(ctx, cfg)
+		if err == nil {
+			return s, nil
+		}
+		err = c.opening(err)
+		var e exit
+		if !errors.As(err, &e) || once {
+			return nil, err
+		}
+		c.line("waiting for a save that mends it")
+		select {
+		case <-w.changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (c *command) banner(s *serve.Server, address string) {
+	c.say("\n  %s · %s    galley %s\n", s.Spec().App, summary(s.Spec()), Version)
+	fmt.Fprintf(c.out, "  App      %s\n", address)
+	fmt.Fprintf(c.out, "  API      %s/api         %s/api/openapi.json\n", address, address)
+	if s.Admin() != "" {
+		fmt.Fprintf(c.out, "  Metrics  %s/metrics\n", s.Admin())
+	}
+	c.say("")
+}
+
+// line says something with the time of day.
+func (c *command) line(format string, args ...any) {
+	c.say("  %s  %s", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+func spent(since time.Time) string {
+	return time.Since(since).Round(time.Millisecond).String()
+}
+
+// editor writes the types and the schema that the editor reads.
+func (c *command) editor(s *serve.Server) error {
+	if c.program.Files != nil {
+		return nil // an embedded app has no folder
+	}
+	for name, text := range serve.Editor(s.Compiled()) {
+		path := filepath.Join(c.config.AppDir(), filepath.FromSlash(name))
+		if old, err := os.ReadFile(path); err == nil && string(old) == string(text) {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seed fills an empty database from seed/<collection>.jsonl, in the order in which
+// the app file declares the collections.
+func (c *command) seed(ctx context.Context, s *serve.Server) (string, error) {
+	counts, err := s.Seed(ctx)
+	if err != nil {
+		return "", err
+	}
+	var said []string
+	for _, n := range counts {
+		said = append(said, fmt.Sprintf("%d %s", n.Records, n.Collection))
+	}
+	if len(said) == 0 {
+		return "", nil
+	}
+	return " · seeded " + strings.Join(said, ", "), nil
+}
+
+// reload reads the app again and says what came of it.
+func (c *command) reload(ctx context.Context, s *serve.Server, name string) {
+	start := time.Now()
+	findings, files, err := s.Reload(ctx)
+	switch {
+	case err != nil:
+		c.line("%s changed · %s", name, c.sentence(err))
+	case serve.Failed(findings):
+		_ = c.findings(findings, files) // a terminal that is gone reads nothing
+		c.line("%s · still serving the last good version", counted(findings))
+		return
+	default:
+		_ = c.findings(findings, files)
+		c.line("%s changed · reloaded in %s", name, spent(start))
+		if err := c.editor(s); err != nil {
+			c.line("the types were not written: %v", err)
+		}
+	}
+}
+
+// watcher tells which of the app's files was saved, once for a burst of events.
+type watcher struct {
+	*fsnotify.Watcher
+	changed chan string
+}
+
+// calm is how long a burst of saves may go on before the app is read again.
+const calm = 40 * time.Millisecond
+
+// watched lists the folders below the app that are watched, besides those that the
+// app file includes.
+func watched() []string { return []string{".", "actions", "collections"} }
+
+func (c *command) watch() (*watcher, error) {
+	w := &watcher{changed: make(chan string, 1)}
+	var err error
+	if w.Watcher, err = fsnotify.NewWatcher(); err != nil {
+		return nil, fmt.Errorf("watch the app's folder: %w", err)
+	}
+	for _, dir := range watched() {
+		path := filepath.Join(c.config.AppDir(), dir)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		if err := w.Add(path); err != nil {
+			return nil, fmt.Errorf("watch %s: %w", path, err)
+		}
+	}
+	go w.run(c.config.AppDir())
+	return w, nil
+}
+
+func (w *watcher) run(dir string) {
+	defer close(w.changed)
+	var name string
+	quiet := time.NewTimer(time.Hour)
+	for {
+		select {
+		case e, ok := <-w.Events:
+			if !ok {
+				return
+			}
+			if e.Has(fsnotify.Create) && filepath.Base(e.Name) == "actions" {
+				_ = w.Add(e.Name) // its files are told by the events that follow
+			}
+			if !source(e.Name) || e.Op == fsnotify.Chmod {
+				continue
+			}
+			name = e.Name
+			if rel, err := filepath.Rel(dir, e.Name); err == nil {
+				name = rel
+			}
+			quiet.Reset(calm)
+		case <-quiet.C:
+			w.changed <- name
+		case _, ok := <-w.Errors:
+			if !ok {
+				return
+			}
+		}
+	}
+}
+
+// source reports whether a file is part of an app.
+func source(name string) bool {
+	switch filepath.Ext(name) {
+	case ".yaml", ".yml", ".ts", ".js", ".json", ".mjs", ".tsx":
+		return !strings.HasPrefix(filepath.Base(name), ".")
+	}
+	return false
+}

@@ -1,0 +1,81 @@
+package serve
+
+import (
+	"io/fs"
+	"os"
+
+	"github.com/galleybackend/galley/internal/action/tsaction"
+	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/auth"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/spec/appfile"
+)
+
+// The names by which app and engine know the languages.
+const (
+	languageTS = "ts"
+	languageGo = "go"
+)
+
+// Compiled is an app that was read, whether it can run or not.
+type Compiled struct {
+	// App is nil if a finding is an error.
+	App *app.App
+	// Spec is what could be read of the app file; nil if nothing could.
+	Spec     *spec.Spec
+	Findings []spec.Finding
+	// Files holds the text of what was read, for excerpts.
+	Files map[string][]byte
+}
+
+// Failed reports whether the app has errors.
+func (c Compiled) Failed() bool { return spec.Failed(c.Findings) }
+
+// files returns the app's files.
+func (c Config) files() fs.FS {
+	if c.Files != nil {
+		return c.Files
+	}
+	return os.DirFS(c.AppDir())
+}
+
+// Compile reads and compiles the app, without a database. All findings of the app
+// file are told at once; those of rules and code, if the file itself has no errors.
+func Compile(c Config) Compiled {
+	files := c.files()
+	var out Compiled
+	if c.Files != nil {
+		out.Spec, out.Findings = appfile.LoadFS(files)
+	} else {
+		out.Spec, out.Findings = appfile.Load(c.AppDir())
+	}
+	if out.Spec != nil {
+		out.Files = out.Spec.Files
+	}
+	if out.Failed() || out.Spec == nil {
+		return out
+	}
+	ts, findings := tsaction.Load(files, out.Spec)
+	out.Findings = append(out.Findings, findings...)
+	code := []app.Code{}
+	if ts != nil {
+		code = append(code, app.Code{Language: languageTS, Program: ts})
+	}
+	if c.Program != nil {
+		code = append(code, app.Code{Language: languageGo, Program: c.Program})
+	}
+	compiled, findings := app.Compile(out.Spec, house(out.Spec), code)
+	out.Findings = append(out.Findings, findings...)
+	if !out.Failed() {
+		out.App = compiled
+	}
+	return out
+}
+
+// house returns the quiet collections that an app needs.
+func house(s *spec.Spec) []*spec.Collection {
+	if s.Auth == nil {
+		return nil
+	}
+	return auth.Collections()
+}

@@ -1,0 +1,88 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/galleybackend/galley/internal/codegen"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/transfer"
+)
+
+// Failed reports whether one of the findings is an error.
+func Failed(findings []spec.Finding) bool { return spec.Failed(findings) }
+
+// Compiled returns the app in force.
+func (s *Server) Compiled() Compiled { return *s.compiled.Load() }
+
+// Reload reads the app again. If it has errors, or changes the schema in a way that
+// is not safe, the app in force stays. Calls that run end on the app they began with.
+func (s *Server) Reload(ctx context.Context) ([]spec.Finding, map[string][]byte, error) {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	next := Compile(s.cfg)
+	if next.Failed() {
+		return next.Findings, next.Files, nil
+	}
+	return next.Findings, next.Files, s.adopt(ctx, next, nil)
+}
+
+// Editor returns what editors read of an app, by path below its folder.
+func Editor(c Compiled) map[string][]byte {
+	files := map[string][]byte{}
+	files[".galley/schema.json"] = codegen.EditorSchema(c.Spec)
+	return files
+}
+
+// signedIn tells of which actions the caller is known to be signed in.
+func signedIn(c Compiled) func(string) bool {
+	return func(name string) bool {
+		a := c.App.Action(name)
+		return a != nil && a.Allow != nil && a.Allow.AuthRequired()
+	}
+}
+
+// Seeded counts the records that a seed brought.
+type Seeded struct {
+	Collection string
+	Records    int
+}
+
+// Seed fills an app without records from seed/<collection>.jsonl. A line that is
+// refused stops it, with its place.
+func (s *Server) Seed(ctx context.Context) ([]Seeded, error) {
+	// The first entry made the schema; whatever comes after it, somebody wrote.
+	entries, err := s.store.Entries(ctx, store.Filter{}, journal.Seq{}, 2)
+	if err != nil || len(entries) > 1 {
+		return nil, err
+	}
+	var out []Seeded
+	for _, c := range s.Spec().Collections {
+		name := "seed/" + c.Name + ".jsonl"
+		text, err := fs.ReadFile(s.cfg.files(), name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return out, err
+		}
+		job := s.importing(c.Name, ident.Subject{Who: ident.System, Name: "seed"})
+		job.Format = transfer.JSONLines
+		res, err := job.Run(ctx, bytes.NewReader(text))
+		if err == nil && res.WrongAll > 0 {
+			w := res.Wrong[0]
+			err = fmt.Errorf("%s:%d: %s: %s", name, w.Line, w.Code, w.Detail)
+		}
+		if err != nil {
+			return out, err
+		}
+		out = append(out, Seeded{c.Name, res.Done})
+	}
+	return out, nil
+}

@@ -1,0 +1,280 @@
+// Package serve is the knot: the only room that knows all others. It opens them in
+// order, ties them, listens, and closes them in reverse. It has no logic of its own
+// but the order.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/galleybackend/galley/internal/action"
+	"github.com/galleybackend/galley/internal/action/tsaction"
+	"github.com/galleybackend/galley/internal/auth"
+	"github.com/galleybackend/galley/internal/config"
+	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/observe"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store/sqlite"
+	"github.com/galleybackend/galley/internal/system"
+	"github.com/galleybackend/galley/internal/transport"
+	"github.com/galleybackend/galley/internal/transport/rest"
+	"github.com/galleybackend/galley/internal/transport/site"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	config.Config
+	// Files holds the app; nil means the folder AppDir.
+	Files fs.FS
+	// Program holds the actions in Go and Runner runs them; nil if there are none.
+	Program action.Program
+	Runner  action.Runner
+	// Log takes what is told to the operator, a line for each call among it; nil
+	// means slog.Default().
+	Log *slog.Logger
+	// Terminal, if set, takes the developer's line for each call in the log's place.
+	Terminal *observe.Terminal
+	// Now is the app's own time, nil the machine's; Seed yields each call's chance,
+	// nil the machine's.
+	Now  func() time.Time
+	Seed func() uint64
+	// keep leaves the schema of the database as it is, whatever the app file says:
+	// for the door of a command, which may be there to show the plan.
+	keep bool
+}
+
+// Server is an app that is open. It is safe for concurrent use.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	store    *sqlite.Store
+	accounts *auth.Accounts
+	hasher   *auth.Hasher
+	system   *system.System
+	metrics  *observe.Metrics
+	observe  *observe.Observer
+	engine   *engine.Engine
+	compiled atomic.Pointer[Compiled]
+	// reload guards the change from one app to the next.
+	reload sync.Mutex
+
+	site        atomic.Pointer[folder]
+	admin       string
+	servers     []*http.Server
+	listening   sync.WaitGroup
+	endJourneys context.CancelFunc
+	writing     sync.WaitGroup
+}
+
+// folder is the open folder of the site.
+type folder struct {
+	fs.FS
+	io.Closer
+}
+
+// AppError is an app file that has errors. The findings say them all.
+type AppError struct {
+	Findings []spec.Finding
+	Files    map[string][]byte
+}
+
+// Error counts the findings.
+func (e *AppError) Error() string {
+	n := 0
+	for _, f := range e.Findings {
+		if f.Severity == spec.Error {
+			n++
+		}
+	}
+	return fmt.Sprintf("the app has %d errors", n)
+}
+
+// Open opens the app: files, store, schema, engine. It does not listen yet. An app
+// with errors is an *AppError, a change of the schema that is not safe an *UnsafePlan.
+func Open(ctx context.Context, cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg, log: cfg.Log}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.cfg.Now == nil {
+		s.cfg.Now = clock
+	}
+	compiled := Compile(cfg)
+	if compiled.Failed() {
+		return nil, &AppError{compiled.Findings, compiled.Files}
+	}
+	if !cfg.keep {
+		if _, err := config.Secrets(compiled.Spec.Secrets); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(cfg.DataDir(), 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.store, err = sqlite.Open(ctx, sqlite.Config{Path: cfg.Database()}); err != nil {
+		return nil, err
+	}
+	if err := s.tie(ctx, compiled); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// tie makes the rooms above the store.
+func (s *Server) tie(ctx context.Context, c Compiled) error {
+	var tries *auth.Tries
+	if s.cfg.Limits == "off" {
+		s.log.Warn("rate limits are off, which is for benches and tests alone")
+	} else {
+		tries = auth.NewTries(s.cfg.Now)
+	}
+	s.accounts, s.hasher = auth.NewAccounts(s.cfg.Now), auth.NewHasher()
+	s.system = system.New(s.store, s.accounts, s.hasher, tries)
+	s.watchCalls()
+	runners := map[string]action.Runner{languageTS: tsaction.Runner{}}
+	if s.cfg.Runner != nil {
+		runners[languageGo] = s.cfg.Runner
+	}
+	s.engine = engine.New(engine.Config{
+		Store: s.store, App: c.App, Authenticator: s.accounts, Runners: runners,
+		House: s.system.Actions(c.Spec), Limits: s.cfg.Limits != "off",
+		Clock: s.cfg.Now, Seed: s.cfg.Seed, Log: s.log,
+	})
+	if s.cfg.keep {
+		s.compiled.Store(&c)
+		return nil
+	}
+	return s.adopt(ctx, c, nil)
+}
+
+// watchCalls makes what observes calls, and begins to write their journeys.
+func (s *Server) watchCalls() {
+	s.metrics = observe.NewMetrics()
+	c := observe.Config{Log: s.log, Metrics: s.metrics}
+	if s.cfg.Terminal != nil {
+		c.Log, c.Terminal = nil, s.cfg.Terminal
+	}
+	c.Journeys = observe.OpenJourneys(s.cfg.Journeys())
+	var ctx context.Context
+	ctx, s.endJourneys = context.WithCancel(context.Background())
+	s.writing.Go(func() {
+		if err := c.Journeys.Run(ctx); err != nil {
+			s.log.Error("journeys are not kept any more", "cause", err)
+		}
+	})
+	s.observe = observe.New(c)
+}
+
+// adopt puts an app in force, after the schema was changed as it needs. lose names
+// what may be lost by it.
+func (s *Server) adopt(ctx context.Context, next Compiled, lose []string) error {
+	plan, err := s.plan(ctx, next)
+	if err != nil {
+		return err
+	}
+	if err := plan.allowed(lose); err != nil {
+		return err
+	}
+	site, err := openSite(s.cfg, next.Spec)
+	if err != nil {
+		return err
+	}
+	err = s.engine.Swap(next.App, s.system.Actions(next.Spec), func() error {
+		return s.apply(ctx, plan)
+	})
+	if err != nil {
+		return errors.Join(err, site.close())
+	}
+	s.compiled.Store(&next)
+	// The folder before stays open as long as an answer may read from it, which is
+	// until the process ends: reloads are for developers.
+	s.site.Store(site)
+	return nil
+}
+
+func (f *folder) close() error {
+	if f == nil {
+		return nil
+	}
+	return f.Close()
+}
+
+// openSite opens the folder of the site, nil if there is none.
+func openSite(cfg Config, sp *spec.Spec) (*folder, error) {
+	if sp.Site == "" {
+		return nil, nil
+	}
+	if cfg.Files != nil {
+		sub, err := fs.Sub(cfg.Files, sp.Site)
+		return &folder{sub, io.NopCloser(nil)}, err
+	}
+	files, closer, err := site.Open(filepath.Join(cfg.AppDir(), sp.Site))
+	if err != nil {
+		return nil, err
+	}
+	return &folder{files, closer}, nil
+}
+
+// Handler returns the door for HTTP, with the site behind it.
+func (s *Server) Handler() http.Handler {
+	var door *rest.Door
+	pages := site.New(site.Config{
+		Files: func() fs.FS {
+			if f := s.site.Load(); f != nil {
+				return f
+			}
+			return nil
+		},
+		Words: func() *transport.Words { return door.Words() },
+	})
+	door = rest.New(rest.Config{
+		Engine: s.engine, Spec: s.Spec, Observe: s.observe, Dev: s.cfg.Dev,
+		Site: pages, Health: s.health,
+	})
+	if s.cfg.Dev {
+		return ownHost(door)
+	}
+	return door
+}
+
+// Spec returns the app file in force.
+func (s *Server) Spec() *spec.Spec { return s.compiled.Load().Spec }
+
+// health says whether writes can be taken.
+func (s *Server) health(context.Context) error {
+	if err := s.store.Failure(); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "The database does not take writes.")
+	}
+	return nil
+}
+
+// ownHost answers only to names of this machine, so that a page elsewhere cannot
+// reach a developer's server by a name of its own that leads here.
+func ownHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		ip := net.ParseIP(host)
+		if host != "localhost" && host != "[::1]" && ip == nil {
+			http.Error(w, "galley dev answers only to localhost and to addresses.",
+				http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
