@@ -1,0 +1,367 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/galleybackend/galley/internal/action"
+	"github.com/galleybackend/galley/internal/auth"
+	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/observe"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/system"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+func appendOutput(r engine.Reply) []byte { return value.AppendJSON(nil, r.Output) }
+
+// small is an app with one collection that everybody may use.
+const small = `
+app: small
+collections:
+  notes:
+    fields:
+      text: {type: string, max: 100}
+      count: {type: int, default: 0}
+    keep: 24h
+    allow:
+      read: true
+      create: {if: true, fields: [text]}
+      update: {if: true, fields: [text, count]}
+      delete: true
+`
+
+func TestRatesAreCountedByCallerAndTold(t *testing.T) {
+	w := open(t, yaml(small), func(c *engine.Config) {
+		c.Limits, c.Rate = true, spec.Rate{Count: 3, Per: time.Minute}
+	})
+	list := func(ip string) (*observe.Call, error) {
+		seen := &observe.Call{}
+		_, err := w.engine.Query(t.Context(), engine.Call{ID: ident.NewCall(), Verb: engine.List,
+			Target: "notes", Request: engine.Request{IP: ip}, Seen: seen})
+		return seen, err
+	}
+	for i := range 3 {
+		seen, err := list("192.0.2.1")
+		if err != nil || len(seen.Limits) != 1 || seen.Limits[0].Left != 2-i {
+			t.Fatal(err, seen.Limits)
+		}
+	}
+	seen, err := list("192.0.2.1")
+	f := fault.From(err)
+	if f.Kind != fault.Exhausted || f.RetryAfter != 20 || !seen.Limits[0].Over {
+		t.Fatalf("got %+v %+v", f, seen.Limits)
+	}
+	if _, err := list("192.0.2.2"); err != nil {
+		t.Fatal("another address was counted with the first:", err)
+	}
+	w.create("notes", `{"text":"admins are not counted"}`)
+}
+
+func TestActionHasARateOfItsOwn(t *testing.T) {
+	w := open(t, shop(t), func(c *engine.Config) { c.Limits = true })
+	ana, pen := buyers(w, 1)[0], product(w, "P", 1000)
+	var over *fault.Fault
+	for i := range 61 {
+		_, err := w.engine.Execute(t.Context(), checkout(ana, pen, fmt.Sprint(i)))
+		if err != nil {
+			over = fault.From(err)
+			if i != 60 {
+				t.Fatalf("call %d: %v", i, err)
+			}
+		}
+	}
+	if over == nil || over.Kind != fault.Exhausted || over.RetryAfter < 1 {
+		t.Fatalf("got %+v", over)
+	}
+}
+
+func TestKeysHaveOneForm(t *testing.T) {
+	w := open(t, yaml(small), nil)
+	for _, key := range []string{"a b", "ä", "\x00", strings.Repeat("x", 256)} {
+		_, err := w.engine.Execute(t.Context(), engine.Call{Verb: engine.Create, Target: "notes",
+			Body: []byte(`{"text":"a"}`), Key: key})
+		if !fault.Is(err, fault.Malformed) {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+}
+
+func TestDenialIsNotKeptUnderItsKey(t *testing.T) {
+	w := open(t, shop(t), nil)
+	pen := product(w, "P", 1)
+	call := checkout("", pen, "k")
+	if _, err := w.engine.Execute(t.Context(), call); !fault.Is(err, fault.Unauthenticated) {
+		t.Fatal(err)
+	}
+	for _, e := range w.entries() {
+		if e.Origin.Operation == "actions.checkout" {
+			t.Fatal("a denied call left an entry")
+		}
+	}
+}
+
+func TestStoredValuesAreBoundedWhoeverWrites(t *testing.T) {
+	w := open(t, yaml(small), nil)
+	id := w.create("notes", `{"text":"a","count":9007199254740991}`)
+	for _, body := range []string{`{"count":{"$add":1}}`, `{"count":9007199254740992}`,
+		`{"count":1e400}`, `{"count":NaN}`, `{"count":1.0}`} {
+		_, err := w.engine.Execute(t.Context(), engine.Call{Verb: engine.Update, Target: "notes",
+			Record: string(id), Body: []byte(body), Key: "k" + body[9:10]})
+		if k := fault.From(err).Kind; k != fault.Invalid && k != fault.Malformed {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	if n := w.get("notes", id).Get("count").Int(); n != value.IntMax {
+		t.Errorf("count is %d", n)
+	}
+}
+
+func TestBodiesAreBounded(t *testing.T) {
+	w := open(t, yaml(small), nil)
+	body := []byte(`{"text":"` + strings.Repeat("a", engine.BodyMax) + `"}`)
+	_, err := w.engine.Execute(t.Context(),
+		engine.Call{Verb: engine.Create, Target: "notes", Body: body, Key: "k"})
+	if !fault.Is(err, fault.TooLarge) {
+		t.Error(err)
+	}
+}
+
+func TestSweepDeletesWhatIsOlderThanKeep(t *testing.T) {
+	w := open(t, yaml(small), nil)
+	for range 450 {
+		w.create("notes", `{"text":"old"}`)
+	}
+	w.clock.Add(25 * time.Hour.Milliseconds())
+	young := w.create("notes", `{"text":"young"}`)
+	n, err := w.engine.Sweep(t.Context())
+	if err != nil || n != 450 {
+		t.Fatalf("%d deleted, %v", n, err)
+	}
+	a, err := w.engine.Query(t.Context(), engine.Call{Verb: engine.List, Target: "notes"})
+	if err != nil || len(a.Items) != 1 || a.Items[0].Record.Slots[0].Text() != string(young) {
+		t.Fatalf("%d left, %v", len(a.Items), err)
+	}
+	if e := w.entries(); e[len(e)-1].Origin.Subject.String() != "system/keep" {
+		t.Errorf("the sweep stands as %s", e[len(e)-1].Origin.Subject)
+	}
+}
+
+func TestPagesNeitherSkipNorRepeat(t *testing.T) {
+	w := open(t, yaml(small), nil)
+	for i := range 57 {
+		w.create("notes", fmt.Sprintf(`{"text":"t%d","count":%d}`, i%3, i%5))
+	}
+	for _, sort := range []string{"text", "-text,count", "count,-text", "-count", "-id", "created"} {
+		seen, next := map[string]bool{}, ""
+		for pages := 0; ; pages++ {
+			params := map[string][]string{"sort": {sort}, "limit": {"4"}}
+			if next != "" {
+				params["cursor"] = []string{next}
+			}
+			a, err := w.engine.Query(t.Context(),
+				engine.Call{Verb: engine.List, Target: "notes", Params: params})
+			if err != nil {
+				t.Fatal(sort, err)
+			}
+			for _, item := range a.Items {
+				id := item.Record.Slots[spec.SlotID].Text()
+				if seen[id] {
+					t.Fatalf("sort=%s: %s came twice", sort, id)
+				}
+				seen[id] = true
+			}
+			if next = a.Next; next == "" {
+				break
+			}
+		}
+		if len(seen) != 57 {
+			t.Errorf("sort=%s: %d of 57 came", sort, len(seen))
+		}
+	}
+}
+
+func TestFailingChangeLeavesTheOldAppInForce(t *testing.T) {
+	w := open(t, yaml(small), nil)
+	reason := errors.New("no")
+	err := w.engine.Swap(compile(t, shop(t)), nil, func() error { return reason })
+	if err != reason || w.engine.App() != w.app {
+		t.Error("the app was swapped:", err)
+	}
+}
+
+// withAuth opens a world with real sign-in.
+func withAuth(t *testing.T) *world {
+	t.Helper()
+	w := open(t, shop(t), nil)
+	accounts := auth.NewAccounts(w.now)
+	w.config.Authenticator = accounts
+	w.config.House = system.New(w.store, accounts, auth.NewHasher(), nil).Actions(w.app.Spec)
+	w.engine = engine.New(w.config)
+	return w
+}
+
+func (w *world) house(name, credential, body string) (engine.Reply, error) {
+	return w.engine.Execute(w.t.Context(), engine.Call{ID: ident.NewCall(), Verb: engine.Action,
+		Target: name, Credential: credential, Body: []byte(body), Key: "k" + name,
+		Request: engine.Request{IP: "192.0.2.1"}})
+}
+
+func TestSignInOpensASessionAndSignOutEndsItAtOnce(t *testing.T) {
+	w := withAuth(t)
+	r, err := w.house("auth/sign-up", "", `{"email":"Ana@Example.com","password":"a long password","name":"Ana"}`)
+	if err != nil {
+		t.Fatal(err, fault.From(err).Items, fault.From(err).Cause)
+	}
+	session := r.Output.Record()
+	token, id := session.Get("token").Text(), session.Get("user").Text()
+	get := func() error {
+		_, err := w.engine.Query(t.Context(), engine.Call{Verb: engine.Get, Target: "users",
+			Record: id, Credential: token})
+		return err
+	}
+	if err := get(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.house("auth/sign-up", "", `{"email":"Ana@Example.com","password":"a long password","name":"Ana"}`)
+	if fault.From(err).CodeOr() != "reply_not_kept" {
+		t.Error("a secret was kept:", err)
+	}
+	_, err = w.house("auth/sign-up", "", `{"email":"x@example.com","password":"a long password","wallet":1}`)
+	if !fault.Is(err, fault.Invalid) {
+		t.Error("sign-up took a wallet:", err)
+	}
+	if _, err = w.house("auth/sign-out", token, `{}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := get(); !fault.Is(err, fault.Unauthenticated) {
+		t.Error("the session lives on:", err)
+	}
+	for _, e := range w.entries() {
+		for _, c := range e.Changes {
+			if strings.HasPrefix(c.Collection, "_") {
+				t.Error("a quiet collection is in the journal:", c.Collection)
+			}
+		}
+		if e.Reply.Kind() != value.Absent && strings.Contains(string(value.AppendJSON(nil, e.Reply)), token) {
+			t.Error("a token is in the journal")
+		}
+	}
+}
+
+// broken is a runner that answers with what it is told.
+type broken struct {
+	out value.Value
+	err error
+	do  func(context.Context, action.Host) error
+}
+
+func (b broken) Run(ctx context.Context, _ action.Program, _ action.Run, h action.Host) (
+	value.Value, error) {
+	if b.do != nil {
+		return b.out, b.do(ctx, h)
+	}
+	return b.out, b.err
+}
+
+func TestWhatCodeDoesWrongIsAnInternalError(t *testing.T) {
+	put := func(change func(value.Record)) func(context.Context, action.Host) error {
+		return func(ctx context.Context, h action.Host) error {
+			r := value.NewRecord(h.Shape("discounts"))
+			r.Set("code", value.OfText("ABCD"))
+			r.Set("percent", value.OfInt(5))
+			r.Set("limit", value.OfInt(5))
+			change(r)
+			_, err := h.Put(ctx, "discounts", r)
+			return err
+		}
+	}
+	cases := []struct {
+		name   string
+		runner broken
+		kind   fault.Kind
+		cause  string
+	}{
+		{"no output", broken{}, fault.Internal, "output"},
+		{"unknown refusal", broken{err: fault.WithCode(fault.Refused, "nope", "")}, fault.Internal, "nope"},
+		{"known refusal", broken{err: fault.WithCode(fault.Refused, "card", "")}, fault.Internal, "card"},
+		{"house refusal", broken{err: fault.WithCode(fault.Refused, "not_found", "")}, fault.NotFound, ""},
+		{"app refusal", broken{err: fault.WithCode(fault.Refused, "voucher_claimed", "")}, fault.Refused, ""},
+		{"missing field", broken{do: put(func(r value.Record) { r.Set("code", value.Value{}) })},
+			fault.Internal, "discounts.code is required"},
+		{"wrong type", broken{do: put(func(r value.Record) { r.Set("percent", value.OfText("5")) })},
+			fault.Internal, "discounts.percent must be"},
+		{"over a bound", broken{do: put(func(r value.Record) { r.Set("percent", value.OfInt(91)) })},
+			fault.Invalid, ""},
+		{"broken check", broken{do: put(func(r value.Record) { r.Set("uses", value.OfInt(6)) })},
+			fault.Refused, ""},
+		{"quiet collection", broken{do: func(ctx context.Context, h action.Host) error {
+			_, err := h.Get(ctx, "_sessions", h.NewID())
+			return err
+		}}, fault.Internal, "no collection"},
+		{"too many calls", broken{do: func(ctx context.Context, h action.Host) (err error) {
+			for range 10_001 {
+				if _, err = h.Get(ctx, "discounts", h.NewID()); !fault.Is(err, fault.NotFound) {
+					return err
+				}
+			}
+			return err
+		}}, fault.Timeout, ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t, shop(t), func(cfg *engine.Config) {
+				cfg.Runners = map[string]action.Runner{"ts": c.runner}
+			})
+			ana := buyers(w, 1)[0]
+			_, err := w.engine.Execute(t.Context(), checkout(ana, ana, "k"))
+			f := fault.From(err)
+			if err == nil || f.Kind != c.kind || c.cause != "" &&
+				(f.Cause == nil || !strings.Contains(f.Cause.Error(), c.cause)) {
+				t.Errorf("got %v %v, cause %v", f.Kind, f.Message, f.Cause)
+			}
+			a, err := w.engine.Query(t.Context(), engine.Call{Verb: engine.List, Target: "discounts",
+				Trusted: true, Subject: ident.Subject{Who: ident.Admin}})
+			if err != nil || len(a.Items) != 0 {
+				t.Errorf("something was kept: %d %v", len(a.Items), err)
+			}
+		})
+	}
+}
+
+func TestJourneyTellsStagesRulesAndOutcome(t *testing.T) {
+	w := open(t, shop(t), nil)
+	people, pen := buyers(w, 2), product(w, "P", 0)
+	call := checkout(people[0], pen, "k")
+	call.Seen = &observe.Call{}
+	_, err := w.engine.Execute(t.Context(), call)
+	if err == nil {
+		t.Fatal("it was sold")
+	}
+	s := call.Seen
+	if s.Operation != "actions.checkout" || s.Outcome != observe.Refused || s.Code != "out_of_stock" ||
+		s.Who != "users/"+string(people[0]) {
+		t.Errorf("got %+v", s)
+	}
+	var last observe.Verdict
+	for _, v := range s.Rules {
+		last = v
+	}
+	if last.Yes || last.Rule != "products.check.out_of_stock" || !strings.HasPrefix(last.Place, "galley.yaml:") ||
+		last.Explain == nil || !strings.Contains(last.Explain(), "record.stock") {
+		t.Errorf("got %+v", last)
+	}
+	var names []string
+	for _, st := range s.Stages {
+		names = append(names, st.Name)
+	}
+	if got := strings.Join(names, " "); got != "authenticate resolve admit write authorize perform" {
+		t.Errorf("stages: %s", got)
+	}
+}
