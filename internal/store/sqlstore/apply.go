@@ -239,7 +239,7 @@ func (m *migration) step(moves map[string]*move, s spec.Step) error {
 		src := mv.sources[s.Field]
 		src.fill, src.to = s.Fill, s.Type
 		mv.sources[s.Field] = src
-	case spec.ChangeIndexes:
+	case spec.ChangeIndexes, spec.ChangeChecks:
 	default:
 		return errors.New("it is unknown")
 	}

@@ -1,6 +1,10 @@
 package sqlstore
 
-import "github.com/galleybackend/galley/internal/value"
+import (
+	"encoding/json"
+
+	"github.com/galleybackend/galley/internal/value"
+)
 
 const dayMillis = 24 * 60 * 60 * 1000
 
@@ -101,4 +105,13 @@ func reread(v value.Value, to *value.Type) (value.Value, bool) {
 		return value.OfNull(), false
 	}
 	return got, true
+}
+
+// typeText is a type written down, for comparing.
+func typeText(t *value.Type) string {
+	text, err := json.Marshal(t)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,7 +120,14 @@ func (s *Store) insertEntry(e *journal.Entry) (*journal.Entry, error) {
 		args[colChanges] = value.OfText(string(buf))
 	}
 	if len(e.Intents) > 0 {
-		buf = appendIntents(buf[:0], e.Intents)
+		kept.Intents = slices.Clone(e.Intents)
+		for i := range kept.Intents {
+			n := &kept.Intents[i]
+			if n.Payload.Kind() != value.Absent {
+				n.Payload = value.OfJSON(string(value.AppendJSON(buf[:0], n.Payload)))
+			}
+		}
+		buf = appendIntents(buf[:0], kept.Intents)
 		args[colIntents] = value.OfText(string(buf))
 	}
 	if e.Refusal != nil {

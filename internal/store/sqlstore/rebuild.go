@@ -89,7 +89,7 @@ func (mv *move) begin(ctx context.Context, w Conn, exec func(string) error) erro
 // same reports whether the table's columns stay as they are.
 func (mv *move) same() bool {
 	for name, s := range mv.sources {
-		if s.field != name {
+		if s.field != name || !alike(s.from, s.to) {
 			return false
 		}
 	}
@@ -115,16 +115,20 @@ func (mv *move) inPlace() bool {
 		was, ok := mv.from.shape.Index(f.Name)
 		if !ok || s.field != f.Name ||
 			mv.from.column(mv.from.shape.Fields()[was]) != mv.to.column(mv.to.shape.Fields()[i]) ||
-			s.from.ValueKind() != s.to.ValueKind() || deep(s.to) {
+			!alike(s.from, s.to) {
 			return false
 		}
 	}
 	return kept == mv.from.shape.Len()
 }
 
-// deep reports whether values of the type have parts that may have to change.
-func deep(t *value.Type) bool {
-	return t.Kind == value.TypeList || t.Kind == value.TypeObject
+// alike reports whether values of the one type are stored as those of the other.
+func alike(from, to *value.Type) bool {
+	if from.ValueKind() != to.ValueKind() {
+		return false
+	}
+	deep := to.Kind == value.TypeList || to.Kind == value.TypeObject
+	return !deep || !narrower(from, to)
 }
 
 // added returns the fields that the table gains.
@@ -164,8 +168,7 @@ func (mv *move) indexes() []string {
 // copy fills the new table with the records of the old one.
 func (mv *move) copy(ctx context.Context, w Conn) error {
 	for _, f := range mv.to.shape.Fields() {
-		if s := mv.sources[f.Name]; s.field != "" &&
-			(s.from.ValueKind() != s.to.ValueKind() || deep(s.to)) {
+		if s := mv.sources[f.Name]; s.field != "" && !alike(s.from, s.to) {
 			return mv.convert(ctx, w)
 		}
 	}
