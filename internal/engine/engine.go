@@ -27,6 +27,8 @@ const (
 	BodyMax = 1 << 20
 	// BatchMax is the greatest number of operations in a batch.
 	BatchMax = 50
+	// ImportMax is the same for admins, who import.
+	ImportMax = 1000
 	// callsMax is how many calls may be under way at once.
 	callsMax = 4096
 	// queryTime is how long a query may take, actionTime how long an action, if it

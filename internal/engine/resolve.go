@@ -63,7 +63,7 @@ func (r *run) operation(c *Call) (*operation, error) {
 // record resolves an operation on a collection.
 func (r *run) record(c *Call) (*operation, error) {
 	coll := r.Collection(c.Target)
-	if coll == nil || coll.Quiet || !coll.Open() && !r.free() {
+	if coll == nil || (coll.Quiet || !coll.Open()) && !r.free() {
 		return nil, errNotFound()
 	}
 	op := &operation{verb: c.Verb, name: coll.Name + "." + verbNames[c.Verb], coll: coll,
@@ -209,9 +209,13 @@ func (r *run) actionInput(op *operation, c *Call, shape *value.Shape) error {
 // batchOf resolves the operations of a batch.
 func (r *run) batchOf(c *Call) (*operation, error) {
 	op := &operation{verb: Batch, name: "batch"}
-	if n := len(c.Batch); n == 0 || n > BatchMax {
+	most := BatchMax
+	if r.free() {
+		most = ImportMax
+	}
+	if n := len(c.Batch); n == 0 || n > most {
 		return nil, fault.New(fault.Invalid, "A batch has 1 to %d requests, this one has %d.",
-			BatchMax, n)
+			most, n)
 	}
 	for i := range c.Batch {
 		x := &c.Batch[i]
