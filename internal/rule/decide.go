@@ -47,10 +47,13 @@ func (r *Rule) Eval(ctx context.Context, in *Input) (value.Value, error) {
 	return r.conform(v), nil
 }
 
-// conform gives a value the kind that the scope asks for.
+// conform gives a value the kind of the type that it is declared to have.
 func (r *Rule) conform(v value.Value) value.Value {
 	want := r.scope.Result
-	if want == nil || v.IsNull() {
+	if want == nil {
+		want = r.typ
+	}
+	if v.IsNull() {
 		return v
 	}
 	switch want.ValueKind() {

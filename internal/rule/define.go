@@ -92,6 +92,10 @@ func (u *unit) freeNames(e ast.Expr, decl *spec.Define, bound map[string]bool) {
 	switch e.Kind() {
 	case ast.IdentKind:
 		name := e.AsIdent()
+		if name == bareRecord {
+			u.tell(e.ID(), "has() asks for a field, such as has(record.code)", "")
+			return
+		}
 		isParam := slices.ContainsFunc(decl.Params, func(p spec.Name) bool {
 			return p.Name == name
 		})

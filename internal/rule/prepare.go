@@ -134,6 +134,12 @@ func (p *prepare) exprs(es []ast.Expr, in *place) []ast.Expr {
 
 func (p *prepare) ident(id int64, e ast.Expr, in *place) ast.Expr {
 	name := e.AsIdent()
+	if name == bareRecord {
+		if !p.u.scope.Bare || in.body != nil {
+			p.fail(id, "has() asks for a field, such as has(record.code)", "")
+		}
+		return p.make.NewIdent(id, "record")
+	}
 	if renamed, ok := in.names[name]; ok {
 		return p.make.NewIdent(id, renamed)
 	}

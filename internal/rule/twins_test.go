@@ -289,3 +289,209 @@ func TestTwinsAgree(t *testing.T) {
 func (tw *twins) collectionName() string {
 	return tw.schema.Collections[tw.IntN(len(tw.schema.Collections))].Name
 }
+
+// flaws are mistakes that a renderer, or the translation, could make.
+var flaws = map[string]func(query.Expr) query.Expr{
+	"a guard is left out": func(e query.Expr) query.Expr {
+		if w, ok := e.(query.When); ok {
+			return w.Then
+		}
+		return e
+	},
+	"null is not equal to null": func(e query.Expr) query.Expr {
+		if s, ok := e.(query.Same); ok {
+			return query.And{Of: []query.Expr{notNull(s.L), notNull(s.R), s}}
+		}
+		return e
+	},
+	"unknown is false": func(e query.Expr) query.Expr {
+		if n, ok := e.(query.Not); ok {
+			return query.Not{Of: query.IsTrue{Of: n.Of}}
+		}
+		return e
+	},
+	"unknown chooses the other branch": func(e query.Expr) query.Expr {
+		if c, ok := e.(query.Cond); ok {
+			c.If = query.IsTrue{Of: c.If}
+			return c
+		}
+		return e
+	},
+	"nothing is ever unknown": func(e query.Expr) query.Expr {
+		if _, ok := e.(query.Unknown); ok {
+			return literal(value.OfBool(false))
+		}
+		return e
+	},
+	"a bound is left out": func(e query.Expr) query.Expr {
+		if c, ok := e.(query.Compare); ok {
+			c.Op = c.Op[:1]
+			return c
+		}
+		return e
+	},
+	"an item is left out": func(e query.Expr) query.Expr {
+		if in, ok := e.(query.In); ok {
+			in.Of = in.Of[1:]
+			return in
+		}
+		return e
+	},
+	"a look at others forgets its condition": func(e query.Expr) query.Expr {
+		if x, ok := e.(query.Exists); ok {
+			x.Where = literal(value.OfBool(true))
+			return x
+		}
+		return e
+	},
+	"letters have no case": func(e query.Expr) query.Expr {
+		if f, ok := e.(query.Func); ok && f.Name == "contains" {
+			f.Args = []query.Expr{query.Func{Name: "lowerAscii", Args: f.Args[:1]},
+				query.Func{Name: "lowerAscii", Args: f.Args[1:]}}
+			return f
+		}
+		return e
+	},
+	"division rounds down": func(e query.Expr) query.Expr {
+		if a, ok := e.(query.Arith); ok && a.Op == "/" && a.Kind == value.Int {
+			rest := query.Arith{Op: "%", L: a.L, R: a.R, Kind: value.Int}
+			return query.Arith{Op: "-", Kind: value.Int, L: a, R: query.Cond{
+				If:   query.Compare{Op: "<", L: rest, R: literal(value.OfInt(0))},
+				Then: literal(value.OfInt(1)), Else: literal(value.OfInt(0))}}
+		}
+		return e
+	},
+}
+
+func TestTwinsFindEachPlantedFlaw(t *testing.T) {
+	seed := seedOf(t)
+	for name, flaw := range flaws {
+		t.Run(name, func(t *testing.T) {
+			for n := uint64(0); n < 20; n++ {
+				tw := newTwins(t, seed+n, 12)
+				tw.doctor = func(e query.Expr) query.Expr { return query.Map(e, flaw) }
+				var difference error
+				tw.read(t, func(view store.View) error {
+					for range 300 {
+						r := tw.rule(t, tw.collectionName())
+						if r == nil {
+							continue
+						}
+						if difference = tw.compare(t.Context(), view, r); difference != nil {
+							break
+						}
+					}
+					return nil
+				})
+				if difference != nil {
+					return
+				}
+			}
+			t.Error("the flaw was not found")
+		})
+	}
+}
+
+// TestFiltersSeeOnlyWhatMayBeRead compares filters that follow relations only into
+// readable records, and sort keys of the same kind, in memory and in the store.
+func TestFiltersSeeOnlyWhatMayBeRead(t *testing.T) {
+	seed := seedOf(t)
+	cases, hidden := 0, 0
+	for n := uint64(0); cases < *casesFlag/6; n++ {
+		tw := newTwins(t, seed+n, 30)
+		may := map[string]*Rule{}
+		for _, c := range tw.schema.Collections {
+			if tw.chance(80) {
+				may[c.Name] = tw.rule(t, c.Name)
+			}
+		}
+		visible := func(of string) *Rule { return may[of] }
+		tw.read(t, func(view store.View) error {
+			for range 60 {
+				if err := tw.compareFilter(t, view, visible, &hidden); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		cases += tw.cases
+	}
+	t.Logf("%d cases, in %d of which something was hidden", cases, hidden)
+	if hidden*50 < cases {
+		t.Error("too little was hidden")
+	}
+}
+
+func (tw *twins) compareFilter(
+	t testing.TB, view store.View, visible func(string) *Rule, hidden *int,
+) error {
+	of := tw.collectionName()
+	w := &writer{draw: tw.draw, vars: []scoped{{"", of}}, bare: true}
+	scope := Scope{Collection: of, Bare: true, Visible: visible, AnyResult: tw.chance(40)}
+	source := w.bool(2)
+	if scope.AnyResult {
+		source = tw.one(w.int(2), w.text(2), w.time(1), w.bool(1), w.float(2))
+	}
+	open := scope
+	open.Visible = nil
+	txt := spec.Text{Source: source, Pos: spec.Pos{Line: 1, Column: 1}}
+	r, findings := tw.world.Compile(txt, scope)
+	if r == nil {
+		if s := say(findings); !strings.Contains(s, "null") && !strings.Contains(s, "overflow") {
+			return fmt.Errorf("refused: %s\n%s", source, s)
+		}
+		return nil
+	}
+	seen, _ := tw.world.Compile(txt, open)
+	c, err := r.Condition()
+	if err != nil {
+		return err
+	}
+	if _, constant := c.Expr.(query.Literal); constant {
+		return nil
+	}
+	id := query.Expr(query.Row{})
+	typ := r.Type()
+	typ.Optional = true
+	plan := &query.Plan{From: of, Group: []query.Expr{id, c.Expr}, Out: value.NewShape("out",
+		[]value.Field{{Name: "id", Type: kind(value.TypeID)}, {Name: "v", Type: typ}})}
+	for k, auth := range tw.callers() {
+		in := &Input{Auth: auth, Now: start, View: memory{tw, view}}
+		args, err := c.Args(t.Context(), in)
+		if err != nil {
+			return err
+		}
+		rows, err := view.Find(t.Context(), query.Query{Plan: plan, Args: args})
+		if err != nil {
+			return err
+		}
+		got := map[string]value.Value{}
+		for _, row := range rows {
+			got[row.Slots[0].Text()] = row.Slots[1]
+		}
+		for i, rec := range tw.all[of] {
+			if (i+k)%3 != 0 {
+				continue
+			}
+			in.Record = rec
+			want, err := r.Eval(t.Context(), in)
+			if err != nil {
+				want = value.OfNull()
+			}
+			tw.cases++
+			if all, err := seen.Eval(t.Context(), in); err == nil && !all.Equal(want) {
+				*hidden++
+			}
+			v := got[rec.Slots[0].Text()]
+			if !scope.AnyResult {
+				// What is not true keeps no row, whichever of the two it is.
+				v, want = value.OfBool(v.Bool()), value.OfBool(want.Bool())
+			}
+			if !v.Equal(want) {
+				return fmt.Errorf("%s\n  caller %d, %s %s: memory says %+v (%v), the store %+v\n%+v",
+					source, k, of, rec.Slots[0].Text(), want, err, v, c.Expr)
+			}
+		}
+	}
+	return nil
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/decls"
 	"cel.dev/cel-go/common/stdlib"
 	"cel.dev/cel-go/common/types"
@@ -84,7 +85,7 @@ func (w *World) table(name string) *object {
 func (w *World) baseOptions() []cel.EnvOption {
 	opts := []cel.EnvOption{
 		cel.FunctionDecls(standard()...),
-		cel.Macros(cel.HasMacro, cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro,
+		cel.Macros(cel.GlobalMacro("has", 1, expandHas), cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro,
 			cel.FilterMacro),
 		cel.CrossTypeNumericComparisons(true),
 		cel.EnableMacroCallTracking(),
@@ -99,6 +100,23 @@ func (w *World) baseOptions() []cel.EnvOption {
 		opts = append(opts, cel.Variable("auth", u.cel))
 	}
 	return append(opts, functions()...)
+}
+
+// bareRecord stands for the record in has(field), where only the field is written.
+const bareRecord = "@record"
+
+// expandHas makes a test of has(x.f), and of has(f) for the expressions in which
+// fields stand alone.
+func expandHas(make cel.MacroExprFactory, _ ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {
+	switch arg := args[0]; arg.Kind() {
+	case ast.SelectKind:
+		s := arg.AsSelect()
+		return make.NewPresenceTest(s.Operand(), s.FieldName()), nil
+	case ast.IdentKind:
+		return make.NewPresenceTest(make.NewIdent(bareRecord), arg.AsIdent()), nil
+	default:
+		return nil, make.NewError(arg.ID(), "has() asks for a field, such as has(record.code)")
+	}
 }
 
 // env returns the environment of a scope; own holds the objects that only this scope
