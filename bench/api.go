@@ -30,10 +30,12 @@ func (a *api) head(b []byte, method, host, token, key string, length int, path .
 		b = append(b, a.bearer...)
 		b = append(b, token...)
 	}
-	if length > 0 {
-		b = append(b, "\r\nContent-Type: application/json\r\nIdempotency-Key: "...)
+	if key != "" {
+		b = append(b, "\r\nIdempotency-Key: "...)
 		b = append(b, key...)
-		b = append(b, "\r\nContent-Length: "...)
+	}
+	if length > 0 {
+		b = append(b, "\r\nContent-Type: application/json\r\nContent-Length: "...)
 		b = strconv.AppendInt(b, int64(length), 10)
 	}
 	return append(b, "\r\n\r\n"...)

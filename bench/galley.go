@@ -26,10 +26,12 @@ func prepareGalley(pkg string) func(context.Context, *bench, string) (command, e
 			return command{}, err
 		}
 		where := []string{"--app", app, "--data", filepath.Join(dir, "data")}
-		for name, file := range map[string]string{
-			"products": b.fixture.products, "users": b.fixture.users,
+		for _, args := range [][]string{
+			{"migrate", "apply"},
+			{"import", "products", b.fixture.products},
+			{"import", "users", b.fixture.users},
 		} {
-			if _, err := run(ctx, path, append([]string{"import", name, file}, where...)...); err != nil {
+			if _, err := run(ctx, path, append(args, where...)...); err != nil {
 				return command{}, err
 			}
 		}
