@@ -1,0 +1,267 @@
+package codegen_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/galleybackend/galley/internal/codegen"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/spec/appfile"
+)
+
+// load reads an app file that must have no errors.
+func load(t *testing.T, dir string) *spec.Spec {
+	t.Helper()
+	sp, findings := appfile.Load(dir)
+	if sp == nil || spec.Failed(findings) {
+		t.Fatalf("%s: %v", dir, findings)
+	}
+	return sp
+}
+
+// project writes the generated files of an app and some actions to a folder.
+func project(t *testing.T, sp *spec.Spec, actions map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	files := codegen.TypeScript(sp, func(name string) bool { return name != "look" && name != "tick" })
+	for name, text := range actions {
+		files["actions/"+name] = []byte(text)
+	}
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestShopTypeChecks(t *testing.T) {
+	actions := map[string]string{}
+	files, err := filepath.Glob("../../examples/shop/actions/*.ts")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the shop has no actions: %v", err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		actions[filepath.Base(f)] = string(text)
+	}
+	dir := project(t, load(t, "../../examples/shop"), actions)
+	for _, config := range []string{".", ".galley"} {
+		if out, err := tool(t, dir, "tsc", "-p", config); err != nil {
+			t.Errorf("%s: %v\n%s", config, err, out)
+		}
+	}
+}
+
+// right uses everything as it is meant to be used.
+const right = `import { action, refuse, cel, add, append, remove, max, min, type Id, type Tx, type Box } from "galley";
+
+function helper(tx: Tx, id: Id<"boxes">): Box { return tx.db.boxes.get(id); }
+
+export default action("fill", async (tx, input) => {
+  const until: Date | null | undefined = input.until;
+  const kind: "small" | "large" = input.kind;
+  let total = 0;
+  const made: Id<"boxes">[] = [];
+  for (const { box, count, note } of input.lines) {
+    const old = await tx.db.boxes.get(box);
+    if (!old.open) throw refuse("box_closed", { box: old.id, count });
+    helper(tx, box);
+    tx.db.boxes.update(old, { count: old.count + count, about: note ?? null });
+    tx.db.boxes.update(box, { count: add(1), price: max(5), share: min(0.5), tags: append("x") });
+    tx.db.boxes.update(box, { tags: remove("x"), friends: append(tx.auth.id), at: tx.now, day: "2026-11-21" });
+    total += old.price;
+  }
+  const one = tx.db.boxes.insert({ count: 1, open: true, kind, friends: [], data: { a: [1, null] }, span: 5000 });
+  made.push(one.id);
+  const first = await tx.db.boxes.first({ label: "x", owner: tx.auth.id, parent: null });
+  const many = tx.db.boxes.list({ where: cel` + "`count < ${total} && at > ${tx.now}`" + `, sort: "-count", limit: 20 });
+  const n: number = tx.db.boxes.count({ kind: "small" }) + tx.db.users.count();
+  tx.db.boxes.delete(first ?? one);
+  for (const b of many) tx.db.boxes.delete(b.id);
+  console.log("done", n, tx.random(), structuredClone({ until }));
+  tx.log("done", { n, made });
+  if (n > 5) throw refuse("too_many");
+  if (n > 6) throw refuse("not_found");
+  return { boxes: made, total };
+});
+`
+
+func TestTypesHoldWhatIsRight(t *testing.T) {
+	dir := project(t, load(t, "testdata/everything"), map[string]string{
+		"fill.ts": right,
+		"look.ts": `import { action } from "galley";
+export default action("look", (tx) => ({ count: tx.auth ? tx.db.boxes.count({ owner: tx.auth.id }) : 0 }));
+`,
+		"tick.ts": `import { action } from "galley";
+export default action("tick", (tx, input) => { tx.log("tick", { input }); });
+`})
+	if out, err := tool(t, dir, "tsc", "-p", "."); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestTypesRefuseWhatIsWrong checks all mistakes in one run of the compiler: each is
+// on a line of its own, and each line must be an error.
+func TestTypesRefuseWhatIsWrong(t *testing.T) {
+	mistakes := []string{
+		`tx.db.boxs.count()`,
+		`tx.db.boxes.get(tx.auth.id)`,
+		`tx.db.boxes.get("x")`,
+		`tx.db.boxes.get(one.id).cuont`,
+		`one.count = 5`,
+		`tx.db.boxes.insert({ count: 1, open: true, kind: "small" })`,
+		`tx.db.boxes.insert({ count: 1, open: true, kind: "huge", friends: [] })`,
+		`tx.db.boxes.insert({ count: 1, open: true, kind: "small", friends: [], version: 3 })`,
+		`tx.db.boxes.insert({ count: "1", open: true, kind: "small", friends: [] })`,
+		`tx.db.boxes.update(one, { coutn: 1 })`,
+		`tx.db.boxes.update(one, { label: add(1) })`,
+		`tx.db.boxes.update(one, { count: append(1) })`,
+		`tx.db.boxes.update(one, { tags: append(1) })`,
+		`tx.db.boxes.update(one, { at: "2026-11-21" })`,
+		`tx.db.boxes.update(tx.auth, { count: 1 })`,
+		`tx.db.boxes.update(one, { count: null })`,
+		`tx.db.boxes.first({ lable: "x" })`,
+		`tx.db.boxes.list({ limit: "5" })`,
+		`tx.db.boxes.list({ wehre: {} })`,
+		`throw refuse("box_close")`,
+		`input.lines[0].box = one.id`,
+		`input.lnies`,
+		`tx.now = new Date()`,
+		`tx.db = null`,
+		`fetch("https://x")`,
+		`setTimeout(() => {}, 1)`,
+		`process.exit()`,
+		`require("fs")`,
+		`document.title`,
+	}
+	var b strings.Builder
+	b.WriteString("import { action, refuse, add, append } from \"galley\";\n" +
+		"export default action(\"fill\", (tx, input) => {\n  const one = tx.db.boxes.get(input.lines[0].box);\n")
+	for _, m := range mistakes {
+		b.WriteString("  if (one.open) { " + m + " }\n")
+	}
+	b.WriteString("  return { boxes: [], total: 1 };\n});\n")
+	dir := project(t, load(t, "testdata/everything"), map[string]string{
+		"fill.ts": b.String(),
+		"a.ts":    "import { action } from \"galley\";\nexport default action(\"fil\", () => ({ boxes: [], total: 1 }));\n",
+		"b.ts":    "import { action } from \"galley\";\nexport default action(\"fill\", () => ({ boxes: [] }));\n",
+		"c.ts":    "import { action } from \"galley\";\nexport default action(\"look\", (tx) => ({ count: tx.auth.id }));\n",
+		"d.ts":    "import { action } from \"galley\";\nexport default action(\"look\", async (tx) => ({ count: \"x\" }));\n",
+		"e.ts":    "import { action } from \"galley/test\";\nexport default action;\n",
+	})
+	out, err := tool(t, dir, "tsc", "-p", ".", "--pretty", "false")
+	if err == nil {
+		t.Fatal("the compiler found nothing")
+	}
+	for i, m := range mistakes {
+		if !strings.Contains(out, "fill.ts("+strconv.Itoa(i+4)+",") {
+			t.Errorf("it is no error to write %s", m)
+		}
+	}
+	for _, name := range []string{"a.ts(2,", "b.ts(2,", "c.ts(2,", "d.ts(2,", "e.ts(1,"} {
+		if !strings.Contains(out, name) {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}
+
+// TestGoCompiles compiles the generated packages and a program that uses them.
+func TestGoCompiles(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(root, ".gen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for name, from := range map[string]string{"everything": "testdata/everything", "shop": "../../examples/shop"} {
+		text, err := codegen.Go(load(t, from), "app")
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		write(t, filepath.Join(dir, name, "app", "app.go"), string(text))
+	}
+	write(t, filepath.Join(dir, "shop", "main.go"), strings.ReplaceAll(shopMain, "DIR", filepath.Base(dir)))
+	cmd := exec.CommandContext(t.Context(), "go", "vet", "./"+filepath.Base(dir)+"/everything/app",
+		"./"+filepath.Base(dir)+"/shop", "./"+filepath.Base(dir)+"/shop/app")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const shopMain = `package main
+
+import (
+	"github.com/galleybackend/galley"
+	"github.com/galleybackend/galley/DIR/shop/app"
+)
+
+func main() {
+	g := galley.New(nil)
+	galley.Action(g, "checkout", checkout)
+	g.Main()
+}
+
+func checkout(tx *galley.Tx, in app.CheckoutInput) (out app.CheckoutOutput, err error) {
+	db := app.DB(tx)
+	order := app.Order{Customer: app.Me(tx).ID}
+	var lines []app.OrderItem
+	for _, item := range in.Items {
+		p, err := db.Products.Get(item.Product)
+		if err != nil {
+			return out, err
+		}
+		if !p.Listed {
+			return out, galley.Refuse(app.NotFound, "product", p.ID)
+		}
+		p.Stock -= item.Quantity
+		if _, err := db.Products.Update(p); err != nil {
+			return out, err
+		}
+		order.Total += p.Price * item.Quantity
+		lines = append(lines, app.OrderItem{Product: p.ID, Quantity: item.Quantity, Price: p.Price})
+	}
+	me := app.Me(tx)
+	me.Wallet -= order.Total
+	if me, err = db.Users.Update(me); err != nil {
+		return out, err
+	}
+	if order, err = db.Orders.Insert(order); err != nil {
+		return out, err
+	}
+	for _, l := range lines {
+		l.Order = order.ID
+		if _, err := db.OrderItems.Insert(l); err != nil {
+			return out, err
+		}
+	}
+	return app.CheckoutOutput{Order: order.ID, Balance: me.Wallet}, nil
+}
+`
