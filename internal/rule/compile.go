@@ -228,8 +228,11 @@ func (u *unit) checkResult() bool {
 		u.tellWhole("this is a "+typeName(got)+", but a bool is needed here", "")
 		return false
 	}
-	wantOf := u.w.objects.inner("result?", want)
-	ct := celType(want, wantOf)
+	of := want.Of
+	if want.Kind == value.TypeList {
+		of = want.Elem.Of
+	}
+	ct := celType(want, u.w.table(of))
 	if ct != nil && (ct.IsAssignableType(got) || got.IsAssignableType(ct) ||
 		got.Kind() == types.NullTypeKind && want.Optional || u.idResult(want, got)) {
 		return true

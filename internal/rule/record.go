@@ -90,15 +90,13 @@ type decision struct {
 	broken error
 
 	auth, record, before, input, request recordVal
-	loaded                               map[key]loaded
-}
-
-type key struct {
-	collection string
-	id         string
+	// loaded are the records behind relations, each read once.
+	loaded []loaded
 }
 
 type loaded struct {
+	of     *object
+	id     string
 	record value.Record
 	err    error
 }
@@ -113,7 +111,12 @@ func (u *unit) begin(ctx context.Context, in *Input) *decision {
 }
 
 func (d *decision) end() {
-	*d = decision{}
+	room := d.loaded
+	if cap(room) > 64 {
+		room = nil
+	}
+	clear(room)
+	*d = decision{loaded: room[:0]}
 	decisions.Put(d)
 }
 
@@ -180,17 +183,14 @@ func (d *decision) requestVal() ref.Val {
 // get loads a record that a relation points to. One that may not be read is not
 // there.
 func (d *decision) get(o *object, id string) (value.Record, error) {
-	k := key{o.name, id}
-	if l, ok := d.loaded[k]; ok {
-		return l.record, l.err
+	for i := range d.loaded {
+		if l := &d.loaded[i]; l.of == o && l.id == id {
+			return l.record, l.err
+		}
 	}
-	var l loaded
-	l.record, l.err = d.fetch(o, id)
-	if d.loaded == nil {
-		d.loaded = make(map[key]loaded)
-	}
-	d.loaded[k] = l
-	return l.record, l.err
+	r, err := d.fetch(o, id)
+	d.loaded = append(d.loaded, loaded{o, id, r, err})
+	return r, err
 }
 
 var errNoView = errors.New("the rule follows a relation, but was given nothing to read from")
