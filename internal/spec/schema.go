@@ -20,8 +20,8 @@ type Table struct {
 	// OnDelete holds, by relation field, what becomes of the record.
 	OnDelete map[string]string `json:"on_delete,omitempty"`
 	Quiet    bool              `json:"quiet,omitempty"`
-	// Checks holds the source of each check, by its name: what the stored records
-	// were judged by.
+	// Checks holds the source of each check, by its name, with the named rules that
+	// it uses: what the stored records were judged by.
 	Checks map[string]string `json:"checks,omitempty"`
 }
 

@@ -86,6 +86,9 @@ func steps(list []spec.Step) string {
 		if s.Unique != nil {
 			line += fmt.Sprint(" unique ", s.Unique)
 		}
+		if s.Checks != nil {
+			line += fmt.Sprint(" ", s.Checks)
+		}
 		lines = append(lines, strings.TrimSpace(line)+": "+s.Risk().String())
 	}
 	return strings.Join(lines, "\n")
@@ -129,6 +132,14 @@ func TestDiffLeadsFromOneSchemaToTheNext(t *testing.T) {
 			"change_field b.x: safe\nadopt: safe"},
 		{"a default changes", "  a: {fields: {x: {type: int, default: 1}}}\n",
 			"  a: {fields: {x: {type: int, default: 2}}}\n", "adopt: safe"},
+		{"a check comes and one changes", "  a: {check: {p: x > 1, q: x > 2}}\n",
+			"  a: {check: {p: x > 1, q: x > 3, r: x > 4}}\n",
+			"change_checks a [q r]: needs a check\nadopt: safe"},
+		{"a check goes", "  a: {check: {p: x > 1}}\n", "  a: {}\n", "adopt: safe"},
+		{"a named rule changes below a check", "  a: {check: {p: one(x), q: x}}\ndefine:\n" +
+			"  one(x): two(x)\n  two(x): x > 1\n",
+			"  a: {check: {p: one(x), q: x}}\ndefine:\n  one(x): two(x)\n  two(x): x > 2\n",
+			"change_checks a [p]: needs a check\nadopt: safe"},
 		{"two fields change places by was", "  a: {fields: {x: int, y: int}}\n",
 			"  a: {fields: {x: {type: int, was: z}, y: int}}\n", ""},
 	} {

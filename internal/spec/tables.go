@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"strings"
+
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -42,9 +44,32 @@ func (s *Spec) Schema(house ...*Collection) *Schema {
 		schema.Collections = append(schema.Collections, c.table())
 	}
 	for _, c := range s.Collections {
-		schema.Collections = append(schema.Collections, c.table())
+		t := c.table()
+		for name, source := range t.Checks {
+			t.Checks[name] = s.spelled(source)
+		}
+		schema.Collections = append(schema.Collections, t)
 	}
 	return schema
+}
+
+// spelled returns the source of a rule followed by the named rules that it uses, so
+// that it differs when one of them does.
+func (s *Spec) spelled(source string) string {
+	used := map[string]bool{}
+	for range s.Define {
+		before := len(used)
+		for _, d := range s.Define {
+			if !used[d.Name] && strings.Contains(source, d.Name+"(") {
+				used[d.Name] = true
+				source += "\n" + d.Name + ": " + d.Body.Source
+			}
+		}
+		if len(used) == before {
+			break
+		}
+	}
+	return source
 }
 
 // table returns the collection as the store sees it.

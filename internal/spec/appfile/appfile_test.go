@@ -127,6 +127,8 @@ var mistakes = []struct{ message, help, text string }{
 	{"a value that begins with a quote ends with it", "quote the whole value",
 		inThings + "    allow: \n      read: \"a\" «=»= record.x\n"},
 	{"the closing quote is missing", "quote the whole value", "app: «'»a\n"},
+	{"',' or '}' must be specified", "close every [ and {",
+		inThings + "    allow:\n      update: {if: a &&\n        «b», fields: []}\n      delete: x\n"},
 	{"'@' is a reserved character", "quote", "app: «@»a\n"},
 	{"a tab in the indentation", "indent with spaces", "app: a\ncollections:\n«\t»x: {}\n"},
 	{"this line is no key with a value", "write KEY: VALUE", "app: a\n«c»ollections\n"},
@@ -455,6 +457,66 @@ func TestRulesKnowTheirPlaces(t *testing.T) {
 	}
 	if n := checkPlaces(t, s); n < 10 {
 		t.Errorf("only %d rules were found", n)
+	}
+}
+
+// TestRulesInEveryKindOfScalar reads one rule in each way that YAML has to write it,
+// with either kind of line end.
+func TestRulesInEveryKindOfScalar(t *testing.T) {
+	for _, c := range []struct{ written, want string }{
+		{"record.a == b", "record.a == b"},
+		{"record.a == b # why", "record.a == b"},
+		{"record.a &&\n        record.b", "record.a &&\nrecord.b"},
+		{"record.a &&\n\n        record.b # why", "record.a &&\n\nrecord.b"},
+		{"'it''s'", "it's"},
+		{"'one\n        two'", "one two"},
+		{`"a \"b\" \\ é"`, `a "b" \ é`},
+		{"\"one\n        two\"", "one two"},
+		{">\n        one\n          two\n", "one\ntwo"},
+		{"|2-\n        one\n        two\n\n", "one\ntwo"},
+		{">- # why\n        one", "one"},
+		{"true", "true"},
+		{"0x10 == 16", "0x10 == 16"},
+		{"1.50", "1.50"},
+		{"日本 == \"é\" && x", "日本 == \"é\" && x"},
+		{"{if: 日本 == x, fields: []}", "日本 == x"},
+		{"{if: \"f(a, b)\", fields: []}", "f(a, b)"},
+	} {
+		for _, end := range []string{"\n", "\r\n"} {
+			text := "\ufeff" + inThings + "    allow:\n      read: " + c.written + "\n      delete: x\n"
+			if strings.Contains(c.written, "{") {
+				text = strings.Replace(text, "read:", "update:", 1)
+			}
+			text = strings.ReplaceAll(text, "\n", end)
+			s, findings := Parse(map[string][]byte{Name: []byte(text)})
+			if len(findings) > 0 {
+				t.Errorf("%q: got %+v", text, findings)
+				continue
+			}
+			allow := s.Collection("things").Allow
+			grant := allow.Read
+			if grant == nil {
+				grant = allow.Update
+			}
+			got := grant.Rule
+			if got.Source != c.want {
+				t.Errorf("%q: got rule %q, want %q", c.written, got.Source, c.want)
+			}
+			checkPlaces(t, s)
+		}
+	}
+}
+
+func TestJSONIsAnAppFileToo(t *testing.T) {
+	s, findings := Parse(map[string][]byte{Name: []byte(`{"app": "a", "collections": {
+	"things": {"fields": {"name": {"type": "string", "max": 5, "default": "\u0041"}},
+		"allow": {"read": true}}}}`)})
+	if len(findings) > 0 {
+		t.Fatal(findings)
+	}
+	f := s.Collection("things").Field("name")
+	if f.Type.Max.Int != 5 || f.Default.Text() != "A" {
+		t.Errorf("got %+v", f)
 	}
 }
 

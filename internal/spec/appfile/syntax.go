@@ -88,10 +88,26 @@ func (p *parsing) mend(line int) {
 	if found && !p.mended[line] && strings.TrimSpace(value) != "" && plainKey(key) {
 		p.text.lines[line-1] = []rune(key + ": mended")
 		p.mended[line] = true
+		p.cover(line, value)
 		return
 	}
 	p.whole = false
 	p.text.lines[line-1] = nil
+}
+
+// cover takes away what follows a value that may go on over the lines below, as far
+// as they stand deeper than its key.
+func (p *parsing) cover(line int, value string) {
+	if !strings.ContainsAny(strings.TrimSpace(value)[:1], "{[\"'") {
+		return
+	}
+	depth := indentOf(p.text.lines[line-1])
+	for at := line; at < len(p.text.lines); at++ {
+		if below := p.text.lines[at]; indentOf(below) <= depth && len(below) > 0 {
+			return
+		}
+		p.text.lines[at] = nil
+	}
 }
 
 // plainKey reports whether the text before a colon is a key and nothing else.
@@ -100,10 +116,16 @@ func plainKey(s string) bool {
 	return s != "" && !strings.ContainsAny(s, "{}[]\"'#&*!|>%@`")
 }
 
-// indents refuses tabs before the text of a line, which YAML cannot hold.
+// indents refuses tabs before the text of a line, which YAML cannot hold. A file
+// that is JSON may have them.
 func (p *parsing) indents() {
+	json := strings.HasPrefix(strings.TrimSpace(p.text.text()), "{")
 	for i, line := range p.text.lines {
 		n := indentOf(line)
+		if json {
+			p.text.lines[i] = slices.Concat([]rune(strings.Repeat(" ", n)), line[n:])
+			continue
+		}
 		if at := slices.Index(line[:n], '\t'); at >= 0 && n < len(line) && line[n] != '#' {
 			p.findings = append(p.findings, spec.Finding{Pos: p.file.clamp(i+1, at+1),
 				Message: "a tab in the indentation", Help: "indent with spaces"})
@@ -234,6 +256,9 @@ func isPath(s string) bool {
 	return true
 }
 
+// unclosed is the help for lists and mappings that do not end.
+const unclosed = "close every [ and {, or quote the whole value"
+
 // syntax tells a mistake that the parser found, in our words where we know the
 // cause.
 func (p *parsing) syntax(err error) {
@@ -268,10 +293,12 @@ func (p *parsing) syntax(err error) {
 	case strings.Contains(message, "must be specified") && p.brackets(pos):
 		message, help = "inside { } a [ begins a list", `quote the type, such as "string[]"`
 	case strings.HasPrefix(value, "[") || strings.HasPrefix(value, "{"):
-		help = "close every [ and {, or quote the whole value"
+		help = unclosed
 		if strings.HasSuffix(value, "]?") {
 			message, help = "YAML ends a list with ]", `write the type as a text: "`+value+`"`
 		}
+	case strings.Contains(message, "must be specified"):
+		help = unclosed
 	case strings.Contains(message, "reserved character"):
 		help = "quote the text"
 	case strings.Contains(message, "unexpected key name"),
@@ -281,7 +308,31 @@ func (p *parsing) syntax(err error) {
 	case strings.Contains(message, "not allowed in this context"):
 		message, help = "this does not fit here", "check the indentation of this line"
 	}
-	p.mistake(pos, width, message, help)
+	p.findings = append(p.findings,
+		spec.Finding{Pos: pos, Width: width, Message: message, Help: help})
+	if strings.Contains(message, "must be specified") {
+		p.mend(p.opener(pos.Line))
+		return
+	}
+	p.mend(pos.Line)
+}
+
+// openerMax is how many lines above a mistake its bracket is looked for.
+const openerMax = 50
+
+// opener returns the line on which the list or mapping around a line was opened, or
+// the line itself.
+func (p *parsing) opener(line int) int {
+	for at := line; at > 0 && at > line-openerMax; at-- {
+		text := string(p.text.lines[at-1])
+		key, value, _ := strings.Cut(text, ": ")
+		opened := strings.Count(text, "{") + strings.Count(text, "[") -
+			strings.Count(text, "}") - strings.Count(text, "]")
+		if opened > 0 && plainKey(key) && strings.ContainsAny(value[:min(1, len(value))], "{[") {
+			return at
+		}
+	}
+	return line
 }
 
 // brackets reports whether an empty list stands right behind a word at a place, as in
