@@ -72,7 +72,9 @@ func (c *command) plan(ctx context.Context, method, path string, body any) (serv
 	if err != nil {
 		return p, err
 	}
-	door, err := serve.Dial(ctx, c.serveConfig())
+	cfg := c.serveConfig()
+	cfg.Keep = true
+	door, err := serve.Dial(ctx, cfg)
 	if err != nil {
 		return p, c.opening(err)
 	}
@@ -152,7 +154,7 @@ func (c *command) remedies(p serve.Plan, blocked, loses int) {
 		switch x.Risk {
 		case serve.RiskBlocked:
 			if len(x.IDs) > 0 {
-				c.say("  see a record:        galley get %s %s", x.Collection, x.IDs[0])
+				c.say("  see the records:     galley export %s", x.Collection)
 			}
 		case serve.RiskLoses:
 			c.say("  keep the values:     galley export %s --out %s.jsonl", x.Collection, x.Collection)

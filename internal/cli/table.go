@@ -33,12 +33,12 @@ func pairs(text []byte) (names []string, values []json.RawMessage, err error) {
 
 // plain is a value as a person reads it: text without quotes, no line breaks.
 func plain(v json.RawMessage) string {
-	var s string
-	if json.Unmarshal(v, &s) != nil {
-		s = string(v)
-	}
+	s := string(v)
 	if s == "null" {
-		s = "–"
+		return "–"
+	}
+	if strings.HasPrefix(s, `"`) {
+		_ = json.Unmarshal(v, &s) // it was read as JSON before
 	}
 	return strings.NewReplacer("\n", " ", "\t", " ", "\r", " ").Replace(s)
 }

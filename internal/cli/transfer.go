@@ -194,7 +194,9 @@ func (c *command) runExport(ctx context.Context, name, format, to string) error 
 	if format != "jsonl" && format != "csv" {
 		return wrong("the format is jsonl or csv, not %q", format)
 	}
-	door, err := serve.Dial(ctx, c.serveConfig())
+	cfg := c.serveConfig()
+	cfg.Keep = true
+	door, err := serve.Dial(ctx, cfg)
 	if err != nil {
 		return c.opening(err)
 	}

@@ -106,7 +106,7 @@ type Call string
 // NewCall returns a fresh call id.
 func NewCall() Call {
 	var out [16]byte
-	ms := time.Now().UnixMilli() << 2
+	ms := time.Now().UnixMilli()
 	for i := 9; i >= 0; i-- {
 		out[i] = alphabet[ms&31]
 		ms >>= 5

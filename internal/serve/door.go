@@ -45,7 +45,7 @@ func Dial(ctx context.Context, cfg Config) (*Door, error) {
 			return nil
 		}}, nil
 	}
-	cfg.keep = true
+	cfg.door = true
 	s, err := Open(ctx, cfg)
 	if err != nil {
 		return nil, err

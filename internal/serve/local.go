@@ -198,7 +198,7 @@ func (s *Server) handleExport(w http.ResponseWriter, r *http.Request) {
 	var err error
 	if name == "journal" {
 		err = transfer.Journal(r.Context(), s.store, buf)
-	} else if c := s.engine.App().Collection(name); c == nil || c.Quiet {
+	} else if c := s.store.Schema().Table(name); c == nil || c.Quiet {
 		err = fault.New(fault.NotFound, "There is no collection %q.", name)
 	} else {
 		format := transfer.Format(r.URL.Query().Get("format"))

@@ -50,9 +50,12 @@ type Config struct {
 	// nil the machine's.
 	Now  func() time.Time
 	Seed func() uint64
-	// keep leaves the schema of the database as it is, whatever the app file says:
-	// for the door of a command, which may be there to show the plan.
-	keep bool
+	// Keep leaves the schema of the database as it is, whatever the app file says,
+	// for commands that show the plan or take records out. Calls of the engine need
+	// a schema that fits.
+	Keep bool
+	// door marks an app that is opened for a command.
+	door bool
 }
 
 // Server is an app that is open. It is safe for concurrent use.
@@ -115,7 +118,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if compiled.Failed() {
 		return nil, &AppError{compiled.Findings, compiled.Files}
 	}
-	if !cfg.keep {
+	if !cfg.door {
 		if _, err := config.Secrets(compiled.Spec.Secrets); err != nil {
 			return nil, err
 		}
@@ -136,9 +139,11 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 // tie makes the rooms above the store.
 func (s *Server) tie(ctx context.Context, c Compiled) error {
 	var tries *auth.Tries
-	if s.cfg.Limits == "off" {
+	switch {
+	case s.cfg.door:
+	case s.cfg.Limits == "off":
 		s.log.Warn("rate limits are off, which is for benches and tests alone")
-	} else {
+	default:
 		tries = auth.NewTries(s.cfg.Now)
 	}
 	s.accounts, s.hasher = auth.NewAccounts(s.cfg.Now), auth.NewHasher()
@@ -150,10 +155,10 @@ func (s *Server) tie(ctx context.Context, c Compiled) error {
 	}
 	s.engine = engine.New(engine.Config{
 		Store: s.store, App: c.App, Authenticator: s.accounts, Runners: runners,
-		House: s.system.Actions(c.Spec), Limits: s.cfg.Limits != "off",
+		House: s.system.Actions(c.Spec), Limits: tries != nil,
 		Clock: s.cfg.Now, Seed: s.cfg.Seed, Log: s.log,
 	})
-	if s.cfg.keep {
+	if s.cfg.Keep {
 		s.compiled.Store(&c)
 		return nil
 	}

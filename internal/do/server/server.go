@@ -41,6 +41,8 @@ func Build(ctx context.Context, root, path string) error {
 type Server struct {
 	// Galley is the path of the program, App the folder of the app, Data that of its data.
 	Galley, App, Data string
+	// Dev asks for galley dev, which fills the data from the app's seed, in place of serve.
+	Dev bool
 	// Address is where it listens, such as http://127.0.0.1:40321, once it has started.
 	Address string
 
@@ -54,10 +56,14 @@ func (s *Server) args(args ...string) []string {
 
 var listens = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
-// Start runs galley serve with rate limits off, and returns when it has said where it
+// Start runs the server with rate limits off, and returns when it has said where it
 // listens. What it printed is in the error if it ends before.
 func (s *Server) Start(ctx context.Context) error {
-	args := s.args("serve", "--listen", "127.0.0.1:0", "--limits", "off")
+	command := "serve"
+	if s.Dev {
+		command = "dev"
+	}
+	args := s.args(command, "--listen", "127.0.0.1:0", "--limits", "off")
 	s.process = exec.Command(s.Galley, args...)
 	out, in := io.Pipe()
 	s.process.Stdout, s.process.Stderr = in, in
@@ -76,9 +82,9 @@ func (s *Server) Start(ctx context.Context) error {
 	case s.Address = <-found:
 		return nil
 	case talk := <-said:
-		return fmt.Errorf("galley serve ended before it listened: %w\n%s", s.wait(), talk)
+		return fmt.Errorf("galley ended before it listened: %w\n%s", s.wait(), talk)
 	case <-time.After(startTime):
-		return errors.Join(fmt.Errorf("galley serve named no address in %s", startTime), s.Stop())
+		return errors.Join(fmt.Errorf("galley named no address in %s", startTime), s.Stop())
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), s.Stop())
 	}
@@ -120,13 +126,22 @@ func (s *Server) Stop() error {
 	case err := <-s.ended:
 		s.ended <- err
 		if err != nil {
-			return fmt.Errorf("galley serve: %w", err)
+			return fmt.Errorf("galley ended: %w", err)
 		}
 		return nil
 	case <-time.After(stopTime):
 		_ = s.process.Process.Kill() // the error below says that it was not gone
-		return fmt.Errorf("galley serve did not end in %s", stopTime)
+		return fmt.Errorf("galley did not end in %s", stopTime)
 	}
+}
+
+// Kill ends the server at once, as a power cut would, and waits until it is gone.
+func (s *Server) Kill() error {
+	if err := s.process.Process.Kill(); err != nil {
+		return err
+	}
+	_ = s.wait() // a process that was killed never ends well
+	return nil
 }
 
 // Run runs another command on the same app and data, and returns what it printed.
