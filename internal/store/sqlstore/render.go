@@ -59,7 +59,7 @@ func render(c *catalog, p *query.Plan) (*statement, error) {
 	}
 	b.WriteString(" FROM " + c.dialect.Quote(t.Name) + " AS t0")
 	if p.Where != nil {
-		b.WriteString(" WHERE " + r.expr(p.Where))
+		b.WriteString(" WHERE " + r.cond(p.Where))
 	}
 	for i, g := range p.Group {
 		b.WriteString([]string{" GROUP BY ", ", "}[min(i, 1)] + r.expr(g))
@@ -197,9 +197,18 @@ func (r *renderer) join(of []query.Expr, by, none string) string {
 	}
 	parts := make([]string, len(of))
 	for i, e := range of {
-		parts[i] = r.expr(e)
+		parts[i] = r.cond(e)
 	}
 	return "(" + strings.Join(parts, by) + ")"
+}
+
+// cond writes a node as a condition. A stored truth alone says the same as its
+// comparison with 1, but only for that is an index used.
+func (r *renderer) cond(e query.Expr) string {
+	if f, ok := e.(query.Field); ok && f.Type.Kind == value.TypeBool {
+		return "(" + r.expr(f) + " = 1)"
+	}
+	return r.expr(e)
 }
 
 // same writes equality that is never unknown. Between two sides that cannot be null
@@ -313,7 +322,7 @@ func (r *renderer) from(name string, scope int, where query.Expr) string {
 	r.scopes[scope] = t
 	text := " FROM " + r.dialect.Quote(name) + " AS t" + strconv.Itoa(scope)
 	if where != nil {
-		text += " WHERE " + r.expr(where)
+		text += " WHERE " + r.cond(where)
 	}
 	delete(r.scopes, scope)
 	if had {
