@@ -193,7 +193,7 @@ func serve(t *testing.T) string {
 	dir := t.TempDir()
 	s := &server.Server{
 		Galley: filepath.Join(dir, "galley"), App: filepath.Join(dir, "app"),
-		Data: filepath.Join(dir, "data"),
+		Data: filepath.Join(dir, "data"), Dev: true,
 	}
 	if err := server.Build(t.Context(), filepath.Join("..", ".."), s.Galley); err != nil {
 		t.Fatal(err)
