@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,8 @@ import (
 // serveConfig is the configuration of this command line.
 func (c *command) serveConfig() serve.Config {
 	return serve.Config{Config: c.config, Files: c.program.Files,
-		Program: c.program.Actions, Runner: c.program.Runner}
+		Program: c.program.Actions, Runner: c.program.Runner,
+		Log: slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 }
 
 // opening says why an app could not be opened.
@@ -192,7 +194,10 @@ func (c *command) runGen(what string, compiled serve.Compiled, to, pkg string) e
 		return c.write(filepath.Join(c.config.AppDir(), ".galley", "schema.json"),
 			codegen.EditorSchema(compiled.Spec))
 	case "go":
-		var text []byte
+		text, err := codegen.Go(compiled.Spec, pkg)
+		if err != nil {
+			return err
+		}
 		if to == "" {
 			to = filepath.Join(c.config.AppDir(), pkg, pkg+".go")
 		}
@@ -211,11 +216,19 @@ func (c *command) runGen(what string, compiled serve.Compiled, to, pkg string) e
 // writeFiles writes files below the app's folder.
 func (c *command) writeFiles(files map[string][]byte) error {
 	for name, text := range files {
+		if name == "tsconfig.json" && exists(filepath.Join(c.config.AppDir(), name)) {
+			continue // it is the developer's own
+		}
 		if err := c.write(filepath.Join(c.config.AppDir(), filepath.FromSlash(name)), text); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func (c *command) write(path string, text []byte) error {

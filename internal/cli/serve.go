@@ -186,6 +186,9 @@ func (c *command) editor(s *serve.Server) error {
 	}
 	for name, text := range serve.Editor(s.Compiled()) {
 		path := filepath.Join(c.config.AppDir(), filepath.FromSlash(name))
+		if name == "tsconfig.json" && exists(path) {
+			continue // it is the developer's own
+		}
 		if old, err := os.ReadFile(path); err == nil && string(old) == string(text) {
 			continue
 		}

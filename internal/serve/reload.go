@@ -35,7 +35,7 @@ func (s *Server) Reload(ctx context.Context) ([]spec.Finding, map[string][]byte,
 
 // Editor returns what editors read of an app, by path below its folder.
 func Editor(c Compiled) map[string][]byte {
-	files := map[string][]byte{}
+	files := codegen.TypeScript(c.Spec, signedIn(c))
 	files[".galley/schema.json"] = codegen.EditorSchema(c.Spec)
 	return files
 }
