@@ -16,11 +16,11 @@ import (
 func benchWorld(b *testing.B) (*world, ident.Record, []ident.Record) {
 	b.Helper()
 	w := open(b, shop(b), nil)
-	ana := w.create("users", `{"name":"a","email":"a@example.com","wallet":9000000000000}`)
+	ana := w.create("users", `{"name":"a","email":"a@example.com","wallet":9000000000000000}`)
 	var products []ident.Record
 	for i := range 1000 {
 		products = append(products, w.create("products", fmt.Sprintf(
-			`{"code":"P%d","name":"pen %d","price":1,"stock":1000000000,"listed":true}`, i, i)))
+			`{"code":"P%d","name":"pen %d","price":%d,"stock":1000000000,"listed":true}`, i, i, i+1)))
 	}
 	return w, ana, products
 }
@@ -62,7 +62,7 @@ func BenchmarkGetSignedIn(b *testing.B) {
 
 func BenchmarkList(b *testing.B) {
 	w, _, _ := benchWorld(b)
-	params := map[string][]string{"filter": {"price < 100"}, "sort": {"name"}, "limit": {"30"}}
+	params := map[string][]string{"filter": {"price <= 900"}, "sort": {"-price"}, "limit": {"30"}}
 	b.ResetTimer()
 	parallel(b, func(n int64) {
 		a, err := w.engine.Query(context.Background(),
