@@ -64,12 +64,7 @@ func marked(t *testing.T, text string) ([]byte, spec.Pos, int) {
 	return []byte(before + inside + after), pos, max(1, len([]rune(inside)))
 }
 
-// head is the beginning of an app in which mistakes are made.
-const head = "app: a\ncollections:\n  things:\n    fields:\n      name: string\n" +
-	"      owner: owners?\n      secret: {type: int, read: false, default: 0}\n" +
-	"      by: {type: owners?, set: auth}\n      tags: string[]\n  owners: {fields: {}}\n"
-
-// inThings continues the collection things.
+// inThings is the beginning of an app, up to what its collection things says.
 const inThings = "app: a\ncollections:\n  owners: {}\n  things:\n"
 
 // TestEveryMistakeIsToldAtItsPlace has one mistake in each text, marked where the
