@@ -334,7 +334,12 @@ func (p page) fatal(err error) {
 
 func (p page) run(script string) { p.do(chromedp.Evaluate[chromedp.Void](script)) }
 
-func (p page) click(selector string) { p.t.Helper(); p.do(chromedp.Click(chromedp.CSS(selector))) }
+// click presses an element once the page is at rest: what is busy is about to be drawn anew.
+func (p page) click(selector string) {
+	p.t.Helper()
+	p.until(`!document.querySelector("[aria-busy=true]")`)
+	p.do(chromedp.Click(chromedp.CSS(selector)))
+}
 
 // typed replaces what a field holds, key by key.
 func (p page) typed(selector, text string) {
@@ -449,7 +454,8 @@ func quote(text string) string {
 func pence(t *testing.T, pounds string) int64 {
 	t.Helper()
 	var whole, rest int64
-	if _, err := fmt.Sscanf(strings.ReplaceAll(pounds, ",", ""), "£%d.%d", &whole, &rest); err != nil {
+	plain := strings.ReplaceAll(pounds, ",", "")
+	if _, err := fmt.Sscanf(plain, "£%d.%d", &whole, &rest); err != nil {
 		t.Fatalf("%q is no amount: %v", pounds, err)
 	}
 	return whole*100 + rest

@@ -72,8 +72,10 @@ export function set(product, wanted) {
   const { id, code, name, price, stock } = product;
   const number = Math.max(0, Math.min(pieceMax, Math.trunc(wanted) || 0));
   if (number > 0 && !lines.has(id) && lines.size >= lineMax) return false;
+  const line = { product: { id, code, name, price, stock }, quantity: number };
+  if (JSON.stringify(lines.get(id)) === JSON.stringify(line)) return true;
   if (number === 0) lines.delete(id);
-  else lines.set(id, { product: { id, code, name, price, stock }, quantity: number });
+  else lines.set(id, line);
   write(cartName, all());
   changed();
   return true;

@@ -22,7 +22,15 @@ let code = "";
 export async function openCart() {
   draw();
   dialog().showModal();
-  await freshen().catch(() => null); // the shop decides; what is shown may be older
+  await catchUp(freshen());
+}
+
+// catchUp marks the drawer as busy until all has ended. Nothing is lost when one fails: the
+// shop decides, and what is shown is merely older.
+async function catchUp(...work) {
+  dialog().setAttribute("aria-busy", "true");
+  await Promise.allSettled(work);
+  dialog().removeAttribute("aria-busy");
 }
 
 // freshen asks for the products in the cart again: prices change, stocks fall, and what is no
@@ -278,7 +286,7 @@ async function send(button, order) {
   draw();
   dialog().querySelector(".problem")?.scrollIntoView({ block: "nearest" });
   if (!trouble.open) {
-    await Promise.all([freshen().catch(() => null), session.refresh().catch(() => null)]);
+    await catchUp(freshen(), session.refresh());
   }
 }
 
