@@ -211,7 +211,8 @@ func accessor(t reflect.Type, d *value.Type, at string) (loader, saver, []misfit
 		}
 	case value.TypeJSON:
 		if t == rawType {
-			return func(to reflect.Value, v value.Value) { to.SetBytes([]byte(v.Text())) }, saveJSON, nil
+			return func(to reflect.Value, v value.Value) { to.SetBytes([]byte(v.Text())) },
+				saveJSON(d.Optional), nil
 		}
 	case value.TypeList:
 		if t.Kind() == reflect.Slice {
@@ -263,19 +264,25 @@ func saveTime(kind value.Kind) saver {
 	}
 }
 
-func saveJSON(from reflect.Value) (value.Value, error) {
-	raw := from.Bytes()
-	if len(raw) == 0 {
-		return value.OfNull(), nil
+// saveJSON reads JSON; what is optional has no value where it is null or empty.
+func saveJSON(optional bool) saver {
+	return func(from reflect.Value) (value.Value, error) {
+		raw := from.Bytes()
+		if len(raw) > value.JSONMax {
+			return value.Value{}, fmt.Errorf("it has %d bytes; %d is the most", len(raw), value.JSONMax)
+		}
+		if len(raw) == 0 {
+			raw = []byte("null")
+		}
+		text, err := compact(raw)
+		switch {
+		case err != nil:
+			return value.Value{}, fmt.Errorf("it is no JSON: %w", err)
+		case text == "null" && optional:
+			return value.OfNull(), nil
+		}
+		return value.OfJSON(text), nil
 	}
-	if len(raw) > value.JSONMax {
-		return value.Value{}, fmt.Errorf("it has %d bytes; %d is the most", len(raw), value.JSONMax)
-	}
-	v, err := compact(raw)
-	if err != nil {
-		return value.Value{}, fmt.Errorf("it is no JSON: %w", err)
-	}
-	return value.OfJSON(v), nil
 }
 
 func listAccessor(t reflect.Type, d *value.Type, at string) (loader, saver, []misfit) {

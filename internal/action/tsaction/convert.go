@@ -20,10 +20,13 @@ func (m *machine) fromJS(v goja.Value, t *value.Type, at string) (value.Value, e
 		return value.Value{}, nil
 	}
 	if goja.IsNull(v) {
-		if !t.Optional && t.Kind != value.TypeJSON {
-			return value.Value{}, fmt.Errorf("%s must not be null", at)
+		switch {
+		case t.Optional:
+			return value.OfNull(), nil
+		case t.Kind == value.TypeJSON:
+			return value.OfJSON("null"), nil
 		}
-		return value.OfNull(), nil
+		return value.Value{}, fmt.Errorf("%s must not be null", at)
 	}
 	wrong := func() (value.Value, error) {
 		return value.Value{}, fmt.Errorf("%s must be %s, got %s", at, typeName(t), m.show(v))

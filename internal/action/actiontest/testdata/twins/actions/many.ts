@@ -1,0 +1,5 @@
+import { action } from "galley";
+
+export default action("many", (tx) => {
+  for (;;) tx.db.boxes.count();
+});

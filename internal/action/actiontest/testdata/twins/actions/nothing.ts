@@ -1,0 +1,5 @@
+import { action } from "galley";
+
+export default action("nothing", (tx) => {
+  tx.log("nothing is to be done");
+});

@@ -1,0 +1,5 @@
+import { action } from "galley";
+
+export default action("removes", (tx, { order }) => {
+  tx.db.orders.delete(order);
+});
