@@ -29,6 +29,7 @@ type App struct {
 	actions     []*Action
 	actionNames map[string]*Action
 	refusals    map[string]spec.Refusal
+	places      map[*rule.Rule]string
 }
 
 // Code is the loaded program of one language.
@@ -172,6 +173,9 @@ func houseKind(code string) (fault.Kind, bool) {
 	}
 	return 0, false
 }
+
+// PlaceOf returns where a rule of the app is written, as file:line.
+func (a *App) PlaceOf(r *rule.Rule) string { return a.places[r] }
 
 // Place writes a place as file:line.
 func Place(p spec.Pos) string {

@@ -26,6 +26,7 @@ func Compile(s *spec.Spec, house []*spec.Collection, code []Code) (*App, []spec.
 		byName:      map[string]*Collection{},
 		actionNames: map[string]*Action{},
 		refusals:    map[string]spec.Refusal{},
+		places:      map[*rule.Rule]string{},
 	}}
 	c.refusals(s)
 	for _, x := range slices.Concat(house, s.Collections) {
@@ -62,6 +63,9 @@ func (c *compiler) fail(pos spec.Pos, format string, args ...any) {
 func (c *compiler) rule(text spec.Text, scope rule.Scope) *rule.Rule {
 	r, findings := c.world.Compile(text, scope)
 	c.findings = append(c.findings, findings...)
+	if r != nil {
+		c.app.places[r] = Place(text.Pos)
+	}
 	return r
 }
 

@@ -27,7 +27,7 @@ func (r *run) authorizeCreate(ctx context.Context, op *operation) (value.Record,
 	record.Slots[spec.SlotCreated] = value.OfTime(r.now)
 	record.Slots[spec.SlotUpdated] = value.OfTime(r.now)
 	record.Slots[spec.SlotVersion] = value.OfInt(1)
-	if err := fill(op.coll, record); err != nil {
+	if err := fill(op.coll, record, r.free()); err != nil {
 		return value.Record{}, err
 	}
 	r.about(record, value.Record{}, op.input)
@@ -188,8 +188,9 @@ func stale(op *operation, old value.Record) error {
 	return fault.New(fault.Stale, "The record has version %d, not %d.", version, op.ifMatch)
 }
 
-// fill puts defaults and nulls into the slots of a new record that were left out.
-func fill(c *appCollection, record value.Record) error {
+// fill puts defaults and nulls into the slots of a new record that were left out. What
+// a set will fill is null so far, but for admins, for whom nothing is set.
+func fill(c *appCollection, record value.Record, free bool) error {
 	for i := spec.SlotFirst; i < len(record.Slots); i++ {
 		if record.Slots[i].Kind() != value.Absent {
 			continue
@@ -198,7 +199,7 @@ func fill(c *appCollection, record value.Record) error {
 		switch {
 		case f.Spec.Default.Kind() != value.Absent:
 			record.Slots[i] = f.Spec.Default
-		case f.Spec.Type.Optional || f.Set != nil:
+		case f.Spec.Type.Optional || f.Set != nil && !free:
 			record.Slots[i] = value.OfNull()
 		default:
 			return errInput([]value.Issue{{Pointer: pointer(c.Shape, i),

@@ -31,10 +31,11 @@ const (
 	ImportMax = 1000
 	// callsMax is how many calls may be under way at once.
 	callsMax = 4096
-	// queryTime is how long a query may take, actionTime how long an action, if it
-	// names no time of its own.
-	queryTime  = 5 * time.Second
-	actionTime = time.Second
+	// queryTime is how long a query may take, executeTime a call that writes with
+	// all its waiting, actionTime an action's own code, if it names no other.
+	queryTime   = 5 * time.Second
+	executeTime = 30 * time.Second
+	actionTime  = time.Second
 	// actionMemory is how many bytes an action may hold, hostCallsMax how often it
 	// may turn to its Host, hostRowsMax how many rows it may read.
 	actionMemory = 64 << 20

@@ -18,6 +18,8 @@ func (e *Engine) Execute(ctx context.Context, call Call) (Reply, error) {
 	}
 	defer leave()
 	r := e.begin(&call)
+	ctx, cancel := context.WithTimeout(ctx, executeTime)
+	defer cancel()
 	reply, err := r.execute(ctx)
 	outcome := observe.Committed
 	if reply.Replayed {
@@ -31,7 +33,7 @@ func (r *run) execute(ctx context.Context) (Reply, error) {
 	if err := r.identify(ctx); err != nil {
 		return Reply{}, err
 	}
-	op, err := r.resolve()
+	op, err := r.resolve(false)
 	if err != nil {
 		return Reply{}, err
 	}

@@ -2,7 +2,11 @@ package engine
 
 import (
 	"context"
+	"slices"
+	"strings"
 
+	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -54,9 +58,23 @@ func (r *run) create(ctx context.Context, tx store.Tx, op *operation) (Reply, er
 	record.Slots[spec.SlotVersion] = value.Value{} // inserts
 	stored, err := tx.Put(ctx, op.coll.Name, record)
 	if err != nil {
-		return Reply{}, err
+		return Reply{}, r.unnamed(op.coll, err)
 	}
 	return r.written(ctx, tx, op, Create, stored)
+}
+
+// unnamed takes out of a fault of the store what it says of fields that not everybody
+// may read.
+func (r *run) unnamed(c *app.Collection, err error) error {
+	if r.free() || !fault.Is(err, fault.Exists) {
+		return err
+	}
+	f := *fault.From(err)
+	f.Items = slices.DeleteFunc(slices.Clone(f.Items), func(i fault.Item) bool {
+		slot, ok := c.Shape.Index(strings.TrimPrefix(i.Pointer, "#/"))
+		return !ok || c.Fields[slot].Hidden || c.Fields[slot].Read != nil
+	})
+	return &f
 }
 
 func (r *run) update(ctx context.Context, tx store.Tx, op *operation) (Reply, error) {
@@ -79,7 +97,7 @@ func (r *run) update(ctx context.Context, tx store.Tx, op *operation) (Reply, er
 		changed.Slots[spec.SlotID] = old.Slots[spec.SlotID]
 		changed.Slots[spec.SlotVersion] = old.Slots[spec.SlotVersion]
 		if stored, err = tx.Put(ctx, op.coll.Name, changed); err != nil {
-			return Reply{}, err
+			return Reply{}, r.unnamed(op.coll, err)
 		}
 	}
 	return r.written(ctx, tx, op, Update, stored)

@@ -33,7 +33,7 @@ func (r *run) query(ctx context.Context) (answer Answer, err error) {
 		if err := r.authenticate(ctx, v); err != nil {
 			return err
 		}
-		op, err := r.resolve()
+		op, err := r.resolve(true)
 		if err != nil {
 			return err
 		}
@@ -49,22 +49,23 @@ func (r *run) query(ctx context.Context) (answer Answer, err error) {
 }
 
 func (r *run) read(ctx context.Context, v store.View, op *operation) (Answer, error) {
-	switch {
-	case op.verb == Get:
+	switch op.verb {
+	case Get:
 		return r.get(ctx, v, op)
-	case op.verb == List:
+	case List:
 		return r.list(ctx, v, op)
-	case op.verb == Aggregate:
+	case Aggregate:
 		return r.aggregate(ctx, v, op)
-	case op.verb == Action && op.reads():
-		return r.actRead(ctx, v, op)
 	default:
-		return Answer{}, errNotFound()
+		return r.actRead(ctx, v, op)
 	}
 }
 
-// reads reports whether an action is one that only reads.
+// reads reports whether the operation only reads.
 func (op *operation) reads() bool {
+	if op.verb < Create {
+		return true
+	}
 	if op.house != nil {
 		return op.house.ReadOnly
 	}

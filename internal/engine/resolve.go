@@ -35,7 +35,8 @@ var verbNames = [...]string{Get: "get", List: "list", Aggregate: "aggregate", Cr
 	Update: "update", Delete: "delete"}
 
 // resolve finds the operation and reads its input. What no rule opens is not there.
-func (r *run) resolve() (*operation, error) {
+// reads says whether the call is one that only reads.
+func (r *run) resolve(reads bool) (*operation, error) {
 	r.stage("resolve")
 	op, err := r.operation(r.call)
 	if err != nil {
@@ -43,6 +44,9 @@ func (r *run) resolve() (*operation, error) {
 	}
 	if s := r.call.Seen; s != nil {
 		s.Operation = op.name
+	}
+	if op.reads() != reads {
+		return nil, errNotFound() // each is asked in its own way, and in no other
 	}
 	return op, r.checkKey(op)
 }

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/observe"
@@ -135,7 +134,7 @@ func (r *run) ask(ctx context.Context, x *rule.Rule) (bool, error) {
 	}
 	yes := v.Allowed()
 	if seen := r.call.Seen; seen != nil {
-		verdict := observe.Verdict{Rule: x.Name(), Place: app.Place(x.Text().Pos), Yes: yes}
+		verdict := observe.Verdict{Rule: x.Name(), Place: r.PlaceOf(x), Yes: yes}
 		if !yes {
 			// What the rule looked at is gone when the call has ended.
 			tree := x.Explain(ctx, &r.in).String()
