@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/action/tsaction"
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/auth"
@@ -62,6 +63,9 @@ func Compile(c Config) Compiled {
 		code = append(code, app.Code{Language: languageTS, Program: ts})
 	}
 	if c.Program != nil {
+		if p, ok := c.Program.(action.Checker); ok {
+			out.Findings = append(out.Findings, p.Check(out.Spec)...)
+		}
 		code = append(code, app.Code{Language: languageGo, Program: c.Program})
 	}
 	compiled, findings := app.Compile(out.Spec, house(out.Spec), code)
