@@ -102,7 +102,7 @@ const (
 	IntMax = 1<<53 - 1
 )
 
-// Kind returns the kind of the values of this type.
+// ValueKind returns the kind of the values of this type.
 func (t *Type) ValueKind() Kind {
 	switch t.Kind {
 	case TypeInt, TypeMoney:
