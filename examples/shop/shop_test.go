@@ -30,7 +30,8 @@ var controls = map[string]bool{
 }
 
 func TestTheShopInABrowser(t *testing.T) {
-	address := serve(t)
+	shop := serve(t)
+	address := shop.Address
 	p := browse(t, address)
 
 	t.Run("shelves go on without repeating anything", func(t *testing.T) {
@@ -108,6 +109,11 @@ func TestTheShopInABrowser(t *testing.T) {
 		p.click("#pay")
 		p.refused("#cart", "Your wallet balance is too low.")
 		p.look("refused")
+		command := eval[string](p, `document.querySelector("#cart .why code").textContent`)
+		why, err := shop.Run(t.Context(), strings.Fields(command)[1:]...)
+		if err != nil || !strings.Contains(string(why), "insufficient_funds") {
+			t.Errorf("%s: %v\n%s", command, err, why)
+		}
 		p.quantity("85123A", 2)
 		p.until(`!document.querySelector("#cart .problem")`)
 		paid := eval[string](p, `document.querySelector("#cart-total").textContent`)
@@ -187,8 +193,8 @@ func TestTheShopInABrowser(t *testing.T) {
 	})
 }
 
-// serve runs the shop on a copy of its seed and returns its address.
-func serve(t *testing.T) string {
+// serve runs the shop on a copy of its seed.
+func serve(t *testing.T) *server.Server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server.Server{
@@ -218,7 +224,7 @@ func serve(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	return s.Address
+	return s
 }
 
 // buyAs buys one piece as a demo user, over HTTP.

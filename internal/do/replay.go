@@ -73,6 +73,7 @@ func replay(ctx context.Context, shop *server.Server, dir string,
 
 	world := newWorld(orders)
 	started := time.Now()
+	say("importing …")
 	for _, file := range []struct {
 		collection string
 		text       []byte
@@ -92,6 +93,7 @@ func replay(ctx context.Context, shop *server.Server, dir string,
 		len(orders.Articles), since(started))
 
 	started = time.Now()
+	say("signing in …")
 	if err := world.signIn(ctx, shop.Address); err != nil {
 		return err
 	}
