@@ -79,7 +79,7 @@ func runCatalogue(_ context.Context, args []string) error {
 }
 
 func readInvoices(app string) ([]retail.Line, error) {
-	path := filepath.Join(app, "data", "online-retail.csv")
+	path := filepath.Join(app, "invoices", "online-retail.csv")
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err

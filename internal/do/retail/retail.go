@@ -1,4 +1,4 @@
-// Package retail reads the invoices of examples/shop/data and makes of them what the shop
+// Package retail reads the invoices of examples/shop/invoices and makes of them what the shop
 // can use: a clean catalogue, and orders that agree with the file to the penny. It works on
 // values only; it opens no file and calls no server.
 package retail

@@ -145,7 +145,7 @@ func TestCollectTakesTheFirstInvoicesWhole(t *testing.T) {
 }
 
 func TestTheFileOfTheShop(t *testing.T) {
-	file, err := os.Open("../../../examples/shop/data/online-retail.csv")
+	file, err := os.Open("../../../examples/shop/invoices/online-retail.csv")
 	if err != nil {
 		t.Fatal(err)
 	}
