@@ -21,10 +21,8 @@ func (s *System) signUp(sp *spec.Spec) action.House {
 	users := sp.Collection(spec.Users)
 	for _, name := range sp.Auth.SignUp.Fields {
 		f := users.Field(name.Name)
-		t := f.Type
 		// What has a default may be left out, as in any other create.
-		t.Optional = t.Optional || f.Default.Kind() != value.Absent
-		fields = append(fields, value.Field{Name: f.Name, Type: t})
+		fields = append(fields, value.Field{Name: f.Name, Type: f.Type, Default: f.Default})
 	}
 	return action.House{
 		Name: "auth/sign-up", Secret: true, Output: opened(),

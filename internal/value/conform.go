@@ -5,7 +5,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
 )
 
 // Conform returns the value in the one form of its type, and what of it breaks the
@@ -186,7 +185,7 @@ func (p *path) conformText(t *Type, v Value) Value {
 			p.tell(CodeFormat, "must not hold the control character U+%04X", c)
 			return v
 		}
-		s = norm.NFC.String(s)
+		s = nfc(s)
 	}
 	switch t.Kind {
 	case TypeEmail:

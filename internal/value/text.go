@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -43,6 +45,20 @@ func control(s string, kind TypeKind) rune {
 		}
 	}
 	return -1
+}
+
+// joiner is what the library puts between combining marks where more than thirty stand
+// in a row, so that streams can be normalised.
+const joiner = "\u034f"
+
+// nfc brings a text into NFC. A text that the library would change by its joiners only
+// is in NFC and stays as it is.
+func nfc(s string) string {
+	out := norm.NFC.String(s)
+	if out != s && strings.ReplaceAll(out, joiner, "") == strings.ReplaceAll(s, joiner, "") {
+		return s
+	}
+	return out
 }
 
 // isID knows the one form of an id; ident makes and explains it.
