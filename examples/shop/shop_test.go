@@ -116,16 +116,21 @@ func TestTheShopInABrowser(t *testing.T) {
 		}
 		p.quantity("85123A", 2)
 		p.until(`!document.querySelector("#cart .problem")`)
-		paid := eval[string](p, `document.querySelector("#cart-total").textContent`)
+		p.typed("#discount", "NOSUCHCODE")
+		p.click("#pay")
+		p.refused("#cart", "This discount code is not valid.")
 		p.look("cart")
+		p.typed("#discount", "heart10")
+		full := pence(t, eval[string](p, `document.querySelector("#cart-total").textContent`))
+		paid := full - full/10
 		p.click("#pay")
 		p.until(`document.querySelector("#thanks")`)
 		p.look("thanks")
 		p.click("#cart .empty .button")
 		p.until(`document.querySelectorAll(".order[open] .line").length === 1`)
-		p.until(`document.querySelector(".order-total").textContent === ` + quote(paid))
-		p.until(`document.querySelector(".order .line b").textContent.startsWith("White hanging heart")`)
-		p.until(`document.querySelector("#wallet").textContent === "£` + left(t, 5000, paid) + `"`)
+		p.until(`document.querySelector(".order-total").textContent === ` + pounds(paid))
+		p.until(`document.querySelector(".order .line b").textContent.startsWith("White hanging")`)
+		p.until(`document.querySelector("#wallet").textContent === ` + pounds(5000-paid))
 		p.look("orders")
 	})
 
@@ -150,7 +155,7 @@ func TestTheShopInABrowser(t *testing.T) {
 
 	t.Run("an order without an answer stays one order when asked for again", func(t *testing.T) {
 		p := p.in(t)
-		before := eval[string](p, `document.querySelector("#wallet").textContent`)
+		before := pence(t, eval[string](p, `document.querySelector("#wallet").textContent`))
 		p.open("#/?q=85123A")
 		p.until(`document.querySelector(".card[data-code='85123A'] .add")`)
 		p.click(".card[data-code='85123A'] .add")
@@ -165,7 +170,7 @@ func TestTheShopInABrowser(t *testing.T) {
 				throw new TypeError("the connection was lost");
 			};
 		}`)
-		price := eval[string](p, `document.querySelector("#cart-total").textContent`)
+		price := pence(t, eval[string](p, `document.querySelector("#cart-total").textContent`))
 		p.click("#pay")
 		p.until(`document.querySelector("#cart .waiting h3")
 			?.textContent === "This order has no answer yet"`)
@@ -175,8 +180,7 @@ func TestTheShopInABrowser(t *testing.T) {
 		p.click("#open-cart")
 		p.click("#again")
 		p.until(`document.querySelector("#cart .empty").textContent.includes("nothing was paid twice")`)
-		p.until(`document.querySelector("#wallet").textContent === "£` +
-			left(t, pence(t, before), price) + `"`)
+		p.until(`document.querySelector("#wallet").textContent === ` + pounds(before-price))
 		p.click("#cart .empty .button")
 		p.until(`document.querySelectorAll(".order").length === 2`)
 	})
@@ -467,9 +471,5 @@ func pence(t *testing.T, pounds string) int64 {
 	return whole*100 + rest
 }
 
-// left is what remains of so many pence, in pounds.
-func left(t *testing.T, from int64, paid string) string {
-	t.Helper()
-	rest := from - pence(t, paid)
-	return fmt.Sprintf("%d.%02d", rest/100, rest%100)
-}
+// pounds writes pence as a string of JavaScript, the way the page writes them.
+func pounds(pence int64) string { return fmt.Sprintf(`"£%d.%02d"`, pence/100, pence%100) }
