@@ -49,7 +49,7 @@ func (c *command) serve() *cobra.Command {
 			go func() { buffer.Run(ctx); close(done) }()
 			defer func() { stop(); <-done }()
 			cfg := c.serveConfig()
-			cfg.Log = slog.New(slog.NewJSONHandler(buffer, nil))
+			cfg.Calls, cfg.Log = buffer, slog.New(slog.NewJSONHandler(buffer, nil))
 			s, err := serve.Open(cmd.Context(), cfg)
 			if err != nil {
 				return c.opening(err)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -51,7 +50,7 @@ func running(t *testing.T, dir string) (*observe.Journeys, func()) {
 
 func TestDoneLogsOneLineWithStages(t *testing.T) {
 	var out bytes.Buffer
-	o := observe.New(observe.Config{Log: slog.New(slog.NewJSONHandler(&out, nil))})
+	o := observe.New(observe.Config{Log: &out})
 	c := seen(o, "01k9vq3m8d000000", 409)
 	c.Code, c.Outcome = "insufficient_funds", observe.Refused
 	o.Done(c)
@@ -238,7 +237,7 @@ func TestDoneNeverWaitsForJourneys(t *testing.T) {
 
 func BenchmarkDone(b *testing.B) {
 	buffer := observe.NewBuffer(io.Discard)
-	o := observe.New(observe.Config{Log: slog.New(slog.NewJSONHandler(buffer, nil)),
+	o := observe.New(observe.Config{Log: buffer,
 		Metrics: observe.NewMetrics(), Journeys: observe.OpenJourneys(b.TempDir())})
 	b.ReportAllocs()
 	for b.Loop() {

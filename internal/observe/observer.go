@@ -1,14 +1,14 @@
 package observe
 
 import (
-	"log/slog"
+	"io"
 	"time"
 )
 
 // Observer turns calls into log lines, metrics and journeys. It is safe for
 // concurrent use, and a nil *Observer does nothing.
 type Observer struct {
-	log      *slog.Logger
+	log      io.Writer
 	metrics  *Metrics
 	journeys *Journeys
 	terminal *Terminal
@@ -16,8 +16,8 @@ type Observer struct {
 
 // Config says where what is seen goes. Each may be nil.
 type Config struct {
-	// Log gets one line for each call.
-	Log *slog.Logger
+	// Log gets one line of JSON for each call, in one Write.
+	Log io.Writer
 	// Terminal gets the developer's line for each call.
 	Terminal *Terminal
 	Metrics  *Metrics
@@ -44,9 +44,7 @@ func (o *Observer) Done(c *Call) {
 	if c.Outcome == "" {
 		c.Outcome = outcome(c.Status)
 	}
-	if o.log != nil {
-		write(o.log, c)
-	}
+	o.write(c)
 	o.terminal.write(c)
 	o.metrics.count(c)
 	o.journeys.take(c)

@@ -41,10 +41,11 @@ type Config struct {
 	// Program holds the actions in Go and Runner runs them; nil if there are none.
 	Program action.Program
 	Runner  action.Runner
-	// Log takes what is told to the operator, a line for each call among it; nil
-	// means slog.Default().
+	// Log takes what is told to the operator; nil means slog.Default().
 	Log *slog.Logger
-	// Terminal, if set, takes the developer's line for each call in the log's place.
+	// Calls takes a line of JSON for each call, Terminal the developer's line; each
+	// may be nil.
+	Calls    io.Writer
 	Terminal *observe.Terminal
 	// Now is the app's own time, nil the machine's; Seed yields each call's chance,
 	// nil the machine's.
@@ -168,10 +169,7 @@ func (s *Server) tie(ctx context.Context, c Compiled) error {
 // watchCalls makes what observes calls, and begins to write their journeys.
 func (s *Server) watchCalls() {
 	s.metrics = observe.NewMetrics()
-	c := observe.Config{Log: s.log, Metrics: s.metrics}
-	if s.cfg.Terminal != nil {
-		c.Log, c.Terminal = nil, s.cfg.Terminal
-	}
+	c := observe.Config{Log: s.cfg.Calls, Terminal: s.cfg.Terminal, Metrics: s.metrics}
 	c.Journeys = observe.OpenJourneys(s.cfg.Journeys())
 	var ctx context.Context
 	ctx, s.endJourneys = context.WithCancel(context.Background())
