@@ -159,9 +159,9 @@ func (u *unit) repair(e *cel.Error) bool {
 	switch fn {
 	case operators.Equals, operators.NotEquals:
 		switch {
-		case u.w.isRecord(l) && isText(r):
+		case u.w.isRecord(l) && isText(r) && u.mayBeID(parts[1]):
 			parts[0] = u.wrap(idOf, parts[0])
-		case isText(l) && u.w.isRecord(r):
+		case isText(l) && u.w.isRecord(r) && u.mayBeID(parts[0]):
 			parts[1] = u.wrap(idOf, parts[1])
 		default:
 			return false
@@ -170,7 +170,7 @@ func (u *unit) repair(e *cel.Error) bool {
 		switch {
 		case u.w.isRecord(l) && isText(listed(r)):
 			parts[0] = u.wrap(idOf, parts[0])
-		case isText(l) && u.w.isRecord(listed(r)):
+		case isText(l) && u.w.isRecord(listed(r)) && u.mayBeID(parts[0]):
 			parts[1] = u.wrap(idsOf, parts[1])
 		default:
 			return false
@@ -180,6 +180,16 @@ func (u *unit) repair(e *cel.Error) bool {
 	}
 	node.SetKindCase(ast.NewExprFactory().NewCall(node.ID(), fn, parts...))
 	return true
+}
+
+// mayBeID reports whether a text can be meant as an id. A field that is declared as
+// text is not: comparing a name with a record is a mistake.
+func (u *unit) mayBeID(e ast.Expr) bool {
+	if e.Kind() != ast.SelectKind {
+		return true
+	}
+	o := u.objectOf(e.AsSelect().Operand())
+	return o == nil || !o.table() || e.AsSelect().FieldName() == spec.FieldID
 }
 
 func (u *unit) wrap(fn string, e ast.Expr) ast.Expr {

@@ -1,8 +1,6 @@
 package rule
 
 import (
-	"math"
-
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 
@@ -96,22 +94,11 @@ func (b *builder) conditional(e ast.Expr, args []ast.Expr) (term, error) {
 func (b *builder) arith(e ast.Expr, op string, l, r term) term {
 	t := *b.u.typeByCEL(e)
 	kind := t.ValueKind()
-	var out query.Expr = query.Arith{Op: op, L: l.value(), R: r.value(), Kind: kind}
-	switch {
-	case kind == value.Float:
-		out = within(out, value.OfFloat(-math.MaxFloat64), value.OfFloat(math.MaxFloat64))
-	case kind == value.Text && !l.null && !r.null && len(l.ok)+len(r.ok) == 0:
+	out := query.Arith{Op: op, L: l.value(), R: r.value(), Kind: kind}
+	if kind == value.Text && !l.null && !r.null && len(l.ok)+len(r.ok) == 0 {
 		return term{raw: out, t: t}
 	}
 	return term{raw: out, t: t, ok: []query.Expr{notNull(out)}}
-}
-
-// within is e where it lies between two bounds, and null elsewhere.
-func within(e query.Expr, least, most value.Value) query.Expr {
-	return query.When{If: query.And{Of: []query.Expr{
-		query.Compare{Op: ">=", L: e, R: literal(least)},
-		query.Compare{Op: "<=", L: e, R: literal(most)},
-	}}, Then: e}
 }
 
 // tests are the conditions on a record that decide a question to its collection. Nil

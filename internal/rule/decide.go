@@ -3,6 +3,7 @@ package rule
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -41,7 +42,7 @@ func (r *Rule) Eval(ctx context.Context, in *Input) (value.Value, error) {
 		return value.OfNull(), err
 	}
 	v, ok := fromCEL(out)
-	if !ok {
+	if !ok || v.Kind() == value.Float && math.IsInf(v.Float(), 0) {
 		return value.OfNull(), fmt.Errorf("the expression came to %v, which is no value", out)
 	}
 	return r.conform(v), nil
@@ -71,6 +72,9 @@ func (r *Rule) run(d *decision) (ref.Val, error) {
 	out, _, err := r.program.Eval(d)
 	return out, err
 }
+
+// Expanded returns the rule with its named rules written out.
+func (r *Rule) Expanded() string { return r.unit.show(r.unit.root) }
 
 // Type returns the type of what the expression yields.
 func (r *Rule) Type() value.Type { return *r.typ }

@@ -211,8 +211,8 @@ func countShape() *value.Shape {
 		{Name: "n", Type: value.Type{Kind: value.TypeInt}}})
 }
 
-// decorate puts lookups in the place of their calls, and makes numbers that are not
-// finite an error.
+// decorate puts lookups in the place of their calls, and makes what is not a number
+// an error, as it is unknown in a store.
 func decorate(i interpreter.InterpretableV2, lookups []*lookup) (interpreter.InterpretableV2,
 	error) {
 	call, ok := i.(interpreter.InterpretableCall)
@@ -224,27 +224,27 @@ func decorate(i interpreter.InterpretableV2, lookups []*lookup) (interpreter.Int
 		n := call.Args()[0].(interpreter.InterpretableConst).Value().(types.Int)
 		return &lookupStep{lookups[n]}, nil
 	case operators.Add, operators.Subtract, operators.Multiply, operators.Divide:
-		return &finiteStep{i}, nil
+		return &numberStep{i}, nil
 	}
 	return i, nil
 }
 
-// finiteStep is an operation whose result must be a finite number.
-type finiteStep struct{ interpreter.InterpretableV2 }
+// numberStep is an operation whose result must be a number.
+type numberStep struct{ interpreter.InterpretableV2 }
 
 // Exec evaluates the operation.
-func (s *finiteStep) Exec(f *interpreter.ExecutionFrame) ref.Val {
-	return finite(s.InterpretableV2.Exec(f))
+func (s *numberStep) Exec(f *interpreter.ExecutionFrame) ref.Val {
+	return number(s.InterpretableV2.Exec(f))
 }
 
 // Eval evaluates the operation.
-func (s *finiteStep) Eval(a interpreter.Activation) ref.Val {
-	return finite(s.InterpretableV2.Eval(a))
+func (s *numberStep) Eval(a interpreter.Activation) ref.Val {
+	return number(s.InterpretableV2.Eval(a))
 }
 
-func finite(v ref.Val) ref.Val {
-	if d, ok := v.(types.Double); ok && d-d != 0 {
-		return types.NewErr("the number is out of range")
+func number(v ref.Val) ref.Val {
+	if d, ok := v.(types.Double); ok && d != d {
+		return types.NewErr("this is not a number")
 	}
 	return v
 }

@@ -236,11 +236,10 @@ func fromCEL(v ref.Val) (value.Value, bool) {
 	case types.Int:
 		return value.OfInt(int64(v)), true
 	case types.Double:
-		f := float64(v)
-		if math.IsNaN(f) || math.IsInf(f, 0) {
+		if math.IsNaN(float64(v)) {
 			return value.OfNull(), false
 		}
-		return value.OfFloat(f), true
+		return value.OfFloat(float64(v)), true
 	case types.String:
 		return value.OfText(string(v)), true
 	case types.Timestamp:

@@ -156,7 +156,6 @@ type Condition struct {
 	// nodes are numbered from 0 in the order of Args; query.Shift moves them where
 	// conditions are put together.
 	Expr query.Expr
-	unit *unit
 	args []*operand
 }
 

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"fmt"
 	"slices"
 
 	"cel.dev/cel-go/common/ast"
@@ -57,6 +58,10 @@ func (u *unit) condition() (*Condition, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if tooLarge(c.Expr) {
+		return nil, b.refuse(u.root, fmt.Sprintf("it would have more than %d parts", weightMax),
+			"say it in fewer words")
 	}
 	c.args = b.args
 	return c, nil

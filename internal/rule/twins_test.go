@@ -352,12 +352,12 @@ var flaws = map[string]func(query.Expr) query.Expr{
 		}
 		return e
 	},
-	"division rounds down": func(e query.Expr) query.Expr {
+	"division rounds up": func(e query.Expr) query.Expr {
 		if a, ok := e.(query.Arith); ok && a.Op == "/" && a.Kind == value.Int {
 			rest := query.Arith{Op: "%", L: a.L, R: a.R, Kind: value.Int}
-			return query.Arith{Op: "-", Kind: value.Int, L: a, R: query.Cond{
-				If:   query.Compare{Op: "<", L: rest, R: literal(value.OfInt(0))},
-				Then: literal(value.OfInt(1)), Else: literal(value.OfInt(0))}}
+			return query.Arith{Op: "+", Kind: value.Int, L: a, R: query.Cond{
+				If:   query.Same{L: rest, R: literal(value.OfInt(0))},
+				Then: literal(value.OfInt(0)), Else: literal(value.OfInt(1))}}
 		}
 		return e
 	},
@@ -483,6 +483,9 @@ func (tw *twins) compareFilter(
 				*hidden++
 			}
 			v := got[rec.Slots[0].Text()]
+			if math.IsInf(v.Float(), 0) {
+				v = value.OfNull() // no value leaves a rule so
+			}
 			if !scope.AnyResult {
 				// What is not true keeps no row, whichever of the two it is.
 				v, want = value.OfBool(v.Bool()), value.OfBool(want.Bool())

@@ -189,6 +189,9 @@ func (u *unit) collection(e ast.Expr) *object {
 
 // validate asks what CEL's types do not know.
 func (u *unit) validate() bool {
+	if !u.bounded() {
+		return false
+	}
 	u.collectionsUsed(u.root)
 	walk(u.root, func(e ast.Expr) bool {
 		if e.Kind() == ast.CallKind {

@@ -180,7 +180,7 @@ func (w *World) scopeOptions(s *Scope, u *unit) []cel.EnvOption {
 
 // Bounds of an expression.
 const (
-	depthMax = 40
+	depthMax = 200
 	textMax  = 16 << 10
 	nodesMax = 4000
 )
