@@ -4,7 +4,6 @@ import (
 	"math"
 	"strings"
 	"unicode/utf8"
-
 )
 
 // Conform returns the value in the one form of its type, and what of it breaks the
