@@ -211,7 +211,7 @@ func (x *exchange) body(patch bool) ([]byte, error) {
 	most := x.door.BodyMax
 	tooLarge := fault.New(fault.TooLarge, "The body is larger than %d bytes.", most)
 	if x.r.ContentLength > most {
-		x.w.Header()["Connection"] = []string{"close"} // the rest is not read
+		x.w.Header()["Connection"] = closing // the rest is not read
 		return nil, tooLarge
 	}
 	if x.r.ContentLength == 0 {

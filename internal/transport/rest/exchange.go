@@ -44,6 +44,7 @@ var (
 	sameOrigin   = []string{"same-origin"}
 	yes          = []string{"true"}
 	encodingGzip = []string{"gzip"}
+	closing      = []string{"close"}
 )
 
 func (d *Door) begin(w http.ResponseWriter, r *http.Request) *exchange {
@@ -54,6 +55,11 @@ func (d *Door) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	h := w.Header()
 	x.set("Request-Id", string(x.id))
 	h["X-Content-Type-Options"] = noSniff
+	if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
+		// Whoever stands in front may have seen another end of this request, so that
+		// what follows on the connection is nobody's word.
+		h["Connection"] = closing
+	}
 	return x
 }
 
