@@ -21,11 +21,10 @@ func prepareGalley(pkg string) func(context.Context, *bench, string) (command, e
 		if err != nil {
 			return command{}, err
 		}
-		app, err := filepath.Abs("bench/app")
-		if err != nil {
-			return command{}, err
+		where := []string{"--data", filepath.Join(dir, "data")}
+		if pkg == galleyPackage {
+			where = append(where, "--app", "bench/app")
 		}
-		where := []string{"--app", app, "--data", filepath.Join(dir, "data")}
 		for _, args := range [][]string{
 			{"migrate", "apply"},
 			{"import", "products", b.fixture.products},

@@ -30,7 +30,7 @@ func (r *results) goals() []goal {
 		r.hotGoal("checkout of one product not slower than of any"),
 		r.tailGoal("checkout, p99 at C=64 ≤ 40 ms", "checkout", 40),
 		r.tailGoal("checkout of one product, p99 at C=64 ≤ 40 ms", "hot", 40),
-		r.rateGoal("checkout in Go ≥ 1.2 × TypeScript", "checkout", "galley, Go", "galley", 1.2),
+		r.rateGoal("checkout in Go ≥ 1.2 × TypeScript", "checkout", "galley-go", "galley", 1.2),
 		r.besideGoal("100 readers beside a writer keep ≥ 0.8", 0.8),
 		r.memoryGoal("memory idle ≤ 45 MB", 45, func(m memory) float64 { return m.Idle }),
 		r.memoryGoal("memory at most ≤ 200 MB", 200, func(m memory) float64 { return m.Most }),

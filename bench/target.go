@@ -65,7 +65,7 @@ func targets() []*target {
 			prepare: prepareHello,
 		},
 		{
-			name: "direct", can: append([]string{"get", "list", "beside"}, writes...),
+			name: "direct", can: append([]string{"get", "list", "filters", "beside"}, writes...),
 			api: shop, must: true,
 			prepare: prepareDirect(), tokens: fileTokens, sums: directSums,
 		},
@@ -74,16 +74,16 @@ func targets() []*target {
 			prepare: prepareDirect("-group"), tokens: fileTokens, sums: directSums,
 		},
 		{
-			name: "galley", can: append([]string{"get", "list", "beside"}, writes...), api: shop,
+			name: "galley", can: append([]string{"get", "list", "filters", "beside"}, writes...), api: shop,
 			prepare: prepareGalley(galleyPackage), tokens: signIn, sums: galleySums,
 		},
 		{
-			name: "galley, Go", can: []string{"checkout", "hot"}, api: shop,
+			name: "galley-go", can: []string{"checkout", "hot"}, api: shop,
 			prepare: prepareGalley("./bench/goapp"), tokens: signIn, sums: galleySums,
 		},
 		{
 			name: "pocketbase", peer: true,
-			can:     append([]string{"get", "list", "total", "beside"}, writes...),
+			can:     append([]string{"get", "list", "filters", "total", "beside"}, writes...),
 			api:     pocketbaseAPI,
 			prepare: preparePocketbase, tokens: fileTokens, sums: pocketbaseSums,
 		},

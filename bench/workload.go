@@ -29,11 +29,15 @@ func workloads() []workload {
 		{name: "get", title: "get by id under a rule", script: getScript(false), count: none},
 		{
 			name: "list", title: "list of 30: filter, sort, rule", count: none,
-			script: listScript(func(t *target) string { return t.api.list }),
+			script: listScript(priceStep, func(t *target) string { return t.api.list }),
+		},
+		{
+			name: "filters", title: "list of 30, a filter not asked before", count: none,
+			script: listScript(1, func(t *target) string { return t.api.list }),
 		},
 		{
 			name: "total", title: "list of 30 with its total", count: none,
-			script: listScript(func(t *target) string { return t.api.total }),
+			script: listScript(priceStep, func(t *target) string { return t.api.total }),
 		},
 		{name: "create", title: "create a record, signed in", script: createScript, count: notes},
 		{
@@ -84,8 +88,13 @@ func getScript(signed bool) func(*bench, *target, int) load.Script {
 	}
 }
 
-// listScript asks for the dearest 30 products below a price at random.
-func listScript(path func(*target) string) func(*bench, *target, int) load.Script {
+// priceStep is how far the prices of a filter lie apart, as those that a page offers
+// to choose from.
+const priceStep = 500
+
+// listScript asks for the dearest 30 products below a price at random, one of those a
+// step apart.
+func listScript(step int64, path func(*target) string) func(*bench, *target, int) load.Script {
 	return func(_ *bench, t *target, n int) load.Script {
 		chance := rand.New(rand.NewPCG(4, uint64(n)))
 		var buf []byte
@@ -93,7 +102,7 @@ func listScript(path func(*target) string) func(*bench, *target, int) load.Scrip
 		return load.Script{
 			Status: 200,
 			Next: func() []byte {
-				most = 1000 + chance.Int64N(19_000)
+				most = 1000 + step*chance.Int64N(19_000/step)
 				buf = t.api.find(buf[:0], t.server.addr, path(t), most)
 				return buf
 			},
