@@ -68,7 +68,7 @@ func (r *run) after(l *listing, key string, p params, args []value.Value) (
 
 func (r *run) cursorOf(l *listing, key string, p params) (value.Record, error) {
 	text := p.get(paramCursor)
-	if len(text) > cursorMax {
+	if len(text) > cursorMax || strings.ContainsAny(text, "\r\n") { // the decoder skips these
 		return value.Record{}, errCursor()
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
