@@ -8,6 +8,7 @@ import (
 
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -35,6 +36,10 @@ func (c *command) checkLimits() error {
 	return wrong("--limits is on or off, not %q", c.config.Limits)
 }
 
+// gcPercent is how far the heap of a server grows between two collections, unless
+// the environment says another.
+const gcPercent = 300
+
 func (c *command) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve the app, without reload", GroupID: groupWeek,
@@ -42,6 +47,11 @@ func (c *command) serve() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkLimits(); err != nil {
 				return err
+			}
+			if os.Getenv("GOGC") == "" {
+				// Little of the heap lives long: to collect it less often costs some
+				// megabytes and saves a tenth of the time.
+				debug.SetGCPercent(gcPercent)
 			}
 			buffer := observe.NewBuffer(c.err)
 			ctx, stop := context.WithCancel(context.WithoutCancel(cmd.Context()))

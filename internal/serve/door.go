@@ -78,6 +78,14 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.RequestURI = r.URL.RequestURI()
 	r.RemoteAddr = "@"
 	go func() {
+		// As on a wire, an answer that was aborted is one that breaks off.
+		defer func() {
+			if why := recover(); why != nil && why != http.ErrAbortHandler {
+				panic(why)
+			}
+			a.WriteHeader(http.StatusInternalServerError)
+			_ = w.CloseWithError(io.ErrUnexpectedEOF) // never fails
+		}()
 		d.handler.ServeHTTP(a, r)
 		a.WriteHeader(http.StatusOK)
 		_ = w.Close() // a pipe's Close never fails

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/galleybackend/galley/internal/auth"
@@ -83,9 +85,8 @@ type lines struct {
 func newLines(w http.ResponseWriter) lines {
 	// Work for commands takes its time.
 	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Time{})  // in this process there are no deadlines
-	_ = c.SetWriteDeadline(time.Time{}) //
-	_ = c.EnableFullDuplex()            // nor is there a wire
+	_ = c.SetReadDeadline(time.Time{})  // in this process there are no deadlines,
+	_ = c.SetWriteDeadline(time.Time{}) // and none to be lifted
 	w.Header().Set("Content-Type", "application/jsonl")
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -121,10 +122,15 @@ type Progress struct {
 
 func (s *Server) handleImport(w http.ResponseWriter, r *http.Request) {
 	out := newLines(w)
+	// Progress is told while the file still comes in. net/http wants such a request
+	// read to its end, and its connection to have no other.
+	_ = http.NewResponseController(w).EnableFullDuplex() // in this process there is no wire
+	w.Header().Set("Connection", "close")
+	defer func() { _, _ = io.Copy(io.Discard, r.Body) }() // what is left has no meaning
 	name := r.PathValue("collection")
 	c := s.engine.App().Collection(name)
 	if c == nil || c.Quiet {
-		out.say(failure(fault.New(fault.NotFound, "There is no collection %q.", name)))
+		out.say(failure(s.noCollection(name)))
 		return
 	}
 	last := time.Now()
@@ -190,19 +196,41 @@ func (s *Server) password(ctx context.Context, user ident.Record, password strin
 	return []engine.Call{{Verb: engine.Create, Target: auth.Passwords, Body: body}}, nil
 }
 
+// journalName is what an export calls the journal.
+const journalName = "journal"
+
+// noCollection is the fault of a name that no collection of the database has.
+func (s *Server) noCollection(name string) error {
+	names := []string{}
+	for _, t := range s.store.Schema().Collections {
+		if !t.Quiet {
+			names = append(names, t.Name)
+		}
+	}
+	if near := value.Nearest(name, names); near != "" {
+		return fault.New(fault.NotFound, "There is no collection %q. Did you mean %s?", name, near)
+	}
+	return fault.New(fault.NotFound, "There is no collection %q; there are: %s.", name,
+		strings.Join(names, ", "))
+}
+
 // handleExport writes all records of a collection, in one state of the database.
 func (s *Server) handleExport(w http.ResponseWriter, r *http.Request) {
 	out := newLines(w)
 	name := r.PathValue("collection")
+	table := s.store.Schema().Table(name)
+	if name != journalName && (table == nil || table.Quiet) {
+		w.WriteHeader(http.StatusNotFound)
+		out.say(failure(s.noCollection(name)))
+		return
+	}
 	buf := bufio.NewWriterSize(w, 64<<10)
 	var err error
-	if name == "journal" {
+	if name == journalName {
 		err = transfer.Journal(r.Context(), s.store, buf)
-	} else if c := s.store.Schema().Table(name); c == nil || c.Quiet {
-		err = fault.New(fault.NotFound, "There is no collection %q.", name)
 	} else {
 		format := transfer.Format(r.URL.Query().Get("format"))
-		err = transfer.Export(r.Context(), s.store, c.Shape, format, buf)
+		err = transfer.Export(r.Context(), s.store, table.Shape, format, buf)
 	}
 	if err == nil {
 		err = buf.Flush()
@@ -210,10 +238,6 @@ func (s *Server) handleExport(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		// What was written is not whole: an answer that breaks off says so.
 		s.log.Error("an export broke off", "collection", name, "cause", err)
-		if f := fault.From(err); f.Kind == fault.NotFound {
-			out.say(failure(err))
-			return
-		}
 		panic(http.ErrAbortHandler)
 	}
 }
