@@ -44,9 +44,8 @@ func BenchmarkCheckout(b *testing.B) {
 		"sync":  strings.ReplaceAll(strings.ReplaceAll(checkout, "async ", ""), "await ", ""),
 	} {
 		b.Run(name, func(b *testing.B) {
-			p, m, buy := shopping(b)
-			s := actiontest.Shop("checkout")
-			p = load(b, s, map[string]string{"actions/checkout.ts": code})
+			_, m, buy := shopping(b)
+			p := load(b, actiontest.Shop("checkout"), map[string]string{"actions/checkout.ts": code})
 			h := still{m, m.Rows("products")[0], m.Rows("users")[0]}
 			b.ReportAllocs()
 			for b.Loop() {
@@ -64,6 +63,17 @@ func BenchmarkMachine(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := newMachine(p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkEmpty is what a call costs that does nothing.
+func BenchmarkEmpty(b *testing.B) {
+	p, h := one(b, `return {it: 1}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := call(p, h, bounds); err != nil {
 			b.Fatal(err)
 		}
 	}

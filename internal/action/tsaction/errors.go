@@ -213,11 +213,19 @@ func clean(stack string) string {
 			if at := frameEnd.FindStringSubmatch(line); at == nil || foreign(at[1]) {
 				continue
 			}
-			line = "\tat " + tidy(counter.ReplaceAllString(strings.TrimPrefix(trimmed, "at "), "$2"))
+			line = counter.ReplaceAllString(strings.TrimPrefix(trimmed, "at "), "$2")
+			line = "\tat " + tidy(frameEnd.ReplaceAllStringFunc(line, fromOne))
 		}
 		out = append(out, line)
 	}
 	return strings.Join(out, "\n")
+}
+
+// fromOne counts the column of a frame from 1, which source maps count from 0.
+func fromOne(at string) string {
+	i := strings.LastIndexByte(at, ':')
+	column, _ := strconv.Atoi(at[i+1:]) // the pattern has digits only
+	return at[:i+1] + strconv.Itoa(column+1)
 }
 
 // foreign reports whether a file of a frame is none that people wrote: the prelude,
@@ -239,7 +247,7 @@ func stackText(stack []goja.StackFrame) string {
 		if p.Line == 0 || foreign(p.Filename) {
 			continue
 		}
-		fmt.Fprintf(&b, "\n\tat %s (%s:%d:%d)", f.FuncName(), tidy(p.Filename), p.Line, p.Column)
+		fmt.Fprintf(&b, "\n\tat %s (%s:%d:%d)", f.FuncName(), tidy(p.Filename), p.Line, p.Column+1)
 	}
 	return b.String()
 }
@@ -268,7 +276,15 @@ func errorText(err error) string {
 	return err.Error()
 }
 
+// firstLine tells an error of a module that was run to see what it exports.
 func firstLine(err error) string {
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		if f.Kind == fault.Timeout {
+			return fmt.Sprintf("it took longer than %s", loadTime)
+		}
+		return f.Cause.Error()
+	}
 	text, _, _ := strings.Cut(errorText(err), "\n")
 	return text
 }

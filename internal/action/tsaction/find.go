@@ -141,7 +141,10 @@ func (t table) count(c goja.FunctionCall) goja.Value {
 	if !m.enter() {
 		return goja.Undefined()
 	}
-	w := t.where(c.Argument(0))
+	w, ok := t.where(c.Argument(0))
+	if !ok {
+		return goja.Undefined()
+	}
 	key := planKey{collection: t.name, where: w.key, count: true}
 	plan := m.program.plans.get(key)
 	if plan == nil {
@@ -164,7 +167,10 @@ func (t table) count(c goja.FunctionCall) goja.Value {
 // find reads records. It reports false if the run ends.
 func (t table) find(where goja.Value, sort string, limit int) ([]value.Record, bool) {
 	m := t.m
-	w := t.where(where)
+	w, ok := t.where(where)
+	if !ok {
+		return nil, false
+	}
 	key := planKey{collection: t.name, where: w.key, sort: sort, limit: limit}
 	plan := m.program.plans.get(key)
 	if plan == nil {
@@ -204,12 +210,13 @@ func (t table) field(s *value.Shape, i int) query.Expr {
 	return query.Field{Of: query.Row{}, Collection: t.name, Name: f.Name, Type: f.Type}
 }
 
-// where reads an object of equalities, or a cel template.
-func (t table) where(v goja.Value) condition {
+// where reads an object of equalities, or a cel template. It reports false if the run
+// ends.
+func (t table) where(v goja.Value) (condition, bool) {
 	m := t.m
 	none := condition{tree: func() query.Expr { return nil }}
 	if v == nil || goja.IsUndefined(v) {
-		return none
+		return none, true
 	}
 	o, ok := v.(*goja.Object)
 	if !ok {
@@ -239,7 +246,7 @@ func (t table) where(v goja.Value) condition {
 		slots[i], args[i] = slot, x
 	}
 	if len(keys) == 0 {
-		return none
+		return none, true
 	}
 	return condition{key: strings.Join(keys, ","), args: args, tree: func() query.Expr {
 		all := make([]query.Expr, len(slots))
@@ -251,7 +258,7 @@ func (t table) where(v goja.Value) condition {
 			return all[0]
 		}
 		return query.And{Of: all}
-	}}
+	}}, true
 }
 
 // filter is what the tag cel makes: a text in which the values have names.
@@ -337,11 +344,11 @@ func (m *machine) bind(v goja.Value, at string) (value.Type, value.Value) {
 }
 
 // filter asks the host what a cel template means over the collection.
-func (t table) filter(f *filter) condition {
+func (t table) filter(f *filter) (condition, bool) {
 	tree, args, err := t.m.run.host.Filter(t.name, f.text, f.args)
 	if err != nil {
 		t.m.fatal(internal("%s: %s: %w", t.name, f.text, err))
-		return condition{tree: func() query.Expr { return query.Literal{Value: value.OfBool(false)} }}
+		return condition{}, false
 	}
 	var key strings.Builder
 	key.WriteString("cel:" + f.text)
@@ -353,5 +360,5 @@ func (t table) filter(f *filter) condition {
 	}
 	// A list becomes as many parameters as it has items.
 	key.WriteString("#" + strconv.Itoa(len(args)))
-	return condition{key: key.String(), args: args, tree: func() query.Expr { return tree }}
+	return condition{key: key.String(), args: args, tree: func() query.Expr { return tree }}, true
 }

@@ -157,3 +157,16 @@ func TestRefusalsComeBackAsTheyAre(t *testing.T) {
 		})
 	}
 }
+
+// TestPanicOfTheHostIsAFault lets the host panic in a call: the program must live on.
+func TestPanicOfTheHostIsAFault(t *testing.T) {
+	p, h := one(t, `try { tx.db.products.insert({name: "x", price: 1, listed: true}) } catch (e) {} return {it: 1}`)
+	h.Checks = func(string, value.Record) error { panic("at the disco") }
+	_, err := call(p, h, bounds)
+	if !fault.Is(err, fault.Internal) || !strings.Contains(err.Error(), "at the disco") {
+		t.Errorf("got %v", err)
+	}
+	if len(p.idle) != 0 {
+		t.Error("the engine is used again")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/dop251/goja"
 
@@ -23,7 +24,6 @@ type run struct {
 	host  action.Host
 	call  action.Run
 	calls int
-	input goja.Value
 	now   goja.Value
 	me    goja.Value
 	// result is what the handler returned.
@@ -49,13 +49,24 @@ func (Runner) Run(ctx context.Context, p action.Program, call action.Run, host a
 	defer cancel()
 	m.run = &run{ctx: ctx, host: host, call: call}
 	m.watch.begin(ctx, cancel, call)
-	out, err := m.perform(prog.scripts[call.Name])
+	out, err := m.guard(prog.scripts[call.Name])
 	whole := m.watch.end()
 	m.run = nil
 	if whole {
 		prog.keep(m)
 	}
 	return out, err
+}
+
+// guard performs, and turns a panic of the host or the engine to a fault.
+func (m *machine) guard(s *script) (out value.Value, err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			m.spoil()
+			err = internal("action %s panicked: %v\n%s", m.run.call.Name, x, debug.Stack())
+		}
+	}()
+	return m.perform(s)
 }
 
 // perform runs the action's module anew, so that nothing it keeps is left from an

@@ -2,6 +2,7 @@ package tsaction
 
 import (
 	"context"
+	"runtime"
 	"runtime/metrics"
 	"sync"
 	"time"
@@ -15,9 +16,12 @@ import (
 const (
 	// watchEvery is how often a run that is longer than this is looked at.
 	watchEvery = 2 * time.Millisecond
-	// memoryBurst is how many times its bound a run may allocate before a collection
-	// has told what of it is still in use.
-	memoryBurst = 4
+	// memoryBurst is how many times its bound a run may allocate between two looks,
+	// whether it is garbage or not.
+	memoryBurst = 2
+	// collectEvery is how often a run may have the garbage collected to tell what is
+	// still in use.
+	collectEvery = 100 * time.Millisecond
 	// loadTime and loadMemory bound a module that is run to see what it exports.
 	loadTime   = time.Second
 	loadMemory = 64 << 20
@@ -38,12 +42,15 @@ type watch struct {
 	call     action.Run
 	deadline time.Time
 	base     memory
-	// over is the collection that first found too much; 0 means none did.
-	over int64
+	// collected is when a look last had the garbage collected; over is the collection
+	// that first found too much, 0 if none did.
+	collected  time.Time
+	collecting bool
+	over       int64
 }
 
-// memory is how much is in use: what the last collection left, all that was
-// allocated since as well, and the number of that collection.
+// memory is how much is in use: what the last collection left, that with all that was
+// made since, and the number of that collection.
 type memory struct{ kept, all, cycle int64 }
 
 func (w *watch) begin(ctx context.Context, cancel func(), call action.Run) {
@@ -111,19 +118,43 @@ func (w *watch) tooMuch() bool {
 	}
 	w.base.kept = min(w.base.kept, now.kept)
 	w.base.all = min(w.base.all, now.all)
-	// A collection also counts what is made while it works, so that one alone may err;
-	// but the heap cannot grow far between two.
-	if now.all-w.base.all > memoryBurst*bound+w.base.kept {
-		return true
-	}
-	if now.kept-w.base.kept <= bound {
+	grown := now.all - w.base.all
+	switch {
+	case grown <= bound:
 		w.over = 0
 		return false
+	case grown > memoryBurst*bound+w.base.kept:
+		return true
 	}
-	if w.over == 0 {
+	// Most of it may be garbage, also of others: only a collection can tell. It counts
+	// what is made while it works as well, so that two have to agree.
+	if time.Since(w.collected) > collectEvery || w.over != 0 {
+		w.collect()
+	}
+	switch {
+	case now.kept-w.base.kept <= bound:
+		w.over = 0
+	case w.over == 0:
 		w.over = now.cycle
+	case now.cycle > w.over:
+		return true
 	}
-	return now.cycle > w.over
+	return false
+}
+
+// collect has the garbage collected beside the run. It is called with the lock held.
+func (w *watch) collect() {
+	w.collected = time.Now()
+	if w.collecting {
+		return
+	}
+	w.collecting = true
+	go func() {
+		runtime.GC()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.collecting = false
+	}()
 }
 
 func readMemory() memory {
