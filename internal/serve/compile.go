@@ -2,7 +2,10 @@ package serve
 
 import (
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/action/tsaction"
@@ -68,12 +71,34 @@ func Compile(c Config) Compiled {
 		}
 		code = append(code, app.Code{Language: languageGo, Program: c.Program})
 	}
+	broken := out.Failed()
 	compiled, findings := app.Compile(out.Spec, house(out.Spec), code)
+	if broken {
+		// There is code for the action, but it cannot be read, which was said.
+		findings = slices.DeleteFunc(findings, func(f spec.Finding) bool {
+			return strings.HasPrefix(f.Message, "no code for the action ")
+		})
+	}
 	out.Findings = append(out.Findings, findings...)
+	out.Files = withCode(files, out.Files, out.Findings)
 	if !out.Failed() {
 		out.App = compiled
 	}
 	return out
+}
+
+// withCode adds the text of files that findings are about, for their excerpts.
+func withCode(files fs.FS, texts map[string][]byte, findings []spec.Finding) map[string][]byte {
+	all := maps.Clone(texts)
+	for _, f := range findings {
+		if _, ok := all[f.Pos.File]; ok || all == nil {
+			continue
+		}
+		if text, err := fs.ReadFile(files, f.Pos.File); err == nil {
+			all[f.Pos.File] = text
+		}
+	}
+	return all
 }
 
 // house returns the quiet collections that an app needs.

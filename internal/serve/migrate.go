@@ -59,9 +59,24 @@ const CodeUnsafe = "unsafe_plan"
 
 // Error counts what is not safe.
 func (e *UnsafePlan) Error() string {
-	blocked, loses := e.Plan.Count()
-	return fmt.Sprintf("the app file changes the schema: %d blocked, %d lose data; "+
-		"nothing was changed. See: galley migrate plan", blocked, loses)
+	return "the app file changes the schema: " + e.Plan.Unsafe() +
+		"; nothing was changed. See: galley migrate plan"
+}
+
+// Unsafe counts in words what is not safe.
+func (p Plan) Unsafe() string {
+	var said []string
+	blocked, loses := p.Count()
+	if blocked > 0 {
+		said = append(said, fmt.Sprintf("%d blocked", blocked))
+	}
+	switch {
+	case loses == 1:
+		said = append(said, "1 loses data")
+	case loses > 1:
+		said = append(said, fmt.Sprintf("%d lose data", loses))
+	}
+	return strings.Join(said, ", ")
 }
 
 // Count counts the changes that are blocked and those that lose data.
@@ -143,15 +158,15 @@ func judged(step spec.Step, counts []store.Count) Change {
 		}
 		if n.Code == store.CountLost {
 			c.Risk, c.Lose = RiskLoses, step.Collection
-			c.Why = fmt.Sprintf("%d records would be lost", n.Records)
+			c.Why = records(n.Records) + " would be lost"
 			if step.Field != "" {
 				c.Lose += "." + step.Field
-				c.Why = fmt.Sprintf("%d records have a value", n.Records)
+				c.Why = records(n.Records) + " with a value"
 			}
 			continue
 		}
 		c.Risk = RiskBlocked
-		c.Why = fmt.Sprintf("%d records %s: %s", n.Records, harms(n.Code), strings.Join(c.IDs, ", "))
+		c.Why = fmt.Sprintf("%s %s: %s", records(n.Records), harms(n.Code), named(c))
 	}
 	return c
 }
@@ -179,14 +194,30 @@ func meant(step spec.Step, n store.Count) bool {
 func harms(code string) string {
 	switch code {
 	case store.CountEmpty:
-		return "have no value"
+		return "without a value"
 	case store.CountDouble:
-		return "have a value that others have too"
+		return "with a value that others have too"
 	case store.CountDangling:
-		return "point to records that are not there"
+		return "pointing to what is not there"
 	default:
-		return "have a value that does not fit"
+		return "with a value that does not fit"
 	}
+}
+
+func records(n int64) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return fmt.Sprintf("%d records", n)
+}
+
+// named lists the first records that a change is about.
+func named(c Change) string {
+	said := strings.Join(c.IDs, ", ")
+	if c.Records > int64(len(c.IDs)) {
+		said += ", …"
+	}
+	return said
 }
 
 // described says what a step is, without its risk.
@@ -206,7 +237,11 @@ func described(step spec.Step) Change {
 	case spec.RenameField:
 		c.Sign, c.What, c.Why = "~", step.From+" → "+step.Field, "renamed"
 	case spec.ChangeField:
-		c.Sign, c.What = "~", step.Field+"  "+step.Old.String()+" → "+step.Type.String()
+		old, next := step.Old.String(), step.Type.String()
+		if old == next {
+			next = "other bounds"
+		}
+		c.Sign, c.What = "~", step.Field+"  "+old+" → "+next
 		c.Why = "every record fits"
 	case spec.ChangeIndexes:
 		c.Sign, c.What, c.Why = "~", "indexes", "built anew"
@@ -248,8 +283,8 @@ func (s *Server) judgeChecks(ctx context.Context, v store.View, next *app.App,
 		}
 		if change.Records > 0 {
 			change.Risk = RiskBlocked
-			change.Why = fmt.Sprintf("%d of %d records break it: %s", change.Records, change.All,
-				strings.Join(change.IDs, ", "))
+			change.Why = fmt.Sprintf("%d of %s would break it: %s", change.Records,
+				records(change.All), named(change))
 		}
 		out = append(out, change)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/rule"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // Rule is what there is to say of a rule itself.
@@ -22,15 +23,27 @@ type Rule struct {
 }
 
 // FindRule returns what there is to say of the named rule: orders.allow.read,
-// users.check.insufficient_funds or actions.checkout.allow; allow may be left out.
+// users.check.insufficient_funds or actions.checkout.allow; allow may be left out, and
+// a name that only one rule has, such as that of a check or an action, is enough.
 func FindRule(c Compiled, name string) (Rule, error) {
 	known := rules(c.App)
 	var names []string
+	var short []*rule.Rule
 	for _, r := range known {
 		names = append(names, r.Name())
 		if r.Name() == name || strings.Replace(r.Name(), ".allow.", ".", 1) == name {
 			return said(r), nil
 		}
+		whole := strings.TrimSuffix(strings.TrimPrefix(r.Name(), "actions."), ".allow")
+		if whole == name || strings.HasSuffix(r.Name(), ".check."+name) {
+			short = append(short, r)
+		}
+	}
+	if len(short) == 1 {
+		return said(short[0]), nil
+	}
+	if near := value.Nearest(name, names); near != "" {
+		return Rule{}, fmt.Errorf("there is no rule %s. Did you mean %s?", name, near)
 	}
 	return Rule{}, fmt.Errorf("there is no rule %s; there are:\n  %s", name,
 		strings.Join(names, "\n  "))
