@@ -47,9 +47,10 @@ type arena struct {
 	// ana and bo are signed in, nobody is not; admin uses the local door.
 	ana, bo, nobody *caller
 	admin           *serve.Door
-	// server is the listener's, for tests about wires.
-	server *http.Server
-	door   http.Handler
+	// door is what answers, and front what listens before it.
+	door  http.Handler
+	front *httptest.Server
+	close func()
 }
 
 // password is what everybody signs up with. It must never be found in anything.
@@ -94,11 +95,18 @@ func open(t testing.TB, f flaw, limits bool) *arena {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	a.close = sync.OnceFunc(func() {
+		if a.admin != nil {
+			_ = a.admin.Close() // it only lets connections go
+		}
+		if a.front != nil {
+			a.front.Close()
+		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(a.close)
 	if _, err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +114,6 @@ func open(t testing.TB, f flaw, limits bool) *arena {
 	if a.admin, err = serve.Dial(context.Background(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = a.admin.Close() })
 	a.nobody = &caller{base: a.base, t: t}
 	a.ana, a.bo = a.signUp("ana@example.com"), a.signUp("bo@example.com")
 	return a
@@ -126,8 +133,7 @@ func (a *arena) listen(door http.Handler, f flaw) {
 	}
 	srv.Config = settings
 	srv.Start()
-	a.t.Cleanup(srv.Close)
-	a.base, a.server = srv.URL, settings
+	a.base, a.front = srv.URL, srv
 }
 
 // copyApp copies the shop, with pieces of its file replaced.
