@@ -52,13 +52,22 @@ func (s *statement) Text(i int) []byte { return s.ColumnRawText(i) }
 func (d *dialect) Connect(_ context.Context, write bool) (sqlstore.Conn, error) {
 	c, err := d.connect(write)
 	if err != nil {
-		return nil, err
+		return nil, problem(err)
 	}
 	return c, nil
 }
 
 func (d *dialect) connect(write bool) (_ *conn, err error) {
-	db, err := sqlite3.Open((&url.URL{Scheme: "file", Path: d.path}).String())
+	under := d.vfs
+	if under == "" {
+		under = filesName
+		if err := registerFiles(); err != nil {
+			return nil, err
+		}
+	}
+	name := url.URL{Scheme: "file", Path: d.path,
+		RawQuery: url.Values{"vfs": {under}}.Encode()}
+	db, err := sqlite3.Open(name.String())
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ var _ sqlstore.Dialect = (*dialect)(nil)
 // dialect is what SQLite says in its own way.
 type dialect struct {
 	path   string
+	vfs    string
 	unsafe bool
 }
 

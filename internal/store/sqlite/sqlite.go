@@ -36,6 +36,9 @@ type Config struct {
 	// Unsafe leaves out every flush, so that a power cut loses what was
 	// acknowledged. It is for tests that must see the loss.
 	Unsafe bool
+
+	// vfs names the file system below, "" being the system's own.
+	vfs string
 }
 
 // Store is a sqlstore.Store that owns its file.
@@ -84,7 +87,7 @@ func open(ctx context.Context, c Config) (_ *Store, err error) {
 	if s.lock, err = lockFile(c.Path + "-lock"); err != nil {
 		return nil, err
 	}
-	d := &dialect{path: c.Path, unsafe: c.Unsafe}
+	d := &dialect{path: c.Path, unsafe: c.Unsafe, vfs: c.vfs}
 	if err = d.recover(ctx); err != nil {
 		return nil, err
 	}
@@ -137,6 +140,9 @@ func (d *dialect) recover(ctx context.Context) (err error) {
 	if _, _, err := c.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
+	if err := c.checksum(); err != nil {
+		return fmt.Errorf("give pages a checksum: %w", err)
+	}
 	// A file too large to look through in time is looked at as far as it goes.
 	checking, stop := context.WithTimeout(ctx, checkTime)
 	defer stop()
@@ -150,6 +156,16 @@ func (d *dialect) recover(ctx context.Context) (err error) {
 		return fmt.Errorf("the file is damaged: %s", found)
 	}
 	return ctx.Err()
+}
+
+// checksum gives the pages of a file that is empty as yet a checksum each, so that a
+// bit that flips later is seen when its page is read.
+func (c *conn) checksum() error {
+	tables, err := c.text("SELECT count(*) FROM sqlite_schema")
+	if err != nil || tables != "0" {
+		return err
+	}
+	return c.db.EnableChecksums("main")
 }
 
 // supported refuses the releases that can damage a log when it is begun anew.

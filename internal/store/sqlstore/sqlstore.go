@@ -193,7 +193,7 @@ func (s *Store) Read(ctx context.Context, fn func(store.View) error) error {
 	defer s.calls.Done()
 	c, err := s.readers.take(ctx)
 	if err != nil {
-		return err
+		return s.reading(ctx, err)
 	}
 	defer s.readers.give(c)
 	s.shape.RLock()
@@ -210,6 +210,10 @@ func (s *Store) Read(ctx context.Context, fn func(store.View) error) error {
 
 // reading turns the error of a read into a fault.
 func (s *Store) reading(ctx context.Context, err error) error {
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		return err
+	}
 	var p *Problem
 	if !errors.As(err, &p) {
 		return err
@@ -273,7 +277,7 @@ func (p *pool) take(ctx context.Context) (Conn, error) {
 	c, err := p.dialect.Connect(context.WithoutCancel(ctx), false)
 	if err != nil {
 		<-p.room
-		return nil, fault.Wrap(fault.Unavailable, err, "The database cannot be opened.")
+		return nil, err
 	}
 	return c, nil
 }
