@@ -97,3 +97,23 @@ func BenchmarkCheckout(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkExpand(b *testing.B) {
+	w := listsApp(b)
+	var shelf ident.Record
+	ana := w.create("users", `{"name":"Eve","email":"eve@example.com"}`)
+	for i := range 300 {
+		shelf = w.create("shelves", fmt.Sprintf(`{"name":"s%d","keeper":%q}`, i, ana))
+		w.create("things", fmt.Sprintf(
+			`{"name":"pen","price":5,"cost":7,"shelf":%q,"listed":true}`, shelf))
+	}
+	params := map[string][]string{"expand": {"shelf.keeper"}, "limit": {"300"}}
+	b.ResetTimer()
+	parallel(b, func(n int64) {
+		a, err := w.engine.Query(context.Background(),
+			engine.Call{Verb: engine.List, Target: "things", Params: params, Credential: string(ana)})
+		if err != nil || len(a.Items) != 300 {
+			b.Error(err, len(a.Items))
+		}
+	})
+}

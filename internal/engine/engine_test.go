@@ -365,3 +365,47 @@ func TestJourneyTellsStagesRulesAndOutcome(t *testing.T) {
 		t.Errorf("stages: %s", got)
 	}
 }
+
+func TestExpansionIsBounded(t *testing.T) {
+	w := open(t, yaml(`
+app: tags
+collections:
+  tags:
+    fields:
+      name: string
+    allow:
+      read: true
+  notes:
+    fields:
+      tags: {type: "tags[]", max: 5000}
+    allow:
+      read: true
+`), nil)
+	var ids []string
+	for range 2 {
+		for range 5 {
+			c := engine.Call{Verb: engine.Batch}
+			for range 1000 {
+				c.Batch = append(c.Batch, engine.Call{Verb: engine.Create, Target: "tags",
+					Body: []byte(`{"name":"t"}`)})
+			}
+			for _, r := range w.admin(c).Batch {
+				ids = append(ids, string(r.Record))
+			}
+		}
+		w.create("notes", `{"tags":["`+strings.Join(ids[len(ids)-5000:], `","`)+`"]}`)
+	}
+	list := func() (engine.Answer, error) {
+		return w.engine.Query(t.Context(), engine.Call{Verb: engine.List, Target: "notes",
+			Params: map[string][]string{"expand": {"tags"}}})
+	}
+	a, err := list()
+	if err != nil || len(a.Items[0].Expand[0].Items) != 5000 {
+		t.Fatal(err)
+	}
+	extra := w.create("tags", `{"name":"one more"}`)
+	w.create("notes", `{"tags":["`+string(extra)+`"]}`)
+	if _, err := list(); !fault.Is(err, fault.Malformed) {
+		t.Error(err)
+	}
+}

@@ -15,6 +15,8 @@ import (
 const (
 	// expandDepth is how many relations deep a record may be expanded.
 	expandDepth = 3
+	// expandMax is how many records one call may expand.
+	expandMax = 10_000
 	// chunkMax is how many ids one query looks for.
 	chunkMax = 512
 )
@@ -91,6 +93,9 @@ func (r *run) expand(ctx context.Context, v store.View, c *app.Collection, items
 		}
 		slices.Sort(ids)
 		ids = slices.Compact(ids)
+		if r.expanded += len(ids); r.expanded > expandMax {
+			return errParam(paramExpand, 1, "This would expand more than %d records.", expandMax)
+		}
 		found, err := r.find(ctx, v, b.to, ids)
 		if err != nil {
 			return err

@@ -26,6 +26,8 @@ type run struct {
 	seed uint64
 	// in is what rules are asked about; its view is the transaction's.
 	in rule.Input
+	// expanded counts the records that are put beside others.
+	expanded int
 
 	// Of one attempt of a write, which may be made more than once.
 	chance *rand.Rand
