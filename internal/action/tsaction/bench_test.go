@@ -78,3 +78,11 @@ func BenchmarkEmpty(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLoad is what the start of an app with two actions costs.
+func BenchmarkLoad(b *testing.B) {
+	s := actiontest.Shop("checkout", "a")
+	for b.Loop() {
+		load(b, s, map[string]string{"actions/checkout.ts": checkout, "actions/a.ts": strings.ReplaceAll(checkout, `"checkout"`, `"a"`)})
+	}
+}

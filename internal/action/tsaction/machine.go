@@ -165,7 +165,8 @@ func (p *Program) world() (*goja.Program, error) {
 }
 
 // tryModule runs a module without calling its handler and checks what it exports.
-func (p *Program) tryModule(name string, at spec.Pos) []spec.Finding {
+func (p *Program) tryModule(name string) []spec.Finding {
+	at := p.scripts[name].at
 	help := "write export default action(\"" + name + "\", (tx, input) => …)"
 	say := func(pos spec.Pos, message, help string) []spec.Finding {
 		return []spec.Finding{{Pos: pos, Message: message, Help: help}}

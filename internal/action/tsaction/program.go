@@ -45,8 +45,9 @@ var _ action.Program = (*Program)(nil)
 
 // script is the code of one action.
 type script struct {
-	place string
-	code  *goja.Program
+	// at is where it calls action.
+	at   spec.Pos
+	code *goja.Program
 }
 
 // Load reads and compiles the actions in the folder actions of an app. With findings
@@ -63,44 +64,65 @@ func Load(fsys fs.FS, s *spec.Spec) (*Program, []spec.Finding) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return p, []spec.Finding{{Pos: spec.Pos{File: actionsDir}, Message: err.Error()}}
 	}
-	var found []spec.Finding
+	var names []string
 	for _, f := range files {
 		ext := path.Ext(f.Name())
-		if f.IsDir() || strings.HasSuffix(f.Name(), ".d.ts") || ext != ".ts" && ext != ".js" {
-			continue
+		if !f.IsDir() && !strings.HasSuffix(f.Name(), ".d.ts") && (ext == ".ts" || ext == ".js") {
+			names = append(names, path.Join(actionsDir, f.Name()))
 		}
-		found = append(found, p.load(fsys, s, path.Join(actionsDir, f.Name()))...)
+	}
+	if len(names) == 0 {
+		return p, nil
+	}
+	// An engine takes as long to make as the bundles do; it is there when they are.
+	ready := make(chan error, 1)
+	go func() { ready <- p.warm() }()
+	var found []spec.Finding
+	var loaded []string
+	for _, file := range names {
+		more, ok := p.load(fsys, s, file)
+		found = append(found, more...)
+		if ok {
+			loaded = append(loaded, stem(file))
+		}
+	}
+	if err := <-ready; err != nil {
+		return p, append(found, spec.Finding{Pos: spec.Pos{File: actionsDir}, Message: err.Error()})
+	}
+	for _, name := range loaded {
+		found = append(found, p.tryModule(name)...)
 	}
 	return p, found
 }
 
-// load adds the action of one file.
-func (p *Program) load(fsys fs.FS, s *spec.Spec, file string) []spec.Finding {
+// load adds the action of one file and reports whether it did.
+func (p *Program) load(fsys fs.FS, s *spec.Spec, file string) ([]spec.Finding, bool) {
 	name, top := stem(file), spec.Pos{File: file, Line: 1, Column: 1}
+	say := func(message, help string) []spec.Finding {
+		return []spec.Finding{{Pos: top, Message: message, Help: help}}
+	}
 	if s.Action(name) == nil {
-		return []spec.Finding{{Pos: top,
-			Message: fmt.Sprintf("the app file declares no action %s", name),
-			Help:    "declare it under actions:, or move the file out of " + actionsDir + "/" + near(name, actionNames(s))}}
+		return say(fmt.Sprintf("the app file declares no action %s", name),
+			"declare it under actions:, or move the file out of "+actionsDir+"/"+near(name, actionNames(s))), false
 	}
 	if old := p.scripts[name]; old != nil {
-		return []spec.Finding{{Pos: top, Message: fmt.Sprintf("action %s is in %s already", name, old.place)}}
+		return say(fmt.Sprintf("action %s is in %s:%d already", name, old.at.File, old.at.Line), ""), false
 	}
 	text, err := fs.ReadFile(fsys, file)
 	if err != nil {
-		return []spec.Finding{{Pos: top, Message: err.Error()}}
+		return say(err.Error(), ""), false
 	}
 	code, found := bundle(fsys, file)
 	found = append(found, scan(file, string(text), p.sentences)...)
 	if code == "" {
-		return found
+		return found, false
 	}
 	prog, err := compile(file, code)
 	if err != nil {
-		return append(found, spec.Finding{Pos: top, Message: err.Error()})
+		return append(found, say(err.Error(), "")...), false
 	}
-	at := actionCall(file, string(text))
-	p.scripts[name] = &script{place: fmt.Sprintf("%s:%d", file, at.Line), code: prog}
-	return append(found, p.tryModule(name, at)...)
+	p.scripts[name] = &script{at: actionCall(file, string(text)), code: prog}
+	return found, true
 }
 
 // compile reads a bundle, whose source map lets errors name the lines that people
@@ -117,7 +139,7 @@ func compile(file, code string) (*goja.Program, error) {
 func (p *Program) Names() map[string]string {
 	names := make(map[string]string, len(p.scripts))
 	for name, s := range p.scripts {
-		names[name] = s.place
+		names[name] = fmt.Sprintf("%s:%d", s.at.File, s.at.Line)
 	}
 	return names
 }

@@ -137,6 +137,15 @@ func (p *Program) machine() (*machine, error) {
 	return newMachine(p)
 }
 
+// warm makes a machine that waits for the first call.
+func (p *Program) warm() error {
+	m, err := newMachine(p)
+	if err == nil {
+		p.keep(m)
+	}
+	return err
+}
+
 // keep makes a machine available again. More are not kept than can run at once.
 func (p *Program) keep(m *machine) {
 	p.mu.Lock()
