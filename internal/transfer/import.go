@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -102,17 +104,26 @@ func (i Import) tell(res *Result, l line) bool {
 	return true
 }
 
-// fieldPassword is the field of a line that is no field of users.
+// The fields of a line that are no fields of its record: the password of users, and
+// what the house itself writes, so that an export can be brought in as it is.
 const fieldPassword = "password"
+
+var extra = []value.Field{
+	{Name: spec.FieldCreated, Type: value.Type{Kind: value.TypeTime, Optional: true}},
+	{Name: spec.FieldUpdated, Type: value.Type{Kind: value.TypeTime, Optional: true}},
+	{Name: spec.FieldVersion, Type: value.Type{Kind: value.TypeInt, Optional: true}},
+	{Name: fieldPassword, Type: value.Type{Kind: value.TypeString, Optional: true}},
+}
 
 // shape is what a line may hold.
 func (i Import) shape() *value.Shape {
-	if i.Password == nil {
-		return i.Shape
+	fields := slices.Clone(i.Shape.Fields())
+	for _, f := range extra {
+		if _, taken := i.Shape.Index(f.Name); taken || f.Name == fieldPassword && i.Password == nil {
+			continue
+		}
+		fields = append(fields, f)
 	}
-	fields := append([]value.Field(nil), i.Shape.Fields()...)
-	fields = append(fields, value.Field{Name: fieldPassword,
-		Type: value.Type{Kind: value.TypeString, Optional: true}})
 	return value.NewShape(i.Shape.Name(), fields)
 }
 
@@ -151,17 +162,12 @@ func (i Import) Run(ctx context.Context, src io.Reader) (Result, error) {
 
 // group writes lines in one commit, or, if that is refused, each in its own.
 func (i Import) group(ctx context.Context, res *Result, group []line) error {
-	calls, err := i.calls(ctx, group)
-	if err != nil {
-		return err
-	}
-	err = i.write(ctx, group, calls)
-	if err == nil {
+	if i.write(ctx, group) == nil {
 		res.Done += len(group)
 		return nil
 	}
 	for k, l := range group {
-		if err := i.write(ctx, group[k:k+1], calls[k:k+1]); err != nil {
+		if err := i.write(ctx, group[k:k+1]); err != nil {
 			f := fault.From(err)
 			switch f.Kind {
 			case fault.Unavailable, fault.Unknown, fault.Internal, fault.Timeout:
@@ -189,69 +195,101 @@ func detailOf(f *fault.Fault) string {
 	return strings.Join(said, "; ")
 }
 
-// write sends lines as one batch under a key made of all they say.
-func (i Import) write(ctx context.Context, group []line, calls [][]engine.Call) error {
+// write sends lines as one batch under a key made of all they say, and then their
+// passwords as another: the salt of a password makes it new at each try, so that it
+// cannot be a part of what the first key stands for.
+func (i Import) write(ctx context.Context, group []line) error {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "import %s\n", i.Collection)
-	var batch []engine.Call
-	for k, l := range group {
-		hash.Write(l.body)
-		hash.Write([]byte{'\n'})
-		fmt.Fprintln(hash, l.number)
-		batch = append(batch, calls[k]...)
+	creates := make([]engine.Call, len(group))
+	for k := range group {
+		hash.Write(group[k].body)
+		fmt.Fprintf(hash, "\n%d\n", group[k].number)
+		creates[k] = i.create(&group[k])
 	}
+	key := "import-" + hex.EncodeToString(hash.Sum(nil))
+	if err := i.batch(ctx, key, creates); err != nil || i.Password == nil {
+		return err
+	}
+	passwords, err := i.passwords(ctx, group)
+	if err != nil || len(passwords) == 0 {
+		return err
+	}
+	err = i.batch(ctx, key+"-password", passwords)
+	if err != nil && fault.From(err).CodeOr() == "idempotency_key_reused" {
+		return nil // they were stored before, with another salt
+	}
+	return err
+}
+
+func (i Import) batch(ctx context.Context, key string, calls []engine.Call) error {
 	_, err := i.Engine.Execute(ctx, engine.Call{
-		ID: ident.NewCall(), Verb: engine.Batch, Batch: batch, Trusted: true,
-		Subject: i.Subject, Door: "import", Key: "import-" + hex.EncodeToString(hash.Sum(nil)),
+		ID: ident.NewCall(), Verb: engine.Batch, Batch: calls, Trusted: true,
+		Subject: i.Subject, Door: "import", Key: key,
 	})
 	return err
 }
 
-// calls turns lines into creates, one for each line and more for passwords, which are
-// hashed on all cores.
-func (i Import) calls(ctx context.Context, group []line) ([][]engine.Call, error) {
+// create turns a line into a create, without the fields that are not its record's. A
+// line with a password gets an id, the same at each try.
+func (i Import) create(l *line) engine.Call {
+	out := engine.Call{Verb: engine.Create, Target: i.Collection, Body: l.body}
+	row, _, err := value.DecodeObject(l.body, l.row.Shape, value.Decoding{Partial: true})
+	if err != nil {
+		return out // it was read before; the engine says so if not
+	}
+	changed := false
+	for _, f := range extra {
+		if _, own := i.Shape.Index(f.Name); !own && row.Get(f.Name).Kind() != value.Absent {
+			row.Set(f.Name, value.Value{})
+			changed = true
+		}
+	}
+	if i.hasPassword(l) {
+		row.Set(spec.FieldID, value.OfText(string(l.id())))
+		changed = true
+	}
+	if changed {
+		out.Body = value.AppendRecord(nil, row)
+	}
+	return out
+}
+
+func (i Import) hasPassword(l *line) bool {
+	return i.Password != nil && l.row.Get(fieldPassword).Kind() == value.Text
+}
+
+// id is the line's own, or else one made of the line, the same at each try.
+func (l *line) id() ident.Record {
+	if id := l.row.Get(spec.FieldID).Text(); id != "" {
+		return ident.Record(id)
+	}
+	sum := sha256.Sum256(l.body)
+	id := ident.FromBytes([16]byte(sum[:16]))
+	if id[0] > '7' {
+		id = "0" + id[1:]
+	}
+	return id
+}
+
+// passwords returns the writes that store the passwords of lines, which are hashed on
+// all cores.
+func (i Import) passwords(ctx context.Context, group []line) ([]engine.Call, error) {
 	out := make([][]engine.Call, len(group))
 	errs := make([]error, len(group))
 	turns := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var all sync.WaitGroup
-	for k, l := range group {
-		create := engine.Call{Verb: engine.Create, Target: i.Collection, Body: l.body}
-		if i.Password == nil {
-			out[k] = []engine.Call{create}
+	for k := range group {
+		l := &group[k]
+		if !i.hasPassword(l) {
 			continue
 		}
 		all.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			out[k], errs[k] = i.withPassword(ctx, create)
+			out[k], errs[k] = i.Password(ctx, l.id(), l.row.Get(fieldPassword).Text())
 		})
 	}
 	all.Wait()
-	return out, errors.Join(errs...)
-}
-
-// withPassword takes the password out of a line and adds what stores it.
-func (i Import) withPassword(ctx context.Context, create engine.Call) ([]engine.Call, error) {
-	row, _, err := value.DecodeObject(create.Body, i.shape(), value.Decoding{Partial: true})
-	if err != nil {
-		return nil, err
-	}
-	password := row.Get(fieldPassword)
-	if password.IsNull() {
-		return []engine.Call{create}, nil
-	}
-	id := ident.Record(row.Get("id").Text())
-	if id == "" {
-		// The password needs to know whose it is; the same line gives the same id.
-		sum := sha256.Sum256(create.Body)
-		id = ident.FromBytes([16]byte(sum[:16]))
-		if id[0] > '7' {
-			id = "0" + id[1:]
-		}
-		row.Set("id", value.OfText(string(id)))
-	}
-	row.Set(fieldPassword, value.Value{})
-	create.Body = value.AppendRecord(nil, row)
-	more, err := i.Password(ctx, id, password.Text())
-	return append([]engine.Call{create}, more...), err
+	return slices.Concat(out...), errors.Join(errs...)
 }

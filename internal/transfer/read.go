@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -32,6 +33,7 @@ type line struct {
 	// number is where it begins, from 1.
 	number int
 	body   []byte
+	row    value.Record
 	issues []value.Issue
 	err    error
 }
@@ -56,7 +58,7 @@ func lines(r io.Reader, format Format, shape *value.Shape, fn func(line) bool) e
 		}
 		l := line{number: n, body: bytes.Clone(text)}
 		var syntax *value.SyntaxError
-		_, l.issues, l.err = value.DecodeObject(l.body, shape, value.Decoding{})
+		l.row, l.issues, l.err = value.DecodeObject(l.body, shape, value.Decoding{})
 		if l.err != nil && !errors.As(l.err, &syntax) {
 			return fmt.Errorf("line %d: %w", n, l.err)
 		}
@@ -89,8 +91,12 @@ func csvLines(r io.Reader, shape *value.Shape, fn func(line) bool) error {
 		}
 		slot, ok := shape.Index(name)
 		if !ok {
-			return fmt.Errorf("line 1, column %d: there is no field %q; there are: %v",
-				i+1, name, shape.Names())
+			near := value.Nearest(name, shape.Names())
+			if near != "" {
+				near = " Did you mean " + near + "?"
+			}
+			return fmt.Errorf("line 1, column %d: there is no field %q.%s There are: %s",
+				i+1, name, near, strings.Join(shape.Names(), " "))
 		}
 		slots[i] = slot
 	}
@@ -123,7 +129,7 @@ func csvLines(r io.Reader, shape *value.Shape, fn func(line) bool) error {
 		}
 		l.body = value.AppendRecord(nil, rec)
 		if len(l.issues) == 0 {
-			_, l.issues, l.err = value.DecodeObject(l.body, shape, value.Decoding{})
+			l.row, l.issues, l.err = value.DecodeObject(l.body, shape, value.Decoding{})
 		}
 		if !fn(l) {
 			return nil
