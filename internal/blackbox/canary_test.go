@@ -29,7 +29,7 @@ func canaries(a *arena) (f found) {
 	id := a.ana.do("POST", "/api/notes", `{"title":"shown-canary"}`, key()...).want(a.t, 201).text("id")
 	a.asAdmin("PATCH", "/api/notes/"+id, `{"key":"`+canaryHidden+`"}`).want(a.t, 200)
 	note(a.ana.do("GET", "/api/notes/"+id, "")).want(a.t, 200)
-	note(a.ana.do("PATCH", "/api/notes/"+id, `{"title":"shown-canary-2"}`)).want(a.t, 200)
+	note(a.ana.do("PATCH", "/api/notes/"+id, `{"title":"shown-canary-2"}`)).want(a.t, 403)
 	for _, who := range []*caller{a.bo, a.nobody, a.ana} {
 		note(who.do("GET", "/api/notes/"+id, ""))
 		note(who.do("PATCH", "/api/notes/"+id, `{"title":"x","key":"y"}`))
@@ -95,16 +95,16 @@ func canaries(a *arena) (f found) {
 	look(places, map[string]string{"a hidden field": canaryHidden, "a token in a URL": canaryURL})
 	// The control: what may be seen is found where it is looked for.
 	if !strings.Contains(places["an answer"], "shown-canary") || !strings.Contains(places["the log"], "notes.update") ||
-		!strings.Contains(places["journeys: kept.jsonl"], "auth/sign-in") || !strings.Contains(files["the journal"], "shown-canary") {
+		!strings.Contains(places["journeys: kept.jsonl"], "record.key") || !strings.Contains(files["the journal"], "shown-canary") {
 		a.t.Fatalf("the control finds nothing")
 	}
 	return f
 }
 
 func TestSecretsAppearNowhere(t *testing.T) {
-	// The rule looks at the hidden field, so that what explains it must hide it.
-	looks := []string{"read: record.owner == auth\n      create", `read: record.owner == auth && (record.key == null || record.key != "other")` + "\n      create",
-		"update: {if: record.owner == auth,", `update: {if: record.owner == auth && (record.key == null || record.key != "other"),`}
+	// The rule fails by the hidden field, so that what explains it must hide its value.
+	looks := []string{"update: {if: record.owner == auth,",
+		`update: {if: record.owner == auth && (record.key == null || size(record.key) > 1000),`}
 	if got := canaries(open(t, flaw{file: looks}, false)); len(got) > 0 {
 		t.Errorf("secrets were found:\n%s", strings.Join(got, "\n"))
 	}
