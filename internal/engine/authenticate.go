@@ -46,6 +46,9 @@ func (r *run) identify(ctx context.Context) error {
 func (r *run) seen(err error) error {
 	if s := r.call.Seen; s != nil && err == nil {
 		s.Who = r.subject.String()
+		if !r.me.Zero() {
+			s.Name = r.me.Get(spec.FieldEmail).Text()
+		}
 	}
 	return err
 }

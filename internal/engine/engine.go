@@ -41,6 +41,8 @@ const (
 	actionMemory = 64 << 20
 	hostCallsMax = 10_000
 	hostRowsMax  = 100_000
+	// verdictsMax is how many rules that said yes are noted of one call.
+	verdictsMax = 200
 )
 
 // Config is what an Engine is made of.

@@ -18,13 +18,20 @@ func (e *Engine) Query(ctx context.Context, call Call) (Answer, error) {
 	}
 	defer leave()
 	r := e.begin(&call)
-	if call.Verb != Get {
+	if call.Verb != Get || e.looks(&call) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, queryTime)
 		defer cancel()
 	}
 	answer, err := r.query(ctx)
 	return answer, r.end(observe.Read, err)
+}
+
+// looks reports whether a get may look at more than a few records, so that it needs a
+// bound on its time.
+func (e *Engine) looks(call *Call) bool {
+	c := e.loaded.Collection(call.Target)
+	return c != nil && (call.Params != nil || c.Read != nil && len(c.Read.Reads()) > 0)
 }
 
 func (r *run) query(ctx context.Context) (answer Answer, err error) {

@@ -135,7 +135,7 @@ func (r *run) ask(ctx context.Context, x *rule.Rule) (bool, error) {
 		return false, fault.From(err)
 	}
 	yes := v.Allowed()
-	if seen := r.call.Seen; seen != nil {
+	if seen := r.call.Seen; seen != nil && (!yes || len(seen.Rules) < verdictsMax) {
 		verdict := observe.Verdict{Rule: x.Name(), Place: r.PlaceOf(x), Yes: yes}
 		if !yes {
 			// What the rule looked at is gone when the call has ended.
