@@ -23,15 +23,25 @@ func cookieNameOf(r *http.Request) string {
 	return cookieName
 }
 
-func loopback(host string) bool {
+// nameOf is a host without its port and without brackets.
+func nameOf(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
+		return h
 	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return ip != nil && ip.IsLoopback()
+	return strings.Trim(host, "[]")
+}
+
+// loopback reports whether the host is this machine by its name.
+func loopback(host string) bool {
+	name := nameOf(host)
+	ip := net.ParseIP(name)
+	return name == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// homely reports whether the host is one that nobody else can give to his own page.
+func homely(host string) bool {
+	name := nameOf(host)
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || net.ParseIP(name) != nil
 }
 
 // cookie returns the session in the cookie, "" if there is none.

@@ -59,7 +59,8 @@ type Config struct {
 	Site http.Handler
 	// Health says whether the service can be given; nil means always.
 	Health func(context.Context) error
-	// Dev adds Server-Timing and the documents.
+	// Dev adds Server-Timing and the documents, and answers only to hosts that no
+	// other page can name: localhost and IP addresses.
 	Dev bool
 	// Docs serves /api/openapi.json outside of dev as well.
 	Docs bool
@@ -115,6 +116,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	rest, ok := strings.CutPrefix(path, "/api/")
 	switch {
+	case d.Dev && !homely(r.Host):
+		x.fail(fault.New(fault.Denied, "In dev only localhost and IP addresses are answered to, "+
+			"so that no page of another name can come in through this machine."))
 	case ok && plainTarget(r):
 		d.api(x, transport.ParseRoute(rest))
 	case ok || path == "/api":

@@ -482,6 +482,21 @@ func TestForwardedAddressesAreNotBelieved(t *testing.T) {
 	}
 }
 
+func TestDevAnswersOnlyToItsOwnNames(t *testing.T) {
+	for host, want := range map[string]int{"localhost:8080": 200, "127.0.0.1:8080": 200, "[::1]:8080": 200, "shop.localhost": 200,
+		"192.168.1.7:8080": 200, "evil.example": 403, "localhost.evil.example:8080": 403, "127.0.0.1.evil.example": 403, "": 403} {
+		for _, path := range []string{"/api/health", "/api/products"} {
+			r := request("GET", path, "")
+			r.Host = host
+			w := httptest.NewRecorder()
+			rest.New(rest.Config{Engine: &script{}, Dev: true}).ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%q is %d, want %d", host, w.Code, want)
+			}
+		}
+	}
+}
+
 func TestTracesAreContinued(t *testing.T) {
 	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
 	s := &script{}
