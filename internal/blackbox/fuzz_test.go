@@ -148,7 +148,8 @@ func TestNoRequestBreaksTheServer(t *testing.T) {
 
 // inside asks the door without a wire, for fuzzing.
 func (a *arena) inside(method, target, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, "/", strings.NewReader(body))
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.Method = method
 	u, err := url.ParseRequestURI(target)
 	if err != nil {
 		return nil
@@ -243,9 +244,6 @@ func FuzzPath(f *testing.F) {
 	f.Add("GET", "/api/notes")
 	f.Add("DELETE", "/api/../x")
 	f.Fuzz(func(t *testing.T, method, path string) {
-		if method == "" || strings.ContainsAny(method, " \t\r\n\x00") {
-			return
-		}
 		bear(t, a.inside(method, path, ""))
 	})
 }
