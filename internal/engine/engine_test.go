@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -407,5 +410,60 @@ collections:
 	w.create("notes", `{"tags":["`+string(extra)+`"]}`)
 	if _, err := list(); !fault.Is(err, fault.Malformed) {
 		t.Error(err)
+	}
+}
+
+func TestPagesTogetherAreTheWholeList(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	w := listsApp(t)
+	top := w.create("shelves", `{"name":"t","keeper":"`+string(w.create("users",
+		`{"name":"Bob","email":"bob@example.com"}`))+`"}`)
+	for range 60 {
+		rank := []string{"null", "1", "2", "3"}[random.IntN(4)]
+		w.create("things", fmt.Sprintf(`{"name":"n%d","price":%d,"cost":1,"shelf":%q,"rank":%s,"listed":true}`,
+			random.IntN(4), random.IntN(3), top, rank))
+	}
+	list := func(params url.Values) engine.Answer {
+		a, err := w.engine.Query(t.Context(),
+			engine.Call{Verb: engine.List, Target: "things", Params: params})
+		if err != nil {
+			t.Fatal(params, err)
+		}
+		return a
+	}
+	ids := func(a engine.Answer) (out []string) {
+		for _, i := range a.Items {
+			out = append(out, i.Record.Slots[spec.SlotID].Text())
+		}
+		return out
+	}
+	fields := []string{"name", "price", "rank", "created", "id", "listed"}
+	for range 60 {
+		random.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
+		var sort []string
+		for _, f := range fields[:1+random.IntN(3)] {
+			sort = append(sort, []string{"", "-"}[random.IntN(2)]+f)
+		}
+		params := url.Values{"sort": {strings.Join(sort, ",")}, "limit": {"500"}}
+		if random.IntN(2) == 0 {
+			params.Set("filter", "price < 2 || rank == 1")
+		}
+		whole := ids(list(params))
+		params.Set("limit", fmt.Sprint(1+random.IntN(9)))
+		var pages []string
+		for {
+			a := list(params)
+			pages = append(pages, ids(a)...)
+			if a.Next == "" {
+				break
+			}
+			params.Set("cursor", a.Next)
+		}
+		if !slices.Equal(pages, whole) || len(whole) == 0 {
+			t.Fatalf("sort=%s: got %d items in pages, %d at once, in another order",
+				params.Get("sort"), len(pages), len(whole))
+		}
 	}
 }

@@ -142,7 +142,7 @@ func TestAppIsSwappedBetweenCallsAndNeverUnderOne(t *testing.T) {
 			}
 		})
 	}
-	for range 20 {
+	for range 6 {
 		next := compile(t, shop(t))
 		if err := w.engine.Swap(next, nil, func() error { return nil }); err != nil {
 			t.Error(err)
