@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/galleybackend/galley/internal/serve"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // serveConfig is the configuration of this command line.
@@ -35,12 +38,26 @@ func (c *command) opening(err error) error {
 	if err := c.findings(bad.Findings, bad.Files); err != nil {
 		return err
 	}
-	c.say("%s", counted(bad.Findings))
+	c.say("\n%s", counted(bad.Findings))
 	return exit{exitApp}
 }
 
-// findings writes findings in the form that was asked for.
+// findings writes findings in the form that was asked for, with places that can be
+// opened from here.
 func (c *command) findings(findings []spec.Finding, files map[string][]byte) error {
+	if dir := filepath.Clean(c.config.AppDir()); dir != "." && c.program.Files == nil {
+		here := make(map[string][]byte, len(files))
+		for name, text := range files {
+			here[filepath.Join(dir, name)] = text
+		}
+		files, findings = here, slices.Clone(findings)
+		for i, f := range findings {
+			findings[i].Pos.File = filepath.Join(dir, f.Pos.File)
+			if f.See.File != "" {
+				findings[i].See.File = filepath.Join(dir, f.See.File)
+			}
+		}
+	}
 	if c.json {
 		return appfile.RenderJSON(c.out, findings)
 	}
@@ -106,9 +123,10 @@ func (c *command) check() *cobra.Command {
 			}
 			c.say("%s · %s, %.2f s", counted(compiled.Findings), summary(compiled.Spec),
 				time.Since(start).Seconds())
-			c.say("What the outside can do:  galley check --surface")
+			c.say("What the outside can do:  galley check --surface%s", c.folders())
 			return nil
 		},
+		Example: "  galley check\n  galley check --surface --json > surface.jsonl",
 	}
 	cmd.Flags().BoolVar(&surface, "surface", false,
 		"print what is open: each path, who may call it, which fields go in and come out")
@@ -165,6 +183,7 @@ func (c *command) gen() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "gen ts|go|openapi|schema", Short: "Write files for other tools",
 		GroupID: groupMore, Args: cobra.ExactArgs(1),
+		Example:   "  galley gen openapi > openapi.json\n  galley gen go --package app",
 		ValidArgs: []string{"ts", "go", "openapi", "schema"},
 		Long: "ts: types of the app's actions for the editor, into .galley/\n" +
 			"go: types and tables for actions in Go, into the folder app/ (--out)\n" +
@@ -210,12 +229,16 @@ func (c *command) runGen(what string, compiled serve.Compiled, to, pkg string) e
 		_, err := c.out.Write(append(text, '\n'))
 		return err
 	}
+	if near := value.Nearest(what, []string{"ts", "go", "openapi", "schema"}); near != "" {
+		return wrong("gen makes ts, go, openapi or schema. Did you mean %s?", near)
+	}
 	return wrong("gen makes ts, go, openapi or schema, not %q", what)
 }
 
 // writeFiles writes files below the app's folder.
 func (c *command) writeFiles(files map[string][]byte) error {
-	for name, text := range files {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		text := files[name]
 		if name == "tsconfig.json" && exists(filepath.Join(c.config.AppDir(), name)) {
 			continue // it is the developer's own
 		}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // Exit codes.
@@ -97,25 +99,42 @@ func (c *command) code(ctx context.Context, err error) int {
 		return exitDone
 	case errors.As(err, &e):
 		return e.code
-	case errors.As(err, &u) || isUsage(err):
+	case errors.As(err, &u):
 		fmt.Fprintf(c.err, "%s %v\n", c.red("error:"), err)
 		return exitUsage
 	case ctx.Err() != nil:
+		c.say("interrupted")
 		return exitSignal
 	}
-	fmt.Fprintf(c.err, "%s %s\n", c.red("error:"), c.sentence(err))
-	var f *fault.Fault
 	var plan *serve.UnsafePlan
-	if errors.As(err, &plan) || errors.As(err, &f) && f.Code == "missing_secret" {
+	if errors.As(err, &plan) {
+		return c.undecided(plan.Plan)
+	}
+	fmt.Fprintf(c.err, "%s %s\n", c.red("error:"), c.sentence(err))
+	if next := c.remedy(err); next != "" {
+		c.say("  %s", next)
+	}
+	if f := faultOf(err); f != nil && f.Code == codeMissingSecret {
 		return exitDecision
 	}
 	return exitFailed
 }
 
+// codeMissingSecret is the code of an app that names secrets without a value.
+const codeMissingSecret = "missing_secret"
+
+func faultOf(err error) *fault.Fault {
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		return f
+	}
+	return nil
+}
+
 // sentence is an error as a person reads it.
 func (c *command) sentence(err error) string {
-	var f *fault.Fault
-	if !errors.As(err, &f) {
+	f := faultOf(err)
+	if f == nil {
 		return err.Error()
 	}
 	text := f.Message
@@ -128,15 +147,22 @@ func (c *command) sentence(err error) string {
 	return text
 }
 
-// isUsage recognises cobra's own complaints about arguments.
-func isUsage(err error) bool {
-	for _, s := range []string{"unknown command", "unknown flag", "unknown shorthand",
-		"accepts ", "requires ", "flag needs an argument", "invalid argument"} {
-		if strings.HasPrefix(err.Error(), s) {
-			return true
-		}
+// remedy says what to do about an error of this machine, "" if nothing is known.
+func (c *command) remedy(err error) string {
+	f := faultOf(err)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "stop what listens there, or choose another address:  --listen 127.0.0.1:0"
+	case strings.Contains(err.Error(), "has this data folder open"):
+		return "stop it, or use another folder:  --data DIR"
+	case strings.Contains(err.Error(), "missing port in address"):
+		return "an address has a host and a port:  --listen 127.0.0.1:8080"
+	case errors.Is(err, fs.ErrPermission):
+		return "see to the owner and the mode of that file"
+	case f != nil && f.Code == codeMissingSecret:
+		return "for example:  NAME=value galley dev"
 	}
-	return false
+	return ""
 }
 
 // The groups of the help: a normal week, and the rest.
@@ -153,9 +179,10 @@ func (c *command) root() *cobra.Command {
 		SilenceUsage:  true,
 		Version:       Version,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Args:          cobra.NoArgs,
+		Args:          noCommand,
+		Example: "  galley init shop && cd shop && galley dev\n" +
+			"  galley why 01k9vq3r7t2m8xzd",
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.AddGroup(&cobra.Group{ID: groupWeek, Title: "Commands of a normal week:"},
 		&cobra.Group{ID: groupMore, Title: "More:"})
 	root.SetHelpCommandGroupID(groupMore)
@@ -169,8 +196,62 @@ func (c *command) root() *cobra.Command {
 		c.get(), c.call(), c.why(),
 		c.set(), c.imports(), c.exports(), c.format(), c.version(),
 	)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
+	root.SetFlagErrorFunc(flagError)
+	explainArgs(root)
 	return root
+}
+
+// noCommand refuses an argument where a command is wanted.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("there is no command %q.", cmd.CommandPath()+" "+args[0])
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	if near := value.Nearest(args[0], names); near != "" {
+		return wrong("%s Did you mean %s %s?", text, cmd.CommandPath(), near)
+	}
+	return wrong("%s See: %s --help", text, cmd.CommandPath())
+}
+
+var (
+	flagNamed = regexp.MustCompile(`^unknown flag: --([^ ]+)`)
+	flagKnown = regexp.MustCompile(`(?m)^ +(?:-[a-z], |  )  ?--([a-z-]+)`)
+)
+
+// flagError is the error of a wrong flag, with the one that was probably meant.
+func flagError(cmd *cobra.Command, err error) error {
+	m := flagNamed.FindStringSubmatch(err.Error())
+	if m == nil {
+		return wrong("%w. See: %s --help", err, cmd.CommandPath())
+	}
+	var names []string
+	for _, known := range flagKnown.FindAllStringSubmatch(
+		cmd.LocalFlags().FlagUsages()+cmd.InheritedFlags().FlagUsages(), -1) {
+		names = append(names, known[1])
+	}
+	if near := value.Nearest(m[1], names); near != "" {
+		return wrong("%s has no flag --%s. Did you mean --%s?", cmd.CommandPath(), m[1], near)
+	}
+	return wrong("%s has no flag --%s. See: %s --help", cmd.CommandPath(), m[1], cmd.CommandPath())
+}
+
+// explainArgs makes commands say how they are called when they are called wrongly.
+func explainArgs(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		explainArgs(sub)
+	}
+	if args := cmd.Args; args != nil && cmd.HasParent() && !cmd.HasSubCommands() {
+		cmd.Args = func(cmd *cobra.Command, given []string) error {
+			if args(cmd, given) == nil {
+				return nil
+			}
+			return wrong("it is called so:  %s\n  more:  %s --help", cmd.UseLine(), cmd.CommandPath())
+		}
+	}
 }
 
 func (c *command) version() *cobra.Command {

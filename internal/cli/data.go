@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // as holds the flags of commands that ask as somebody.
@@ -84,18 +86,69 @@ func (c *command) ask(ctx context.Context, a as, method, path string, body any) 
 	}
 	res.Body = io.NopCloser(bytes.NewReader(all))
 	if res.StatusCode >= 400 {
-		return nil, problemOf(all, res.StatusCode)
+		return nil, c.refused(a, path, all, res.StatusCode)
 	}
 	return res, nil
 }
 
-// problemOf turns a problem document into an error for the terminal.
-func problemOf(text []byte, status int) error {
-	var p struct {
-		Title, Detail, Code, Request string
-		Errors                       []struct{ Pointer, Detail string }
+// refused is the error of an answer that is a problem. What is not there is compared
+// with the names that are: whoever may open the data folder may know them.
+func (c *command) refused(a as, path string, text []byte, status int) error {
+	err := c.problem(text, status)
+	f := faultOf(err)
+	switch {
+	case f == nil:
+	case f.Code == "not_found":
+		if said := c.unknown(path); said != "" {
+			f.Message = said
+		}
+	case f.Code == "internal" && a.who == "" && strings.HasPrefix(path, "/api/actions/"):
+		f.Message += "\n  the action ran as an admin, who is no user; as one:  --as EMAIL"
 	}
-	if json.Unmarshal(text, &p) != nil || p.Code == "" {
+	return err
+}
+
+// unknown says which collection or action a path should have named, "" if it names
+// one that is there.
+func (c *command) unknown(path string) string {
+	compiled := serve.Compile(c.serveConfig())
+	if compiled.Spec == nil {
+		return ""
+	}
+	path, _, _ = strings.Cut(strings.TrimPrefix(path, "/api/"), "?")
+	kind, names := "collection", []string{}
+	name, _, _ := strings.Cut(path, "/")
+	if rest, ok := strings.CutPrefix(path, "actions/"); ok {
+		kind, name = "action", rest
+		for _, x := range compiled.Spec.Actions {
+			names = append(names, x.Name)
+		}
+	} else {
+		for _, x := range compiled.Spec.Collections {
+			names = append(names, x.Name)
+		}
+	}
+	switch near := value.Nearest(name, names); {
+	case slices.Contains(names, name):
+		return ""
+	case near != "":
+		return fmt.Sprintf("There is no %s %q. Did you mean %s?", kind, name, near)
+	case len(names) == 0:
+		return fmt.Sprintf("There is no %s %q; the app has none.", kind, name)
+	}
+	return fmt.Sprintf("There is no %s %q; there are: %s.", kind, name, strings.Join(names, ", "))
+}
+
+// problem turns a problem document into an error for the terminal.
+func (c *command) problem(text []byte, status int) error {
+	var p struct {
+		Title, Detail, Code, Request, Error string
+		Errors                              []struct{ Pointer, Detail string }
+	}
+	if json.Unmarshal(text, &p) == nil && p.Error != "" {
+		return errors.New(p.Error)
+	}
+	if p.Code == "" {
 		return fmt.Errorf("%d: %s", status, bytes.TrimSpace(text))
 	}
 	message := p.Code + ": " + p.Title
@@ -106,7 +159,7 @@ func problemOf(text []byte, status int) error {
 		message += "\n  " + e.Pointer + "  " + e.Detail
 	}
 	if p.Request != "" {
-		message += "\n  galley why " + p.Request
+		message += "\n  why:  galley why " + p.Request + c.folders()
 	}
 	return &fault.Fault{Kind: fault.Refused, Code: p.Code, Message: message}
 }
@@ -143,13 +196,14 @@ func (c *command) get() *cobra.Command {
 			return c.show(res, len(args) == 1)
 		},
 	}
-	for name, about := range map[string]string{
+	abouts := map[string]string{
 		"filter": "CEL over the fields, such as 'price <= 5000 && listed'",
 		"sort":   "fields to sort by, - for descending: -created,name",
 		"limit":  "number of records, at most 500",
 		"cursor": "the next of an earlier answer", "fields": "fields to show: id,name",
 		"expand": "relations to expand: customer",
-	} {
+	}
+	for name, about := range abouts {
 		params[name] = cmd.Flags().String(name, "", about)
 	}
 	cmd.Flags().BoolVar(&total, "total", false, "count all that match")
@@ -233,21 +287,25 @@ func (c *command) set() *cobra.Command {
 // taken as such, any other as text.
 func bodyOf(args []string) ([]byte, error) {
 	if len(args) == 1 && strings.HasPrefix(strings.TrimSpace(args[0]), "{") {
+		if !json.Valid([]byte(args[0])) {
+			return nil, wrong("the fields are not JSON: %s", args[0])
+		}
 		return []byte(args[0]), nil
 	}
 	fields := map[string]json.RawMessage{}
 	for _, arg := range args {
 		name, v, ok := strings.Cut(arg, "=")
 		if !ok || name == "" {
-			return nil, wrong("%q is not field=value", arg)
+			return nil, wrong("%q is not field=value, such as price=500", arg)
 		}
 		if json.Valid([]byte(v)) {
 			fields[name] = json.RawMessage(v)
 		} else {
-			fields[name] = json.RawMessage(strconv.Quote(v))
-			if q, err := json.Marshal(v); err == nil {
-				fields[name] = q
+			q, err := json.Marshal(v)
+			if err != nil {
+				return nil, err
 			}
+			fields[name] = q
 		}
 	}
 	return json.Marshal(fields)
@@ -264,6 +322,10 @@ func (c *command) call() *cobra.Command {
 			body := []byte("{}")
 			if len(args) == 2 {
 				body = []byte(args[1])
+			}
+			if !json.Valid(body) {
+				return wrong("the input is not JSON; put it in quotes: "+
+					`galley call %s '{"name": "value"}'`, args[0])
 			}
 			path := "/api/actions/" + url.PathEscape(args[0])
 			res, err := c.ask(cmd.Context(), a, http.MethodPost, path, body)
@@ -287,6 +349,9 @@ func (c *command) done(res *http.Response, a as) error {
 		c.say("Dry run: nothing was kept.")
 	case res.Header.Get("Idempotent-Replayed") != "":
 		c.say("Replayed: this is the answer of the first call with this key.")
+	}
+	if id := res.Header.Get("Request-Id"); id != "" {
+		c.say("why:  galley why %s%s", id, c.folders())
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/galleybackend/galley/examples"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 //go:embed agents.md
@@ -47,11 +48,14 @@ func (c *command) init() *cobra.Command {
 func (c *command) runInit(dir, template string) error {
 	files, ok := examples.Template(template)
 	if !ok {
+		if near := value.Nearest(template, examples.Templates()); near != "" {
+			return wrong("there is no template %q. Did you mean %s?", template, near)
+		}
 		return wrong("there is no template %q; there are: %s", template,
 			strings.Join(examples.Templates(), ", "))
 	}
 	if _, err := os.Stat(filepath.Join(dir, "galley.yaml")); err == nil {
-		return fmt.Errorf("%s holds an app already; nothing was changed",
+		return fmt.Errorf("%s is an app already; nothing was changed. Choose another folder",
 			filepath.Join(dir, "galley.yaml"))
 	}
 	write := func(name string, text []byte) error {

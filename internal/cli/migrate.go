@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -17,7 +20,8 @@ import (
 func (c *command) migrate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "migrate", Short: "See and apply changes of the schema", GroupID: groupWeek,
-		Args: cobra.NoArgs,
+		Args:    noCommand,
+		Example: "  galley migrate plan\n  galley migrate apply --lose orders.note",
 		Long: "The app file says which records there are; the plan is what must change in the\n" +
 			"database for it. dev and serve apply a plan that is safe by themselves. Renames are\n" +
 			"said in the app file with was:.",
@@ -28,8 +32,7 @@ func (c *command) migrate() *cobra.Command {
 		Use: "apply", Short: "Apply the plan", Args: cobra.NoArgs,
 		Long: "Applies the plan, all of it or nothing. What loses data has to be named.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.runMigrate(cmd.Context(), http.MethodPost, "/local/apply",
-				map[string][]string{"lose": append([]string{}, lose...)})
+			return c.runMigrate(cmd.Context(), http.MethodPost, "/local/apply", lose)
 		},
 	}
 	apply.Flags().StringSliceVar(&lose, "lose", nil,
@@ -68,9 +71,11 @@ func (c *command) plan(ctx context.Context, method, path string, body any) (serv
 	if err != nil || compiled.App == nil {
 		return p, err
 	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		return p, err
+	var text []byte
+	if body != nil {
+		if text, err = json.Marshal(body); err != nil {
+			return p, err
+		}
 	}
 	cfg := c.serveConfig()
 	cfg.Keep = true
@@ -94,7 +99,7 @@ func (c *command) plan(ctx context.Context, method, path string, body any) (serv
 		Code  string
 	}
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
-		return p, err
+		return p, fmt.Errorf("the answer of the running server broke off: %w", err)
 	}
 	switch {
 	case answer.Code == serve.CodeUnsafe:
@@ -105,13 +110,17 @@ func (c *command) plan(ctx context.Context, method, path string, body any) (serv
 	return answer.Plan, nil
 }
 
-func (c *command) runMigrate(ctx context.Context, method, path string, body any) error {
+func (c *command) runMigrate(ctx context.Context, method, path string, lose []string) error {
+	var body any
+	if method == http.MethodPost {
+		body = map[string][]string{"lose": append([]string{}, lose...)}
+	}
 	p, err := c.plan(ctx, method, path, body)
 	var unsafe *serve.UnsafePlan
 	if err != nil && !errors.As(err, &unsafe) {
 		return err
 	}
-	if err := c.showPlan(p); err != nil {
+	if err := c.showPlan(c.out, p); err != nil {
 		return err
 	}
 	blocked, loses := p.Count()
@@ -120,18 +129,26 @@ func (c *command) runMigrate(ctx context.Context, method, path string, body any)
 		c.say("The database fits the app file.")
 	case method == http.MethodPost && unsafe == nil:
 		c.say("Applied: %s.", plural(len(p.Changes), "change"))
-		return nil
 	case blocked+loses == 0:
-		c.say("Safe: dev and serve apply it by themselves, or now:  galley migrate apply")
+		c.say("Safe: dev and serve apply it by themselves, or now:  galley migrate apply%s", c.folders())
 	default:
-		c.remedies(p, blocked, loses)
+		c.remedies(p, lose)
 		return exit{exitDecision}
 	}
 	return nil
 }
 
-func (c *command) showPlan(p serve.Plan) error {
-	if c.json {
+// undecided says why an app does not start that changes the schema in a way which is
+// not safe, and returns the exit code.
+func (c *command) undecided(p serve.Plan) int {
+	c.say("%s the app file changes the schema in a way that is not safe", c.red("error:"))
+	_ = c.showPlan(c.err, p) // a terminal that is gone reads nothing
+	c.remedies(p, nil)
+	return exitDecision
+}
+
+func (c *command) showPlan(to io.Writer, p serve.Plan) error {
+	if c.json && to == c.out {
 		for _, change := range p.Changes {
 			if err := c.print(change); err != nil {
 				return err
@@ -139,32 +156,52 @@ func (c *command) showPlan(p serve.Plan) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, x := range p.Changes {
 		fmt.Fprintf(w, "  %s\t%s %s\t%s\t%s\n", x.Collection, x.Sign, x.What, x.Risk, x.Why)
 	}
 	return w.Flush()
 }
 
-// remedies says what to do about a plan that is not safe.
-func (c *command) remedies(p serve.Plan, blocked, loses int) {
-	c.say("\n%d blocked, %d lose data. Nothing was changed.", blocked, loses)
-	lose := ""
+// remedies says what to do about a plan that is not safe. lose is what the caller
+// would give up.
+func (c *command) remedies(p serve.Plan, lose []string) {
+	c.say("\n%s. Nothing was changed.", p.Unsafe())
+	blocked, _ := p.Count()
+	var names []string
 	for _, x := range p.Changes {
 		switch x.Risk {
 		case serve.RiskBlocked:
 			if len(x.IDs) > 0 {
-				c.say("  see the records:     galley export %s", x.Collection)
+				c.say("  see the records:     galley export %s%s | grep %s", x.Collection, c.folders(), x.IDs[0])
 			}
 		case serve.RiskLoses:
-			c.say("  keep the values:     galley export %s --out %s.jsonl", x.Collection, x.Collection)
-			if lose != "" {
-				lose += ","
-			}
-			lose += x.Lose
+			c.say("  keep the values:     galley export %s --out %s.jsonl%s", x.Collection,
+				x.Collection, c.folders())
+			names = append(names, x.Lose)
 		}
 	}
-	if lose != "" && blocked == 0 {
-		c.say("  apply all the same:  galley migrate apply --lose %s", lose)
+	for _, name := range lose {
+		if !slices.Contains(names, name) {
+			c.say("  --lose %s names nothing that would be lost", name)
+		}
 	}
+	switch {
+	case blocked > 0:
+		c.say("  then mend what is blocked, in the app file or in the records")
+	case len(names) > 0:
+		c.say("  apply all the same:  galley migrate apply --lose %s%s", strings.Join(names, ","), c.folders())
+	}
+}
+
+// folders repeats the folders of this command for another one.
+func (c *command) folders() string {
+	said := ""
+	if c.config.App != "" {
+		said += " --app " + c.config.App
+	}
+	if c.config.Data != "" {
+		said += " --data " + c.config.Data
+	}
+	return said
 }

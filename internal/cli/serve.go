@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -44,6 +44,10 @@ func (c *command) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve the app, without reload", GroupID: groupWeek,
 		Args: cobra.NoArgs,
+		Long: "Serves the app until it is told to end. Starts only if the app has no errors, each\n" +
+			"secret has a value, and the change of the schema, if there is one, is safe. Writes one\n" +
+			"line of JSON for each call to stderr.",
+		Example: "  galley serve --listen 0.0.0.0:8080 --admin 127.0.0.1:9090 --data /var/lib/shop",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkLimits(); err != nil {
 				return err
@@ -87,6 +91,7 @@ func (c *command) dev() *cobra.Command {
 		Long: "Serves the app on this machine alone, reads it again at each save, applies safe\n" +
 			"changes of the schema at once, fills an empty database from seed/*.jsonl, and writes\n" +
 			"types for the editor into .galley/. A save that is broken never takes the app down.",
+		Example: "  galley dev\n  galley dev --app examples/shop --listen 127.0.0.1:0",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkLimits(); err != nil {
 				return err
@@ -233,13 +238,16 @@ func (c *command) seed(ctx context.Context, s *serve.Server) (string, error) {
 func (c *command) reload(ctx context.Context, s *serve.Server, name string) {
 	start := time.Now()
 	findings, files, err := s.Reload(ctx)
+	var plan *serve.UnsafePlan
 	switch {
+	case errors.As(err, &plan):
+		c.line("%s changed · still serving the last good version: the change is not safe", name)
+		c.undecided(plan.Plan)
 	case err != nil:
-		c.line("%s changed · %s", name, c.sentence(err))
+		c.line("%s changed · %s · still serving the last good version", name, c.sentence(err))
 	case serve.Failed(findings):
 		_ = c.findings(findings, files) // a terminal that is gone reads nothing
-		c.line("%s · still serving the last good version", counted(findings))
-		return
+		c.line("%s changed · %s · still serving the last good version", name, counted(findings))
 	default:
 		_ = c.findings(findings, files)
 		c.line("%s changed · reloaded in %s", name, spent(start))
@@ -258,30 +266,49 @@ type watcher struct {
 // calm is how long a burst of saves may go on before the app is read again.
 const calm = 40 * time.Millisecond
 
-// watched lists the folders below the app that are watched, besides those that the
-// app file includes.
-func watched() []string { return []string{".", "actions", "collections"} }
+// foldersMax bounds the folders below an app that are watched.
+const foldersMax = 500
 
+// watch watches the app's folders, besides those of the database and of other tools.
 func (c *command) watch() (*watcher, error) {
 	w := &watcher{changed: make(chan string, 1)}
 	var err error
 	if w.Watcher, err = fsnotify.NewWatcher(); err != nil {
 		return nil, fmt.Errorf("watch the app's folder: %w", err)
 	}
-	for _, dir := range watched() {
-		path := filepath.Join(c.config.AppDir(), dir)
-		if _, err := os.Stat(path); err != nil {
-			continue
-		}
-		if err := w.Add(path); err != nil {
-			return nil, fmt.Errorf("watch %s: %w", path, err)
+	if c.program.Files == nil {
+		if err := w.below(c.config.AppDir(), c.config.DataDir()); err != nil {
+			return nil, errors.Join(err, w.Close())
 		}
 	}
-	go w.run(c.config.AppDir())
+	go w.run(c.config.AppDir(), c.config.DataDir())
 	return w, nil
 }
 
-func (w *watcher) run(dir string) {
+// below adds a folder and those in it.
+func (w *watcher) below(dir, data string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // gone since; an app that is not there is told by those who read it
+		case err != nil:
+			return fmt.Errorf("watch %s: %w", path, err)
+		case !d.IsDir():
+			return nil
+		case path != dir && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules"),
+			filepath.Clean(path) == filepath.Clean(data):
+			return filepath.SkipDir
+		case len(w.WatchList()) >= foldersMax:
+			return fmt.Errorf("watch %s: an app has at most %d folders", path, foldersMax)
+		}
+		if err := w.Add(path); err != nil {
+			return fmt.Errorf("watch %s: %w", path, err)
+		}
+		return nil
+	})
+}
+
+func (w *watcher) run(dir, data string) {
 	defer close(w.changed)
 	var name string
 	quiet := time.NewTimer(time.Hour)
@@ -291,8 +318,13 @@ func (w *watcher) run(dir string) {
 			if !ok {
 				return
 			}
-			if e.Has(fsnotify.Create) && filepath.Base(e.Name) == "actions" {
-				_ = w.Add(e.Name) // its files are told by the events that follow
+			if info, err := os.Stat(e.Name); err == nil && info.IsDir() {
+				if e.Has(fsnotify.Create) {
+					_ = w.below(e.Name, data) // what cannot be watched is read at the next save
+					name = e.Name
+					quiet.Reset(calm) // files may have come before it was watched
+				}
+				continue
 			}
 			if !source(e.Name) || e.Op == fsnotify.Chmod {
 				continue
@@ -316,7 +348,8 @@ func (w *watcher) run(dir string) {
 func source(name string) bool {
 	switch filepath.Ext(name) {
 	case ".yaml", ".yml", ".ts", ".js", ".json", ".mjs", ".tsx":
-		return !strings.HasPrefix(filepath.Base(name), ".")
+		base := filepath.Base(name)
+		return !strings.HasPrefix(base, ".") && base != "tsconfig.json"
 	}
 	return false
 }

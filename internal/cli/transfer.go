@@ -73,13 +73,17 @@ func (c *command) runImport(ctx context.Context, collection, name, format string
 	}
 	defer door.Close()
 	path := "/local/import/" + url.PathEscape(collection) + "?format=" + format
+	if name == "-" {
+		name = "stdin"
+	}
 	checked, err := c.send(ctx, door, path+"&check=1", src, "read", 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	if checked.WrongAll > 0 {
 		c.wrongLines(name, checked)
-		return fmt.Errorf("%s: %d of %s cannot be taken; nothing was written", name,
+		return fmt.Errorf("%s: %d of %s cannot be taken; nothing was written. "+
+			"Mend them and run the same command again", name,
 			checked.WrongAll, plural(checked.Done, "line"))
 	}
 	if _, err := src.Seek(0, io.SeekStart); err != nil {
@@ -88,17 +92,22 @@ func (c *command) runImport(ctx context.Context, collection, name, format string
 	res, err := c.send(ctx, door, path, src, "imported", int64(checked.Done))
 	if err != nil {
 		c.wrongLines(name, res)
-		return fmt.Errorf("%w\n%d of %d were written; run the same command again to go on",
-			err, res.Done, checked.Done)
+		c.say("%d of %d are written; run the same command again to go on", res.Done, checked.Done)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	if c.json {
-		return c.print(res)
-	}
-	c.say("%s: %d of %s are in %s", name, res.Done, plural(checked.Done, "record"), collection)
-	if res.WrongAll > 0 {
+		if err := c.print(res); err != nil {
+			return err
+		}
+	} else {
+		c.say("%s: %d of %s are in %s", name, res.Done, plural(checked.Done, "record"), collection)
 		c.wrongLines(name, res)
-		return fmt.Errorf("%s refused", plural(res.WrongAll, "line"))
 	}
+	if res.WrongAll > 0 {
+		return fmt.Errorf("%s refused; mend them and run the same command again: "+
+			"what is in is not written twice", plural(res.WrongAll, "line"))
+	}
+	c.say("See them:  galley get %s --limit 5%s", collection, c.folders())
 	return nil
 }
 
@@ -185,7 +194,7 @@ func (c *command) exports() *cobra.Command {
 			return c.runExport(cmd.Context(), args[0], format, to)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "jsonl", "jsonl or csv")
+	cmd.Flags().StringVar(&format, "format", "jsonl", "jsonl or csv; the journal is jsonl")
 	cmd.Flags().StringVar(&to, "out", "", "file to write (default stdout)")
 	return cmd
 }
@@ -206,6 +215,16 @@ func (c *command) runExport(ctx context.Context, name, format, to string) error 
 	if err != nil {
 		return err
 	}
+	dst := c.out
+	var tmp *os.File
+	if to != "" {
+		// The file appears when it is whole.
+		if tmp, err = os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".*"); err != nil {
+			return fmt.Errorf("write %s: %w", to, err)
+		}
+		defer os.Remove(tmp.Name())
+		dst = tmp
+	}
 	res, err := door.Do(req)
 	if err != nil {
 		return err
@@ -216,20 +235,16 @@ func (c *command) runExport(ctx context.Context, name, format, to string) error 
 		if err != nil {
 			return err
 		}
-		return problemOf(text, res.StatusCode)
+		return c.problem(text, res.StatusCode)
 	}
-	if to == "" {
-		_, err = io.Copy(c.out, res.Body)
-		return err
-	}
-	// The file appears when it is whole.
-	tmp, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".*")
+	n, err := io.Copy(dst, res.Body)
 	if err != nil {
-		return err
+		return fmt.Errorf("the export broke off after %d bytes: %w", n, err)
 	}
-	defer os.Remove(tmp.Name())
-	n, err := io.Copy(tmp, res.Body)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+	if tmp == nil {
+		return nil
+	}
+	if err = errors.Join(tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp.Name(), to); err != nil {

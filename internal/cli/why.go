@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"text/tabwriter"
@@ -18,11 +20,12 @@ import (
 
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 var (
 	aboutRecord = regexp.MustCompile(`^([a-z][a-z0-9_]*)/([0-7][0-9a-z]{25})(?:\.([a-z][a-z0-9_]*))?$`)
-	aboutRule   = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$`)
+	aboutRule   = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$`)
 )
 
 func (c *command) why() *cobra.Command {
@@ -39,16 +42,21 @@ func (c *command) why() *cobra.Command {
 			if aboutRule.MatchString(args[0]) {
 				return c.whyRule(cmd.Context(), args[0])
 			}
-			return c.whyRequest(args[0])
+			if strings.Contains(args[0], "/") {
+				return wrong("%q is no record: it is collection/id or collection/id.field, "+
+					"and an id has 26 characters", args[0])
+			}
+			return c.whyRequest(cmd.Context(), args[0])
 		},
 	}
 }
 
 // whyRequest tells the journey of a request, which the server wrote to its folder.
-func (c *command) whyRequest(id string) error {
+func (c *command) whyRequest(ctx context.Context, id string) error {
 	j, err := c.journey(id)
 	if errors.Is(err, observe.ErrJourney) {
-		return fmt.Errorf("no request %s is kept; the last ones are, refusals longest", id)
+		return fmt.Errorf("no request %s is kept in %s; the last ones are, refusals longest",
+			id, c.config.Journeys())
 	}
 	if err != nil {
 		return err
@@ -60,25 +68,16 @@ func (c *command) whyRequest(id string) error {
 	if j.Code != "" {
 		outcome = j.Code
 	}
-	fmt.Fprintf(c.out, "%s %s  %d %s  %s  %s\n", j.Method, j.Path, j.Status, outcome, j.Who,
-		j.At.Local().Format("2 Jan 15:04:05"))
+	fmt.Fprintf(c.out, "%s %s  %d %s  %s  %s\n", j.Method, j.Path, j.Status, outcome,
+		c.people(ctx, j.Who)[j.Who], j.At.Local().Format("2 Jan 15:04:05"))
 	if len(j.Stages) > 0 {
 		var said []string
 		for _, s := range j.Stages {
 			said = append(said, fmt.Sprintf("%s %.2f", s.Name, ms(s.Took)))
 		}
-		fmt.Fprintf(c.out, "%s  %s ms in all %.2f\n", c.dim("stages"), strings.Join(said, " · "), ms(j.Took))
+		fmt.Fprintf(c.out, "%s\n", c.dim(fmt.Sprintf("%.2f ms: %s", ms(j.Took), strings.Join(said, " · "))))
 	}
-	for _, r := range j.Rules {
-		mark := c.green("✓")
-		if !r.Yes {
-			mark = c.red("✗")
-		}
-		fmt.Fprintf(c.out, "\n%s rule %s  %s\n", mark, r.Rule, r.Place)
-		if r.Tree != "" {
-			fmt.Fprintln(c.out, indent(r.Tree))
-		}
-	}
+	c.verdict(j.Rules)
 	for _, l := range j.Logs {
 		fmt.Fprintln(c.out, "log", l)
 	}
@@ -86,6 +85,86 @@ func (c *command) whyRequest(id string) error {
 		fmt.Fprintf(c.out, "\n%s %s\n", c.red("cause"), j.Cause)
 	}
 	return nil
+}
+
+// verdict writes the rules that were asked: those that said no with the values that
+// made them do so, the others once each.
+func (c *command) verdict(rules []observe.JourneyRule) {
+	times := map[string]int{}
+	for _, r := range rules {
+		if r.Yes {
+			times[r.Rule]++
+		}
+	}
+	for _, r := range rules {
+		mark, more := c.green("✓"), ""
+		switch n := times[r.Rule]; {
+		case !r.Yes:
+			mark = c.red("✗")
+		case n == 0:
+			continue // it was told
+		case n > 1:
+			more = fmt.Sprintf("  %d times", n)
+			fallthrough
+		default:
+			times[r.Rule] = 0
+		}
+		fmt.Fprintf(c.out, "%s rule %s  %s%s\n", mark, r.Rule, c.place(r.Place), more)
+		if r.Tree != "" {
+			fmt.Fprintln(c.out, indent(r.Tree))
+		}
+	}
+}
+
+// place is a place in the app's files as it can be opened from here.
+func (c *command) place(at string) string {
+	if dir := filepath.Clean(c.config.AppDir()); dir != "." && at != "" {
+		return filepath.Join(dir, at)
+	}
+	return at
+}
+
+// people returns subjects as people call them: users by their address, where it can
+// be found out.
+func (c *command) people(ctx context.Context, subjects ...string) map[string]string {
+	names := make(map[string]string, len(subjects))
+	var door *serve.Door
+	for _, who := range subjects {
+		names[who] = who
+		id, ok := strings.CutPrefix(who, "users/")
+		if !ok || len(names) > peopleMax {
+			continue
+		}
+		if door == nil {
+			var err error
+			if door, err = serve.Dial(ctx, c.serveConfig()); err != nil {
+				return names // the ids will do
+			}
+			defer door.Close()
+		}
+		var user struct{ Email string }
+		text, err := c.askDoor(ctx, door, "/api/users/"+url.PathEscape(id)+"?fields=email")
+		if err == nil && json.Unmarshal(text, &user) == nil && user.Email != "" {
+			names[who] = user.Email
+		}
+	}
+	return names
+}
+
+// peopleMax is how many people are looked up for one answer.
+const peopleMax = 100
+
+func (c *command) askDoor(ctx context.Context, door *serve.Door, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://galley"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := door.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return io.ReadAll(io.LimitReader(res.Body, 1<<20))
 }
 
 // journey looks twice: what just happened is written within a quarter of a second.
@@ -152,43 +231,91 @@ type entry struct {
 
 // whyRecord tells which commits made a record, or one of its values, what it is.
 func (c *command) whyRecord(ctx context.Context, collection, id, field string) error {
+	if err := c.knownField(collection, field); err != nil {
+		return err
+	}
 	q := url.Values{"collection": {collection}, "id": {id}}
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	said := 0
+	var found []told
 	err := c.local(ctx, "/local/journal?"+q.Encode(), func(line []byte) error {
 		var e entry
 		if err := json.Unmarshal(line, &e); err != nil {
 			return err
 		}
 		for _, x := range e.Changes {
-			if x.Collection != collection || x.ID != id {
-				continue
-			}
 			before, after := x.Before[field], x.After[field]
-			if field != "" && bytes.Equal(before, after) {
+			if x.Collection != collection || x.ID != id ||
+				field != "" && bytes.Equal(before, after) {
 				continue
-			}
-			said++
-			if c.json {
-				_, err := fmt.Fprintf(c.out, "%s\n", line)
-				return err
 			}
 			what := changed(x.Before, x.After)
 			if field != "" {
 				what = plainOr(after, "–") + "\t" + difference(before, after)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", what, e.At.Local().Format("2 Jan 15:04:05"),
-				e.Operation, e.Subject, e.Call)
+			found = append(found, told{e, what, bytes.Clone(line)})
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if said == 0 {
-		return fmt.Errorf("the journal has no change of %s/%s %s", collection, id, field)
+	if len(found) == 0 {
+		what := collection + "/" + id
+		if field != "" {
+			what += "." + field
+		}
+		return fmt.Errorf("the journal has no change of %s", what)
+	}
+	return c.showTold(ctx, found)
+}
+
+// told is an entry with what it did to the value that was asked for.
+type told struct {
+	entry
+	what string
+	line []byte
+}
+
+func (c *command) showTold(ctx context.Context, found []told) error {
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	var who []string
+	for _, t := range found {
+		who = append(who, t.Subject)
+	}
+	if c.json {
+		for _, t := range found {
+			if _, err := fmt.Fprintf(c.out, "%s\n", t.line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	names := c.people(ctx, who...)
+	for _, t := range found {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.what, t.At.Local().Format("2 Jan 15:04:05"),
+			t.Operation, names[t.Subject], t.Call)
 	}
 	return w.Flush()
+}
+
+// knownField refuses a collection or a field that the app does not have. What an
+// earlier app had is still in the journal, and is not asked for by a wrong name.
+func (c *command) knownField(collection, field string) error {
+	compiled := serve.Compile(c.serveConfig())
+	if compiled.Spec == nil || compiled.Failed() || compiled.App == nil {
+		return nil
+	}
+	known := compiled.App.Collection(collection)
+	if known == nil {
+		return errors.New(c.unknown("/api/" + collection))
+	}
+	if _, ok := known.Shape.Index(field); ok || field == "" {
+		return nil
+	}
+	if near := value.Nearest(field, known.Shape.Names()); near != "" {
+		return fmt.Errorf("%s has no field %q. Did you mean %s?", collection, field, near)
+	}
+	return fmt.Errorf("%s has no field %q; it has: %s", collection, field,
+		strings.Join(known.Shape.Names(), ", "))
 }
 
 func plainOr(v json.RawMessage, none string) string {
@@ -244,7 +371,7 @@ func (c *command) whyRule(ctx context.Context, name string) error {
 	if c.json {
 		return c.print(r)
 	}
-	fmt.Fprintf(c.out, "rule %s  %s\n\n  %s\n\n", r.Name, r.Place, r.Source)
+	fmt.Fprintf(c.out, "rule %s  %s\n\n  %s\n\n", r.Name, c.place(r.Place), r.Source)
 	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	if len(r.Reads) > 0 {
 		fmt.Fprintf(w, "looks up\t%s\n", strings.Join(r.Reads, ", "))
@@ -258,7 +385,7 @@ func (c *command) whyRule(ctx context.Context, name string) error {
 		return err
 	}
 	yes, no := c.verdicts(r.Name)
-	fmt.Fprintf(c.out, "%s yes, %s no, in the requests that are kept\n", fmt.Sprint(yes), fmt.Sprint(no))
+	fmt.Fprintf(c.out, "%d yes, %d no, in the requests that are kept\n", yes, no)
 	return ctx.Err()
 }
 
