@@ -355,6 +355,9 @@ func (w *writer) with(of string, depth int) (name, cond string) {
 			inner.vars = append(inner.vars, v)
 		}
 	}
+	if len(inner.vars) > 4 {
+		depth = 0 // three loops in one another cost more than they tell
+	}
 	return name, inner.bool(depth)
 }
 

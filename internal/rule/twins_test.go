@@ -140,7 +140,7 @@ func (n *naive) ResolveName(name string) (any, bool) {
 }
 
 func (tw *twins) naive(r *Rule) cel.Program {
-	p, err := r.unit.env.PlanProgram(r.unit.checked, cel.CustomDecoratorV2(
+	p, err := r.unit.env.PlanProgram(r.unit.checked, cel.EvalOptions(cel.OptOptimize), cel.CustomDecoratorV2(
 		func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 			return decorate(i, nil)
 		}))
@@ -306,7 +306,7 @@ var flaws = map[string]func(query.Expr) query.Expr{
 	},
 	"unknown is false": func(e query.Expr) query.Expr {
 		if n, ok := e.(query.Not); ok {
-			return query.Not{Of: query.IsTrue{Of: n.Of}}
+			return query.Not{Of: query.IsTrue(n)}
 		}
 		return e
 	},
