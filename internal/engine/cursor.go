@@ -22,20 +22,22 @@ const (
 )
 
 // cursorAt returns the cursor behind a row. The row still has all its fields.
-func (r *run) cursorAt(l *listing, key string, p params, row value.Record) string {
+func (r *run) cursorAt(l *listing, p params, row value.Record) string {
 	at := value.NewRecord(l.cursor)
 	for i, k := range l.sort {
 		at.Slots[i] = row.Slots[k.slot]
 	}
 	text := value.AppendRecord(make([]byte, macSize, 128), at)
-	copy(text, r.mac(key, p, text[macSize:]))
+	copy(text, r.mac(p, text[macSize:]))
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// mac binds the text of a cursor to what it belongs to.
-func (r *run) mac(key string, p params, text []byte) []byte {
+// mac binds the text of a cursor to what it belongs to: who asks, for which records, in
+// which order. How many at once and what of them may change from page to page.
+func (r *run) mac(p params, text []byte) []byte {
 	h := hmac.New(sha256.New, r.engine.secret)
-	hashText(h, r.subject.String(), key, string(text))
+	hashText(h, string(text), r.subject.String(), p.coll.Name, p.get(paramFilter),
+		p.get(paramSort), strings.Join(p.equal, ","))
 	for _, name := range p.equal {
 		hashText(h, p.get(name))
 	}
@@ -45,7 +47,7 @@ func (r *run) mac(key string, p params, text []byte) []byte {
 // after returns the plan of the page behind a cursor, with its arguments.
 func (r *run) after(l *listing, key string, p params, args []value.Value) (
 	*query.Plan, []value.Value, error) {
-	at, err := r.cursorOf(l, key, p)
+	at, err := r.cursorOf(l, p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,13 +68,13 @@ func (r *run) after(l *listing, key string, p params, args []value.Value) (
 	return plan, append(args[:l.size:l.size], at.Slots...), nil
 }
 
-func (r *run) cursorOf(l *listing, key string, p params) (value.Record, error) {
+func (r *run) cursorOf(l *listing, p params) (value.Record, error) {
 	text := p.get(paramCursor)
 	if len(text) > cursorMax || strings.ContainsAny(text, "\r\n") { // the decoder skips these
 		return value.Record{}, errCursor()
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) < macSize || !hmac.Equal(raw[:macSize], r.mac(key, p, raw[macSize:])) {
+	if err != nil || len(raw) < macSize || !hmac.Equal(raw[:macSize], r.mac(p, raw[macSize:])) {
 		return value.Record{}, errCursor()
 	}
 	at, err := value.DecodeStored(l.cursor, raw[macSize:])

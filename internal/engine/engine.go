@@ -93,7 +93,7 @@ type Engine struct {
 	// gate is held for reading by each call, so that an app is swapped between
 	// calls and never under one.
 	gate   sync.RWMutex
-	loaded *loaded
+	loaded atomic.Pointer[loaded]
 	calls  atomic.Int64
 }
 
@@ -160,15 +160,11 @@ func (e *Engine) load(a *app.App, house []action.House) {
 	for i := range house {
 		l.house[house[i].Name] = &house[i]
 	}
-	e.loaded = l
+	e.loaded.Store(l)
 }
 
 // App returns the app in force.
-func (e *Engine) App() *app.App {
-	e.gate.RLock()
-	defer e.gate.RUnlock()
-	return e.loaded.App
-}
+func (e *Engine) App() *app.App { return e.loaded.Load().App }
 
 // Swap waits until no call is under way, runs change, which may be nil, and if it
 // does not fail puts the app with its built-in actions in force. Calls that come

@@ -91,7 +91,7 @@ func (r *run) list(ctx context.Context, v store.View, op *operation) (Answer, er
 	}
 	if len(rows) > l.limit {
 		rows = rows[:l.limit]
-		answer.Next = r.cursorAt(l, key, p, rows[l.limit-1])
+		answer.Next = r.cursorAt(l, p, rows[l.limit-1])
 	}
 	answer.Items = make([]Item, len(rows))
 	for i, row := range rows {

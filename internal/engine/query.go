@@ -30,7 +30,7 @@ func (e *Engine) Query(ctx context.Context, call Call) (Answer, error) {
 // looks reports whether a get may look at more than a few records, so that it needs a
 // bound on its time.
 func (e *Engine) looks(call *Call) bool {
-	c := e.loaded.Collection(call.Target)
+	c := e.loaded.Load().Collection(call.Target)
 	return c != nil && (call.Params != nil || c.Read != nil && len(c.Read.Reads()) > 0)
 }
 

@@ -39,7 +39,7 @@ type run struct {
 
 // begin makes the run of a call. The caller holds the gate.
 func (e *Engine) begin(call *Call) *run {
-	r := &run{loaded: e.loaded, engine: e, call: call, now: e.clock().Truncate(time.Millisecond)}
+	r := &run{loaded: e.loaded.Load(), engine: e, call: call, now: e.clock().Truncate(time.Millisecond)}
 	r.in.Now = r.now
 	r.in.Request = rule.Request{ID: string(call.ID), IP: call.Request.IP,
 		Country: call.Request.Country, Method: call.Request.Method,

@@ -50,7 +50,7 @@ func (e *Engine) sweep(ctx context.Context, c *app.Collection, after ident.Recor
 		return 0, "", err
 	}
 	defer leave()
-	if c = e.loaded.Collection(c.Name); c == nil {
+	if c = e.loaded.Load().Collection(c.Name); c == nil {
 		return 0, "", nil // the app changed meanwhile
 	}
 	now := e.clock().Truncate(time.Millisecond)
