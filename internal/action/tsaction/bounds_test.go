@@ -36,16 +36,16 @@ func TestBoundsHold(t *testing.T) {
 		"array-like":           {`return {it: Array.prototype.indexOf.call({length: 2 ** 53 - 1}, 1)}`, "longer than", fault.Internal},
 		"array from":           {`return {it: Array.from({length: 1e9})}`, "longer than", fault.Internal},
 		"array grows":          {`const a: any[] = []; while (true) a.push({a: [1, 2, 3]})`, "of memory", fault.Internal},
-		"map grows":            {`const m = new Map(); for (let i = 0; ; i++) m.set(i, "x" + i)`, "of memory", fault.Internal},
+		"map grows":            {`const m = new Map(); for (let i = 0; ; i++) m.set(i, "x".repeat(1000) + i)`, "of memory", fault.Internal},
 		"join":                 {`const s = "x".repeat(1e6); return {it: Array(1000).fill(s).join(s)}`, "join is longer", fault.Internal},
 		"join nothing":         {`return {it: Array(1e6).join("xxxxxxxxxx")}`, "join is longer", fault.Internal},
-		"nested lists":         {`let a: any = []; for (let i = 0; i < 1e5; i++) a = [a]; return {it: a.toString()}`, "nested deeper", fault.Internal},
+		"nested lists":         {`let a: any = []; for (let i = 0; i < 2e4; i++) a = [a]; return {it: a.toString()}`, "nested deeper", fault.Internal},
 		"replace":              {`return {it: "a".repeat(1e6).replaceAll("a", "b".repeat(1e6))}`, "could make is longer", fault.Internal},
 		"replace with regex":   {`return {it: "a".repeat(1e5).replace(/a/g, "b".repeat(1e6))}`, "could make is longer", fault.Internal},
 		"typed array":          {`return {it: new Uint8Array(4e9).length}`, "longer than", fault.Internal},
 		"buffer":               {`return {it: new ArrayBuffer(4e9).byteLength}`, "longer than", fault.Internal},
 		"stringify":            {`const s = "x".repeat(1e6); return {it: JSON.stringify(Array(1e5).fill(s))}`, "JSON.stringify is longer", fault.Internal},
-		"stringify deep":       {`let o: any = {}; for (let i = 0; i < 1e5; i++) o = {o}; return {it: JSON.stringify(o)}`, "nested deeper", fault.Internal},
+		"stringify deep":       {`let o: any = {}; for (let i = 0; i < 2e4; i++) o = {o}; return {it: JSON.stringify(o)}`, "nested deeper", fault.Internal},
 		"parse deep":           {`return {it: JSON.parse("[".repeat(1e6))}`, "nested deeper", fault.Internal},
 		"parse large":          {`return {it: JSON.parse("[" + "1,".repeat(1e6) + "1]")}`, "JSON.parse is longer", fault.Internal},
 		"catastrophe":          {`return {it: /(a+)+\1b/.test("a".repeat(40))}`, "a regular expression took longer", fault.Timeout},
@@ -66,7 +66,7 @@ func TestBoundsHold(t *testing.T) {
 			if !errors.As(err, &f) || f.Kind != c.kind || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("got %v\nwant %s that says %q", err, c.kind, c.says)
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("it took %s", took)
 			}
 			if strings.Contains(f.Message, "a.ts") {
@@ -81,7 +81,7 @@ func boundFor(says string) time.Duration {
 	if strings.HasPrefix(says, "took longer") {
 		return 200 * time.Millisecond
 	}
-	return 5 * time.Second
+	return 20 * time.Second
 }
 
 func TestCancelledCallEnds(t *testing.T) {

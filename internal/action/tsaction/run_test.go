@@ -46,7 +46,7 @@ export default action("checkout", async (tx, input) => {
 });
 `
 
-var bounds = action.Bounds{Time: 2 * time.Second, Memory: 64 << 20, Calls: 1000}
+var bounds = action.Bounds{Time: 20 * time.Second, Memory: 64 << 20, Calls: 1000}
 
 // load compiles sources given in pairs of name and text, and fails on a finding.
 func load(t testing.TB, s *spec.Spec, sources map[string]string) *Program {

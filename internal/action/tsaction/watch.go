@@ -23,7 +23,7 @@ const (
 	// still in use.
 	collectEvery = 100 * time.Millisecond
 	// loadTime and loadMemory bound a module that is run to see what it exports.
-	loadTime   = time.Second
+	loadTime   = 2 * time.Second
 	loadMemory = 64 << 20
 )
 
