@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -60,6 +61,7 @@ func (w *World) Compile(text spec.Text, scope Scope) (*Rule, []spec.Finding) {
 		u.tellError(r.why)
 	}
 	r.facts = u.gather()
+	r.tracked = sync.OnceValues(func() (cel.Program, error) { return u.track(u.root) })
 	if spec.Failed(u.findings) {
 		return nil, u.findings
 	}

@@ -44,7 +44,12 @@ const (
 func (r *Rule) Explain(ctx context.Context, in *Input) Tree {
 	d := &decision{ctx: ctx, in: in, u: r.unit, visible: r.scope.Visible}
 	x := &explainer{u: r.unit, d: d, act: d}
-	t, ok := x.evaluate(r.unit.root, true)
+	prog, err := r.tracked()
+	var t Tree
+	ok := err == nil
+	if ok {
+		t, ok = x.evaluate(prog, r.unit.root, true)
+	}
 	if !ok {
 		v := r.Decide(ctx, in)
 		t = Tree{Text: r.unit.show(r.unit.root), Pos: r.text.Pos, Mark: markNo}
@@ -81,12 +86,13 @@ type explainer struct {
 	state interpreter.EvalState
 }
 
-// evaluate evaluates a part and draws it.
-func (x *explainer) evaluate(e ast.Expr, open bool) (Tree, bool) {
-	prog, err := x.u.planWith(e, cel.EvalOptions(cel.OptTrackState))
-	if err != nil {
-		return Tree{}, false
-	}
+// track returns the program of a part that remembers what each part of it came to.
+func (u *unit) track(e ast.Expr) (cel.Program, error) {
+	return u.planWith(e, cel.EvalOptions(cel.OptTrackState))
+}
+
+// evaluate evaluates the program of a part and draws the part.
+func (x *explainer) evaluate(prog cel.Program, e ast.Expr, open bool) (Tree, bool) {
 	// What it came to is in the state, errors included.
 	_, details, _ := prog.Eval(x.act)
 	if details == nil || details.State() == nil {
@@ -276,7 +282,11 @@ func (x *explainer) onRow(q *quantifier, rec value.Record, conds []ast.Expr) []T
 	inner := &explainer{u: x.u, d: x.d, act: &rowScope{x.act, q.vars, val}}
 	var out []Tree
 	for _, c := range conds {
-		if t, ok := inner.evaluate(c, false); ok {
+		prog, err := x.u.track(c)
+		if err != nil {
+			continue
+		}
+		if t, ok := inner.evaluate(prog, c, false); ok {
 			out = append(out, t)
 		}
 	}

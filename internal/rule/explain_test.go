@@ -66,6 +66,14 @@ func openShop(t *testing.T, fn func(*World, *spec.Schema, store.View, func(strin
 	}
 }
 
+func BenchmarkExplain(b *testing.B) {
+	r, in := benchRule(b, `record.customer != auth && record.total > 3`)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Explain(context.Background(), in)
+	}
+}
+
 func TestExplainShowsWhatDecided(t *testing.T) {
 	openShop(t, func(w *World, _ *spec.Schema, view store.View, get func(string) value.Record) {
 		for _, c := range []struct{ name, of, rule, want string }{

@@ -312,14 +312,14 @@ func (u *unit) tellOverload(id int64, fn string, args []string) {
 		}
 	}
 	if op := strings.Trim(fn, "_"); len(op) > 0 && len(op) <= 2 && len(args) == 2 {
-		u.tell(id, "cannot use "+op+" between "+names[0]+" and "+names[1], nullHelp(args))
+		u.tell(id, "cannot use "+op+" between "+names[0]+" and "+names[1], numberHelp(args))
 		return
 	}
 	u.tell(id, strings.TrimLeft(fn, "@_!-")+"() cannot be asked of "+
 		strings.Join(names, ", "), "")
 }
 
-func nullHelp(args []string) string {
+func numberHelp(args []string) string {
 	if slices.Contains(args, "int") && slices.Contains(args, "double") {
 		return "write both as float, such as 1.0 or double(x)"
 	}
@@ -335,8 +335,12 @@ func (u *unit) tellCompare(id int64, args, names []string) {
 	case u.w.isRecord(args[1]):
 		help = fmt.Sprintf("the right side points to %s. It can equal another %s record or an id",
 			names[1], names[1])
-	case slices.Contains(args, "null_type"):
+	case slices.Contains(args, "null") && (listed(args[0]) != "" || listed(args[1]) != ""):
+		help = "ask with has()"
+	case slices.Contains(args, "null"):
 		help = "this is never null: drop the comparison, or mark the field optional with ?"
+	default:
+		help = numberHelp(args)
 	}
 	u.tell(id, "cannot compare "+names[0]+" with "+names[1], help)
 }

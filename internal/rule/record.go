@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"sync"
+	"time"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -132,7 +133,7 @@ func (d *decision) ResolveName(name string) (any, bool) {
 	case "before":
 		return d.variable(&d.before, d.in.Before, d.u.scope.Collection), true
 	case "now":
-		return types.Timestamp{Time: d.in.Now.UTC()}, true
+		return types.Timestamp{Time: d.in.Now.UTC().Truncate(time.Millisecond)}, true
 	case "input":
 		if d.in.Input.Zero() {
 			return types.NullValue, true

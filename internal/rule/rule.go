@@ -127,6 +127,9 @@ type Rule struct {
 	cond    *Condition
 	why     error
 	facts   facts
+
+	// tracked is the program that remembers each part, made when it is first needed.
+	tracked func() (cel.Program, error)
 }
 
 // Text returns what was compiled.

@@ -172,42 +172,48 @@ func TestFindings(t *testing.T) {
 		{"orders", "record.total > ", `10:28+0 r: this cannot be read: mismatched input the end`},
 		{"orders", `record.total > "a"`, "10:26+1 r: cannot use > between int and string"},
 		{"orders", "broken(record)", `10:13+6 r: no field "bord" | did you mean board (in members)? | see 4:33`},
-		{"orders", "member(record)", "x"},
-		{"orders", "member(record, 1)", "x"},
-		{"orders", "members", "x"},
-		{"orders", "members.size() > 0 && members[0] == record", "x"},
-		{"orders", "record.customer.contains(1)", "x"},
-		{"orders", "membr(record)", "x"},
-		{"orders", "record.total.foo", "x"},
+		{"orders", "member(record)", "10:13+6 r: cannot compare boards with orders | the left side " +
+			"points to boards. It can equal another boards record or an id | see 3:44"},
+		{"orders", "member(record, 1)", "10:13+6 r: member takes 1 argument, not 2"},
+		{"orders", "members", "10:13+7 r: this is a list of members, but a bool is needed here"},
+		{"orders", "members[0] == record", `10:20+1 r: no function "_[_]"`},
+		{"orders", "record.customer.contains(1)",
+			"10:29+8 r: contains() cannot be asked of users, int"},
+		{"orders", "membr(record)", `10:13+5 r: no function "membr" | did you mean member?`},
+		{"orders", "record.total.foo", "10:25+1 r: a int has no fields"},
 		{"orders", "record.customer.id == record.customer", ""},
-		{"products", `record.tags.exists(t, t == "a")`, "x"},
-		{"products", `record.name.matches("(")`, "x"},
-		{"products", `days(record.stock) > duration("1s")`, "x"},
-		{"products", `members.map(m, m.user).size() > 0`, "x"},
-		{"products", `members.filter(m, m.role == "ower").size() > 0`, "x"},
-		{"products", `members.all(auth, auth.role == "owner")`, "x"},
-		{"products", `{"a": 1}.a == 1`, "x"},
-		{"products", `record.stock == 1.0`, "x"},
+		{"products", `record.tags.exists(t, t == "a")`,
+			"10:25+6 r: cannot become a query: it walks a list field | ask with in or size()"},
+		{"products", `record.name.matches("(")`,
+			"10:33+3 r: this pattern cannot be read: error parsing regexp: missing closing ): `(`"},
+		{"products", `days(record.stock) > duration("1s")`,
+			"10:13+4 r: cannot become a query: days() is asked of a field | store the time itself"},
+		{"products", `members.filter(m, m.role == "ower").size() > 0`,
+			`10:41+6 r: "ower" is none of the words that this can be | did you mean owner?`},
+		{"products", `members.all(auth, auth.role == "owner")`,
+			"10:21+3 r: the name auth has a meaning already | call the variable something else"},
+		{"products", `{"a": 1}.a == 1`,
+			"10:13+1 r: maps and objects cannot be made in a rule"},
+		{"products", `record.stock == 1.0`,
+			"10:26+2 r: cannot compare int with float | write both as float, such as 1.0 or double(x)"},
 		{"products", `record.stock < 1.5`, ""},
-		{"products", `record.name == null`, "x"},
+		{"products", `record.name == null`, "10:25+2 r: cannot compare string with null | " +
+			"this is never null: drop the comparison, or mark the field optional with ?"},
 		{"products", `record.weight == null && has(record.weight)`, ""},
 		{"products", `auth != null && auth.verified`, ""},
-		{"products", ``, "x"},
-		{"products", `input.x == 1`, "x"},
-		{"products", `record.tags == ["a"]`, "x"},
-		{"products", `timestamp(record.name) < now`, "x"},
-		{"products", `record.tags.contains("x")`, "x"},
+		{"products", ``, "10:13+0 r: there is no expression here"},
+		{"products", `input.x == 1`, "10:13+5 r: there is no input here"},
+		{"products", `record.tags == ["a"]`, "10:19+1 r: cannot become a query: lists are " +
+			"compared | ask for their items with in"},
+		{"products", `timestamp(record.name) < now`,
+			"10:29+1 r: a time must be written out, to the millisecond at most | " +
+				`such as timestamp("2026-11-21T08:00:00Z")`},
+		{"products", `record.tags.contains("x")`,
+			"10:25+8 r: contains() cannot be asked of list of string, string"},
 	}
 	for _, c := range cases {
 		r, findings := w.Compile(text(c.rule), Scope{Name: "r", Collection: c.collection})
 		got := say(findings)
-		if c.want == "x" {
-			t.Logf("%s\n    %s", c.rule, got)
-			if got == "" {
-				t.Errorf("%s: no finding", c.rule)
-			}
-			continue
-		}
 		if got != c.want {
 			t.Errorf("%s\n got  %s\n want %s", c.rule, got, c.want)
 		}
@@ -262,8 +268,8 @@ func TestDecide(t *testing.T) {
 			t.Errorf("%s: %v", c.rule, err)
 			continue
 		}
-		args, err := cond.Args(context.Background(), in)
-		t.Logf("%s\n   %+v\n   %v %v never=%v auth=%v", c.rule, cond.Expr, args, err,
-			cond.Never(args), r.AuthRequired())
+		if _, err := cond.Args(context.Background(), in); err != nil {
+			t.Errorf("%s: %v", c.rule, err)
+		}
 	}
 }
