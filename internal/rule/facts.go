@@ -24,7 +24,8 @@ type facts struct {
 func (r *Rule) Reads() []string { return r.facts.reads }
 
 // Mentions returns the chains of fields of the record that the rule uses, each once,
-// in the order of the text.
+// in the order of the text. Those of a Bare expression include the chains that begin
+// at auth, as fields of users.
 func (r *Rule) Mentions() []Path { return r.facts.mentions }
 
 // Equality is a term that every record must fulfil for the rule to hold: the field
@@ -127,10 +128,12 @@ func (u *unit) steps(e ast.Expr) []Step {
 	}
 	step := Step{Collection: o.name, Field: s.FieldName()}
 	if of := s.Operand(); of.Kind() == ast.IdentKind {
-		if name := of.AsIdent(); name != "record" && name != "before" {
-			return nil
+		// Whoever asks must not learn his own hidden fields by a filter either.
+		name := of.AsIdent()
+		if name == "record" || name == "before" || name == "auth" && u.scope.Bare {
+			return []Step{step}
 		}
-		return []Step{step}
+		return nil
 	}
 	before := u.steps(s.Operand())
 	if before == nil {

@@ -329,6 +329,14 @@ func TestFilterFindings(t *testing.T) {
 			t.Errorf("%.60s: got %q, want %q", source, got, want)
 		}
 	}
+	asks := compiled(t, w, "stock > auth.wallet && auth.boss.name != name",
+		Scope{Collection: "products", Bare: true})
+	if got, want := fmt.Sprint(asks.Mentions()), "[{[{products stock}] {galley.yaml 10 13} 5} "+
+		"{[{users wallet}] {galley.yaml 10 25} 1} "+
+		"{[{users boss} {users name}] {galley.yaml 10 45} 1} "+
+		"{[{products name}] {galley.yaml 10 54} 4}]"; got != want {
+		t.Errorf("mentions: got %s, want %s", got, want)
+	}
 	many := strings.TrimSuffix(strings.Repeat("stock > 1 && ", 150), " && ")
 	compiled(t, w, many, Scope{Collection: "products", Bare: true})
 	args := value.NewShape("args", []value.Field{{Name: "name", Type: kind(value.TypeInt)},
