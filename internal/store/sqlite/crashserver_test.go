@@ -24,6 +24,8 @@ const (
 	envRun     = "GALLEY_CRASH_RUN"
 	envUnsafe  = "GALLEY_CRASH_UNSAFE"
 	envWorkers = "GALLEY_CRASH_WORKERS"
+	// envCheck names a file that says what to look for in what a crash left.
+	envCheck = "GALLEY_CRASH_CHECK"
 )
 
 // The codes with which the server ends by itself.
@@ -33,9 +35,17 @@ const (
 	exitTold   = 5
 )
 
-// TestMain is the server, if the environment says so.
+// TestMain is the server, or looks at what one left, if the environment says so.
 func TestMain(m *testing.M) {
-	if path := os.Getenv(envPath); path != "" {
+	path, look := os.Getenv(envPath), os.Getenv(envCheck)
+	switch {
+	case look != "":
+		if err := checkFile(path, look); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	case path != "":
 		os.Exit(serve(path))
 	}
 	os.Exit(m.Run())
@@ -43,7 +53,8 @@ func TestMain(m *testing.M) {
 
 // crashSchema has one counter, which every write raises, and one note for each.
 func crashSchema() *spec.Schema {
-	notes := storetest.Table("notes", value.Field{Name: "name", Type: typeText})
+	notes := storetest.Table("notes", value.Field{Name: "name", Type: typeText},
+		value.Field{Name: "body", Type: value.Type{Kind: value.TypeText, Optional: true}})
 	notes.Index = [][]spec.Key{{{Field: "name"}}}
 	return &spec.Schema{Collections: []*spec.Table{notes,
 		storetest.Table("counters", value.Field{Name: "n", Type: value.Type{Kind: value.TypeInt}}),

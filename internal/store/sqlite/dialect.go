@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
@@ -87,7 +88,7 @@ func problem(err error) error {
 	if !errors.As(err, &code) {
 		return &sqlstore.Problem{Err: err}
 	}
-	p := &sqlstore.Problem{Err: err}
+	p := &sqlstore.Problem{Err: coded(err)}
 	switch code {
 	case sqlite3.CONSTRAINT:
 		p.Class, p.Columns = constraint(err)
@@ -105,6 +106,15 @@ func problem(err error) error {
 		}
 	}
 	return p
+}
+
+// coded adds the number of the error, which says more of a disk's than its text.
+func coded(err error) error {
+	var code sqlite3.ExtendedErrorCode
+	if !errors.As(err, &code) {
+		return err
+	}
+	return fmt.Errorf("%w (SQLite error %d)", err, code)
 }
 
 // constraint says which promise of a table was broken, and in which columns.

@@ -162,7 +162,8 @@ func big(ctx context.Context, s *Store, key string) error {
 	_, err := s.Write(ctx, journal.Origin{Operation: "big", Key: key}, func(tx store.Tx) error {
 		for range 100 {
 			n := value.NewRecord(s.Schema().Table("notes").Shape)
-			n.Set("name", value.OfText(strings.Repeat("x", 40_000)))
+			n.Set("name", value.OfText(key))
+			n.Set("body", value.OfText(strings.Repeat("x", 40_000)))
 			if _, err := tx.Put(ctx, "notes", n); err != nil {
 				return err
 			}

@@ -138,7 +138,7 @@ func (d *dialect) recover(ctx context.Context) (err error) {
 		return err
 	}
 	if _, _, err := c.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE); err != nil {
-		return fmt.Errorf("recover: %w", err)
+		return fmt.Errorf("recover: %w", coded(err))
 	}
 	if err := c.checksum(); err != nil {
 		return fmt.Errorf("give pages a checksum: %w", err)
@@ -150,7 +150,7 @@ func (d *dialect) recover(ctx context.Context) (err error) {
 	defer c.db.SetInterrupt(context.Background())
 	found, err := c.text("PRAGMA quick_check(1)")
 	if err != nil && checking.Err() == nil {
-		return fmt.Errorf("look through the file: %w", err)
+		return fmt.Errorf("look through the file: %w", coded(err))
 	}
 	if err == nil && found != "ok" {
 		return fmt.Errorf("the file is damaged: %s", found)
