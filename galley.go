@@ -7,9 +7,11 @@ package galley
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/action/goaction"
@@ -17,6 +19,7 @@ import (
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/spec/appfile"
 )
 
 // App is an app with actions in Go. Register all of them before it is run.
@@ -65,12 +68,22 @@ type Config struct {
 // Server is an app that is open for requests. It is safe for concurrent use.
 type Server struct{ server *serve.Server }
 
-// Open opens the app and its database, for programs with a server of their own.
+// Open opens the app and its database, for programs with a server of their own. If
+// the app has errors, or a function does not fit the app file, the error says which
+// and where.
 func (a *App) Open(ctx context.Context, c Config) (*Server, error) {
 	s, err := serve.Open(ctx, serve.Config{
 		Config: config.Config{App: c.App, Data: c.Data},
 		Files:  a.files, Program: a.program, Runner: goaction.Runner{},
 	})
+	var broken *serve.AppError
+	if errors.As(err, &broken) {
+		var text strings.Builder
+		if err := appfile.Render(&text, broken.Findings, broken.Files, false); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w:\n%s", broken, text.String())
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -296,3 +296,33 @@ func TestTwinsAreGenerated(t *testing.T) {
 		t.Errorf("run go test -run Generated -update . (%v)", err)
 	}
 }
+
+// BenchmarkTwins is one checkout of two lines through the engine, in each language.
+func BenchmarkTwins(b *testing.B) {
+	for _, language := range languages {
+		b.Run(language, func(b *testing.B) {
+			w := newTwin(b, language, false)
+			for n, id := range w.ids {
+				if n == "pen" || n == "ink" || n == "desk" || n == "ana" {
+					collection, body := "products", `{"stock":1000000000}`
+					if n == "ana" {
+						collection, body = "users", `{"wallet":9000000000000}`
+					}
+					if _, err := w.engine.Execute(b.Context(), engine.Call{ID: "fill", Verb: engine.Update,
+						Target: collection, Record: string(id), Body: []byte(body), Trusted: true,
+						Subject: ident.Subject{Who: ident.Admin, Name: "carla"}}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				i++
+				if got := w.call("checkout", line, fmt.Sprint(i), true); !strings.HasPrefix(got, "ok") {
+					b.Fatal(got)
+				}
+			}
+		})
+	}
+}
