@@ -263,6 +263,7 @@ func seedOf(t testing.TB) uint64 {
 }
 
 func TestTwinsAgree(t *testing.T) {
+	t.Parallel()
 	seed := seedOf(t)
 	cases, rules, refused, lookups := 0, 0, 0, 0
 	for n := uint64(0); cases < *casesFlag; n++ {
@@ -364,6 +365,7 @@ var flaws = map[string]func(query.Expr) query.Expr{
 }
 
 func TestTwinsFindEachPlantedFlaw(t *testing.T) {
+	t.Parallel()
 	seed := seedOf(t)
 	for name, flaw := range flaws {
 		t.Run(name, func(t *testing.T) {
@@ -395,6 +397,7 @@ func TestTwinsFindEachPlantedFlaw(t *testing.T) {
 // TestFiltersSeeOnlyWhatMayBeRead compares filters that follow relations only into
 // readable records, and sort keys of the same kind, in memory and in the store.
 func TestFiltersSeeOnlyWhatMayBeRead(t *testing.T) {
+	t.Parallel()
 	seed := seedOf(t)
 	cases, hidden := 0, 0
 	for n := uint64(0); cases < *casesFlag/6; n++ {
