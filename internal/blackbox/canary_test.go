@@ -26,7 +26,8 @@ func canaries(a *arena) (f found) {
 		_ = got.header.Write(&said)
 		return got
 	}
-	id := a.ana.do("POST", "/api/notes", `{"title":"shown-canary"}`, key()...).want(a.t, 201).text("id")
+	id := a.ana.do("POST", "/api/notes", `{"title":"shown-canary"}`, key()...).want(a.t,
+		201).text("id")
 	a.asAdmin("PATCH", "/api/notes/"+id, `{"key":"`+canaryHidden+`"}`).want(a.t, 200)
 	note(a.ana.do("GET", "/api/notes/"+id, "")).want(a.t, 200)
 	note(a.ana.do("PATCH", "/api/notes/"+id, `{"title":"shown-canary-2"}`)).want(a.t, 403)
@@ -37,23 +38,31 @@ func canaries(a *arena) (f found) {
 		note(who.do("GET", "/api/notes", ""))
 	}
 	note(a.bo.do("PATCH", "/api/notes/"+id, `{"title":"x"}`))
-	note(a.nobody.do("POST", "/api/auth/sign-in", `{"email":"ana@example.com","password":"`+canaryWrong+`"}`))
-	note(a.nobody.do("POST", "/api/auth/sign-in", `{"email":"ana@example.com","password":"`+canaryWrong+`"`))
-	note(a.nobody.do("POST", "/api/auth/sign-in", `{"email":"ana@example.com","password":["`+canaryWrong+`"]}`))
-	note(a.nobody.do("POST", "/api/auth/sign-up", `{"email":"ana@example.com","password":"`+canaryWrong+`","name":"x"}`))
-	note(a.nobody.do("POST", "/api/auth/sign-up", `{"email":"new@example.com","password":"`+canaryWrong+`","name":7}`))
+	note(a.nobody.do("POST", "/api/auth/sign-in",
+		`{"email":"ana@example.com","password":"`+canaryWrong+`"}`))
+	note(a.nobody.do("POST", "/api/auth/sign-in",
+		`{"email":"ana@example.com","password":"`+canaryWrong+`"`))
+	note(a.nobody.do("POST", "/api/auth/sign-in",
+		`{"email":"ana@example.com","password":["`+canaryWrong+`"]}`))
+	note(a.nobody.do("POST", "/api/auth/sign-up",
+		`{"email":"ana@example.com","password":"`+canaryWrong+`","name":"x"}`))
+	note(a.nobody.do("POST", "/api/auth/sign-up",
+		`{"email":"new@example.com","password":"`+canaryWrong+`","name":7}`))
 	note(a.nobody.do("GET", "/api/products?access_token="+canaryURL, ""))
 	note(a.nobody.do("GET", "/api/products?filter=name+==+%22"+canaryURL+"%22", ""))
 	note(a.nobody.do("POST", "/api/auth/refresh", `{"refresh_token":"`+canaryWrong+`"}`))
-	note(a.ana.do("PUT", "/api/auth/password", `{"old":"`+canaryWrong+`","new":"`+canaryPassword+`"}`))
+	note(a.ana.do("PUT", "/api/auth/password",
+		`{"old":"`+canaryWrong+`","new":"`+canaryPassword+`"}`))
 	other, got := a.signIn(a.ana, password)
 	refresh := got.text("refresh_token")
-	cookie := a.nobody.do("POST", "/api/auth/sign-in", `{"email":"ana@example.com","password":"`+password+`"}`).want(a.t, 200)
+	cookie := a.nobody.do("POST", "/api/auth/sign-in",
+		`{"email":"ana@example.com","password":"`+password+`"}`).want(a.t, 200)
 	token, _, _ := strings.Cut(cookie.header.Get("Set-Cookie"), ";")
 	_, token, _ = strings.Cut(token, "=")
 	said.Write(cookie.body)
 	note(a.nobody.do("GET", "/api/auth/session", "", "Cookie", "galley="+token)).want(a.t, 200)
-	note(a.ana.do("PUT", "/api/auth/password", `{"old":"`+password+`","new":"`+canaryPassword+`"}`)).want(a.t, 204)
+	note(a.ana.do("PUT", "/api/auth/password",
+		`{"old":"`+password+`","new":"`+canaryPassword+`"}`)).want(a.t, 204)
 	note(other.do("GET", "/api/auth/session", "")).want(a.t, 401)
 	note(a.ana.do("GET", "/api/auth/sessions", "")).want(a.t, 200)
 	journal := string(a.asAdmin("GET", "/local/journal", "").want(a.t, 200).body)
@@ -76,8 +85,10 @@ func canaries(a *arena) (f found) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	secrets := map[string]string{"a password": password, "a fresh password": canaryPassword, "a wrong password": canaryWrong,
-		"a session's token": a.ana.token, "a cookie": token, "a refresh token": refresh, "the token of a session that ended": other.token}
+	secrets := map[string]string{"a password": password, "a fresh password": canaryPassword,
+		"a wrong password":  canaryWrong,
+		"a session's token": a.ana.token, "a cookie": token, "a refresh token": refresh,
+		"the token of a session that ended": other.token}
 	look := func(places, secrets map[string]string) {
 		for place, text := range places {
 			for name, s := range secrets {
@@ -94,8 +105,10 @@ func canaries(a *arena) (f found) {
 	look(files, secrets)
 	look(places, map[string]string{"a hidden field": canaryHidden, "a token in a URL": canaryURL})
 	// The control: what may be seen is found where it is looked for.
-	if !strings.Contains(places["an answer"], "shown-canary") || !strings.Contains(places["the log"], "notes.update") ||
-		!strings.Contains(places["journeys: kept.jsonl"], "record.key") || !strings.Contains(files["the journal"], "shown-canary") {
+	if !strings.Contains(places["an answer"], "shown-canary") ||
+		!strings.Contains(places["the log"], "notes.update") ||
+		!strings.Contains(places["journeys: kept.jsonl"], "record.key") ||
+		!strings.Contains(files["the journal"], "shown-canary") {
 		a.t.Fatalf("the control finds nothing")
 	}
 	return f

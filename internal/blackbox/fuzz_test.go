@@ -29,14 +29,19 @@ func (p pieces) one(of ...string) string { return of[p.IntN(len(of))] }
 
 func (p pieces) path() string {
 	id := p.ids[p.IntN(len(p.ids))]
-	return p.one("/api/notes", "/api/notes/"+id, "/api/products", "/api/products/"+id, "/api/reviews", "/api/counters/"+id,
-		"/api/notes/aggregate", "/api/actions/echo", "/api/actions/buy", "/api/actions/nothing", "/api/batch", "/api/auth/session",
-		"/api/auth/sessions", "/api/auth/sessions/"+id, "/api/auth/refresh", "/api/vaults", "/api/health", "/api/openapi.json",
-		"/problems/x", "/", "/api/users/"+id, "/api/"+p.text(), "/api/notes/"+p.text(), "/"+p.text())
+	return p.one("/api/notes", "/api/notes/"+id, "/api/products", "/api/products/"+id,
+		"/api/reviews", "/api/counters/"+id,
+		"/api/notes/aggregate", "/api/actions/echo", "/api/actions/buy", "/api/actions/nothing",
+		"/api/batch", "/api/auth/session",
+		"/api/auth/sessions", "/api/auth/sessions/"+id, "/api/auth/refresh", "/api/vaults",
+		"/api/health", "/api/openapi.json",
+		"/problems/x", "/", "/api/users/"+id, "/api/"+p.text(), "/api/notes/"+p.text(),
+		"/"+p.text())
 }
 
 func (p pieces) text() string {
-	return url.PathEscape(p.one("", "a", "..", "\x00", "é", "'", `"`, "%", strings.Repeat("x", 300), "🙂", "-1", "null", "a/b", "\\"))
+	return url.PathEscape(p.one("", "a", "..", "\x00", "é", "'", `"`, "%", strings.Repeat("x", 300),
+		"🙂", "-1", "null", "a/b", "\\"))
 }
 
 func (p pieces) query() string {
@@ -45,12 +50,21 @@ func (p pieces) query() string {
 	}
 	q := url.Values{}
 	for range 1 + p.IntN(3) {
-		name := p.one("filter", "sort", "limit", "cursor", "fields", "expand", "total", "select", "group", "title", "count", "owner", "x", "id")
-		q.Set(name, p.one("", "title", "-title,count", "1", "0", "-1", "500", "501", "99999999999999999999", "true", "x", "owner", "owner.name", "product,author",
-			"n:count()", "n:sum(count),m:max(ratio)", "n:avg(title)", `title == "a"`, `count > 1 && `, `title.matches("(a|a)*b")`, `owner.wallet > 5`,
-			`size(tags) > 0`, `tags.exists(t, t == "a")`, `now > created`, `created + duration("1h") > now`, strings.Repeat("(", 200), strings.Repeat("!", 1500)+"true",
-			strings.Repeat("count==1||", 150)+"true", `count / 0 == 1`, `count % 0 == 1`, `9223372036854775807 + count > 0`, `ratio * 1e308 > 1e308`, `"\u0000" == title`, `data.a.b == 1`, `title[0] == "a"`,
-			`{"a":1}.a == count`, `[1,2,3].exists(x, x == count)`, `timestamp("x") > now`, `int(title) > 1`, `type(count) == int`, `dyn(count) == "1"`, string(rune(p.IntN(0x10ffff)))))
+		name := p.one("filter", "sort", "limit", "cursor", "fields", "expand", "total", "select",
+			"group", "title", "count", "owner", "x", "id")
+		q.Set(name, p.one("", "title", "-title,count", "1", "0", "-1", "500", "501",
+			"99999999999999999999", "true", "x", "owner", "owner.name", "product,author",
+			"n:count()", "n:sum(count),m:max(ratio)", "n:avg(title)", `title == "a"`,
+			`count > 1 && `, `title.matches("(a|a)*b")`, `owner.wallet > 5`,
+			`size(tags) > 0`, `tags.exists(t, t == "a")`, `now > created`,
+			`created + duration("1h") > now`, strings.Repeat("(", 200), strings.Repeat("!",
+				1500)+"true",
+			strings.Repeat("count==1||", 150)+"true", `count / 0 == 1`, `count % 0 == 1`,
+			`9223372036854775807 + count > 0`, `ratio * 1e308 > 1e308`, `"\u0000" == title`,
+			`data.a.b == 1`, `title[0] == "a"`,
+			`{"a":1}.a == count`, `[1,2,3].exists(x, x == count)`, `timestamp("x") > now`,
+			`int(title) > 1`, `type(count) == int`, `dyn(count) == "1"`,
+			string(rune(p.IntN(0x10ffff)))))
 	}
 	return "?" + q.Encode()
 }
@@ -64,12 +78,15 @@ func (p pieces) body(depth int) string {
 	case n < 8 && depth < 4:
 		var b []string
 		for range p.IntN(4) {
-			b = append(b, fmt.Sprintf("%q:%s", p.one("title", "body", "data", "count", "amount", "ratio", "tags", "owner", "id", "version", "text", "product", "requests",
-				"method", "path", "if_match", "$add", "$append", "email", "password", "refresh_token", "x"), p.body(depth+1)))
+			b = append(b, fmt.Sprintf("%q:%s", p.one("title", "body", "data", "count", "amount",
+				"ratio", "tags", "owner", "id", "version", "text", "product", "requests",
+				"method", "path", "if_match", "$add", "$append", "email", "password",
+				"refresh_token", "x"), p.body(depth+1)))
 		}
 		return "{" + strings.Join(b, ",") + "}"
 	default:
-		return p.one("null", "true", "1", "-1", "1.5", "1e400", "9007199254740993", `""`, `"a"`, `"\u0000"`, `"é"`, `"`+p.ids[p.IntN(len(p.ids))]+`"`, `"POST"`, `"/api/notes"`,
+		return p.one("null", "true", "1", "-1", "1.5", "1e400", "9007199254740993", `""`, `"a"`,
+			`"\u0000"`, `"é"`, `"`+p.ids[p.IntN(len(p.ids))]+`"`, `"POST"`, `"/api/notes"`,
 			`"`+strings.Repeat("x", 2000)+`"`, `{"$add":1}`, `{"$append":"a"}`, `"ana@example.com"`)
 	}
 }
@@ -78,7 +95,8 @@ func (p pieces) body(depth int) string {
 func weather(a *arena, count int) (f found) {
 	seed := uint64(time.Now().UnixNano())
 	a.t.Logf("seed %d", seed)
-	ids := []string{a.ana.id, a.bo.id, "01k9vq3k1c0000000000000000", a.put("products", `{"name":"pen","price":1,"stock":100}`), a.put("counters", `{}`),
+	ids := []string{a.ana.id, a.bo.id, "01k9vq3k1c0000000000000000", a.put("products",
+		`{"name":"pen","price":1,"stock":100}`), a.put("counters", `{}`),
 		a.ana.do("POST", "/api/notes", `{"title":"x"}`, key()...).want(a.t, 201).text("id")}
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -88,16 +106,20 @@ func weather(a *arena, count int) (f found) {
 	together(crew, func(part int) {
 		p := pieces{rand.New(rand.NewPCG(seed, uint64(part))), ids}
 		for range count / crew {
-			method := p.one("GET", "GET", "POST", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS", "TRACE")
+			method := p.one("GET", "GET", "POST", "POST", "PATCH", "DELETE", "PUT", "HEAD",
+				"OPTIONS", "TRACE")
 			who := []*caller{a.ana, a.bo, a.nobody}[p.IntN(3)]
 			target, body := p.path()+p.query(), ""
 			if method != "GET" && method != "HEAD" || p.IntN(20) == 0 {
 				body = p.body(0)
 			}
-			headers := []string{"Content-Type", p.one("application/json", "application/json", "application/json", "text/plain", "application/merge-patch+json", "")}
+			headers := []string{"Content-Type", p.one("application/json", "application/json",
+				"application/json", "text/plain", "application/merge-patch+json", "")}
 			for range p.IntN(3) {
-				headers = append(headers, p.one("Idempotency-Key", "If-Match", "If-None-Match", "Range", "Traceparent", "Accept-Encoding", "Expect", "Origin", "Cookie"),
-					p.one("k1", `"1"`, "*", "bytes=0-1", "bytes=9-1,2-", strings.Repeat("a", 300), "gzip", "100-continue", "x=y", `W/"1"`, "null"))
+				headers = append(headers, p.one("Idempotency-Key", "If-Match", "If-None-Match",
+					"Range", "Traceparent", "Accept-Encoding", "Expect", "Origin", "Cookie"),
+					p.one("k1", `"1"`, "*", "bytes=0-1", "bytes=9-1,2-", strings.Repeat("a", 300),
+						"gzip", "100-continue", "x=y", `W/"1"`, "null"))
 			}
 			got, err := who.try(method, target, body, headers...)
 			if err == nil && got.status < 500 {
@@ -109,7 +131,8 @@ func weather(a *arena, count int) (f found) {
 		}
 	})
 	client.CloseIdleConnections()
-	for wait := time.Now(); runtime.NumGoroutine() > goroutines+20 && time.Since(wait) < 5*time.Second; {
+	for wait := time.Now(); runtime.NumGoroutine() > goroutines+20 &&
+		time.Since(wait) < 5*time.Second; {
 		runtime.Gosched()
 	}
 	if n := runtime.NumGoroutine(); n > goroutines+20 {
@@ -175,7 +198,8 @@ func bear(t *testing.T, w *httptest.ResponseRecorder) {
 	if w.Code >= 500 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w.Body.Len() > 0 && strings.Contains(w.Header().Get("Content-Type"), "json") && !json.Valid(w.Body.Bytes()) {
+	if w.Body.Len() > 0 && strings.Contains(w.Header().Get("Content-Type"), "json") &&
+		!json.Valid(w.Body.Bytes()) {
 		t.Errorf("%d is no JSON: %q", w.Code, w.Body)
 	}
 }
@@ -228,11 +252,13 @@ func mutate(text string, at int, change byte) string {
 func FuzzQuery(f *testing.F) {
 	a := open(f, flaw{}, false)
 	a.ana.do("POST", "/api/notes", `{"title":"x"}`, key()...).want(f, 201)
-	for _, q := range []string{"filter=count+%3E+1", "sort=-title&limit=3", "fields=id,title&expand=owner", "select=n:count()&group=title", "total=true", "title=x"} {
+	for _, q := range []string{"filter=count+%3E+1", "sort=-title&limit=3",
+		"fields=id,title&expand=owner", "select=n:count()&group=title", "total=true", "title=x"} {
 		f.Add(q)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		for _, path := range []string{"/api/notes?", "/api/notes/aggregate?", "/api/products?", "/api/reviews?"} {
+		for _, path := range []string{"/api/notes?", "/api/notes/aggregate?", "/api/products?",
+			"/api/reviews?"} {
 			bear(t, a.inside("GET", path+query, ""))
 		}
 	})

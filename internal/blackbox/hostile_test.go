@@ -91,16 +91,25 @@ func jsonPlaces(note string) []place {
 		{name: "sign-in", method: "POST", path: "/api/auth/sign-in"},
 		{name: "refresh", method: "POST", path: "/api/auth/refresh"},
 		{name: "password", method: "PUT", path: "/api/auth/password"},
-		{name: "json field", method: "POST", path: "/api/notes", before: `{"data":`, after: `}`, part: true},
-		{name: "json input", method: "POST", path: "/api/actions/echo", before: `{"data":`, after: `}`, part: true},
-		{name: "text field", method: "POST", path: "/api/notes", before: `{"title":`, after: `}`, part: true},
-		{name: "number field", method: "POST", path: "/api/notes", before: `{"count":`, after: `}`, part: true},
-		{name: "float field", method: "POST", path: "/api/notes", before: `{"ratio":`, after: `}`, part: true},
-		{name: "list field", method: "PATCH", path: "/api/notes/" + note, before: `{"tags":`, after: `}`, part: true},
-		{name: "operator", method: "PATCH", path: "/api/notes/" + note, before: `{"count":{"$add":`, after: `}}`, part: true},
-		{name: "body in a batch", method: "POST", path: "/api/batch", before: batch, after: `}]}`, part: true},
+		{name: "json field", method: "POST", path: "/api/notes", before: `{"data":`, after: `}`,
+			part: true},
+		{name: "json input", method: "POST", path: "/api/actions/echo", before: `{"data":`,
+			after: `}`, part: true},
+		{name: "text field", method: "POST", path: "/api/notes", before: `{"title":`, after: `}`,
+			part: true},
+		{name: "number field", method: "POST", path: "/api/notes", before: `{"count":`, after: `}`,
+			part: true},
+		{name: "float field", method: "POST", path: "/api/notes", before: `{"ratio":`, after: `}`,
+			part: true},
+		{name: "list field", method: "PATCH", path: "/api/notes/" + note, before: `{"tags":`,
+			after: `}`, part: true},
+		{name: "operator", method: "PATCH", path: "/api/notes/" + note, before: `{"count":{"$add":`,
+			after: `}}`, part: true},
+		{name: "body in a batch", method: "POST", path: "/api/batch", before: batch, after: `}]}`,
+			part: true},
 		{name: "version in a batch", method: "POST", path: "/api/batch",
-			before: `{"requests":[{"method":"DELETE","path":"/api/notes/` + note + `x","if_match":`, after: `}]}`, part: true},
+			before: `{"requests":[{"method":"DELETE","path":"/api/notes/` + note + `x","if_match":`,
+			after:  `}]}`, part: true},
 	}
 }
 
@@ -127,13 +136,15 @@ func hostileJSON(a *arena, texts map[string]string) (f found) {
 			case first.status != again.status && p.name != "operator" && p.name != "sign-in":
 				f.add("%s is once %v and once %v", at, first, again)
 			}
-			if first.status >= 400 && first.header.Get("Content-Type") != "application/problem+json" {
+			if first.status >= 400 &&
+				first.header.Get("Content-Type") != "application/problem+json" {
 				f.add("%s is no problem: %v", at, first)
 			}
 			mu.Unlock()
 		}
 	})
-	if got := a.ana.do("POST", "/api/notes", `{"data":{"a":[1,null,"x"]}}`, key()...).want(a.t, 201); !bytes.Contains(got.body, []byte(`"data":{"a":[1,null,"x"]}`)) {
+	if got := a.ana.do("POST", "/api/notes", `{"data":{"a":[1,null,"x"]}}`, key()...).want(a.t,
+		201); !bytes.Contains(got.body, []byte(`"data":{"a":[1,null,"x"]}`)) {
 		a.t.Fatalf("the control is %v", got)
 	}
 	return f
@@ -251,12 +262,15 @@ func hostileTexts(a *arena, texts []string) (f found, taken int) {
 		kept("tags", "tags", a.ana.do("PATCH", "/api/notes/"+note, `{"tags":[`+q+`]}`))
 		kept("echo", "text", a.ana.do("POST", "/api/actions/echo", `{"text":`+q+`}`))
 		if len(s) > 0 {
-			if got := a.ana.do("GET", "/api/notes?title="+url.QueryEscape(s), ""); made.status == 201 && (got.status == 200) != (len(got.items()) > 0) {
+			if got := a.ana.do("GET", "/api/notes?title="+url.QueryEscape(s),
+				""); made.status == 201 && (got.status == 200) != (len(got.items()) > 0) {
 				f.add("title %d: %q is not found by itself: %v", i, s, got)
 			}
 		}
-		for _, at := range []string{"/api/notes?filter=", "/api/notes?sort=", "/api/notes?cursor=", "/api/notes?fields=", "/api/notes?expand=",
-			"/api/notes?limit=", "/api/notes?total=", "/api/notes/aggregate?select=", "/api/notes/aggregate?group=", "/problems/", "/"} {
+		for _, at := range []string{"/api/notes?filter=", "/api/notes?sort=", "/api/notes?cursor=",
+			"/api/notes?fields=", "/api/notes?expand=",
+			"/api/notes?limit=", "/api/notes?total=", "/api/notes/aggregate?select=",
+			"/api/notes/aggregate?group=", "/problems/", "/"} {
 			escape := url.QueryEscape
 			if strings.HasSuffix(at, "/") {
 				escape = url.PathEscape
@@ -265,18 +279,22 @@ func hostileTexts(a *arena, texts []string) (f found, taken int) {
 				f.add("%s %d: %v", at, i, got)
 			}
 		}
-		for _, at := range []string{"/api/", "/api/notes/", "/api/actions/", "/api/auth/sessions/"} {
-			if got := a.ana.do("GET", at+url.PathEscape(s+"~"), ""); got.status < 400 || got.status >= 500 {
+		for _, at := range []string{"/api/", "/api/notes/", "/api/actions/",
+			"/api/auth/sessions/"} {
+			if got := a.ana.do("GET", at+url.PathEscape(s+"~"), ""); got.status < 400 ||
+				got.status >= 500 {
 				f.add("the path %s %d: %v", at, i, got)
 			}
 		}
-		for _, body := range []string{`{"email":` + q + `,"password":"x"}`, `{"email":"nobody@example.com","password":` + q + `}`} {
+		for _, body := range []string{`{"email":` + q + `,"password":"x"}`,
+			`{"email":"nobody@example.com","password":` + q + `}`} {
 			if i%10 == 0 { // each of these costs a password's hash
 				f.refused(fmt.Sprint("sign-in ", i), a.nobody.do("POST", "/api/auth/sign-in", body))
 			}
 		}
 		if key := strings.Map(visible, s); key == s && s != "" {
-			if got := a.ana.do("POST", "/api/notes", `{"title":"k"}`, "Idempotency-Key", s); got.status >= 500 {
+			if got := a.ana.do("POST", "/api/notes", `{"title":"k"}`, "Idempotency-Key",
+				s); got.status >= 500 {
 				f.add("the key %d: %v", i, got)
 			}
 		}
@@ -322,17 +340,28 @@ func escapesHTML(next http.Handler) http.Handler {
 func TestNumbersAreExactOrRefused(t *testing.T) {
 	type try struct{ field, sent, want string }
 	tries := []try{
-		{"count", "9007199254740991", "9007199254740991"}, {"count", "-9007199254740991", "-9007199254740991"},
-		{"count", "9007199254740992", ""}, {"count", "9223372036854775807", ""}, {"count", "9223372036854775808", ""},
-		{"count", "1e400", ""}, {"count", "1.5", ""}, {"count", "-0", "0"}, {"count", "1e2", ""}, {"count", `"1"`, ""},
-		{"count", "NaN", ""}, {"count", "Infinity", ""}, {"count", "0x10", ""}, {"count", "01", ""}, {"count", "+1", ""},
-		{"amount", "9007199254740992", ""}, {"amount", "1.0", ""}, {"amount", "0.5", ""}, {"amount", strings.Repeat("9", 400), ""},
-		{"ratio", "1e400", ""}, {"ratio", "-1e400", ""}, {"ratio", "NaN", ""}, {"ratio", "1e308", "1e+308"}, {"ratio", "5e-324", "5e-324"},
-		{"ratio", "0.1", "0.1"}, {"ratio", `"NaN"`, ""}, {"data", "1e400", ""}, {"data", "[1e999]", ""}, {"data", "12345678901234567890", "12345678901234567890"},
-		{"title", "1", ""}, {"title", `"a\u0000b"`, ""}, {"title", "\"a\x00b\"", ""}, {"title", "\"\xff\"", ""}, {"title", `"\ud800"`, ""},
-		{"title", `"` + strings.Repeat("x", 20001) + `"`, ""}, {"tags", `"x"`, ""}, {"tags", `{"0":"x"}`, ""}, {"tags", strings.Repeat("[", 200), ""},
-		{"data", strings.Repeat("[", 31) + strings.Repeat("]", 31), strings.Repeat("[", 31) + strings.Repeat("]", 31)},
-		{"data", strings.Repeat("[", 100) + strings.Repeat("]", 100), ""}, {"data", `{"a":1,"a":2}`, ""}, {"data", `{"a":{"b":1,"b":2}}`, ""},
+		{"count", "9007199254740991", "9007199254740991"}, {"count", "-9007199254740991",
+			"-9007199254740991"},
+		{"count", "9007199254740992", ""}, {"count", "9223372036854775807", ""}, {"count",
+			"9223372036854775808", ""},
+		{"count", "1e400", ""}, {"count", "1.5", ""}, {"count", "-0", "0"}, {"count", "1e2", ""},
+		{"count", `"1"`, ""},
+		{"count", "NaN", ""}, {"count", "Infinity", ""}, {"count", "0x10", ""}, {"count", "01", ""},
+		{"count", "+1", ""},
+		{"amount", "9007199254740992", ""}, {"amount", "1.0", ""}, {"amount", "0.5", ""}, {"amount",
+			strings.Repeat("9", 400), ""},
+		{"ratio", "1e400", ""}, {"ratio", "-1e400", ""}, {"ratio", "NaN", ""}, {"ratio", "1e308",
+			"1e+308"}, {"ratio", "5e-324", "5e-324"},
+		{"ratio", "0.1", "0.1"}, {"ratio", `"NaN"`, ""}, {"data", "1e400", ""}, {"data", "[1e999]",
+			""}, {"data", "12345678901234567890", "12345678901234567890"},
+		{"title", "1", ""}, {"title", `"a\u0000b"`, ""}, {"title", "\"a\x00b\"", ""}, {"title",
+			"\"\xff\"", ""}, {"title", `"\ud800"`, ""},
+		{"title", `"` + strings.Repeat("x", 20001) + `"`, ""}, {"tags", `"x"`, ""}, {"tags",
+			`{"0":"x"}`, ""}, {"tags", strings.Repeat("[", 200), ""},
+		{"data", strings.Repeat("[", 31) + strings.Repeat("]", 31), strings.Repeat("[", 31) +
+			strings.Repeat("]", 31)},
+		{"data", strings.Repeat("[", 100) + strings.Repeat("]", 100), ""}, {"data", `{"a":1,"a":2}`,
+			""}, {"data", `{"a":{"b":1,"b":2}}`, ""},
 		{"data", `"` + strings.Repeat("x", 70000) + `"`, ""},
 	}
 	attack := func(a *arena) (f found) {
@@ -345,19 +374,25 @@ func TestNumbersAreExactOrRefused(t *testing.T) {
 				f.add("%s %.40q: %v, want %s", x.field, x.sent, got, x.want)
 			}
 		}
-		note := a.ana.do("POST", "/api/notes", `{"count":9007199254740990,"amount":1}`, key()...).want(a.t, 201).text("id")
-		for _, x := range []try{{"count", `{"$add":1}`, "9007199254740991"}, {"count", `{"$add":1}`, ""}, {"count", `{"$add":9007199254740991}`, ""},
-			{"count", `{"$add":1,"$max":2}`, ""}, {"count", `{"$mul":2}`, ""}, {"count", `{"$add":"1"}`, ""}, {"count", `{"$add":1.5}`, ""},
-			{"amount", `{"$add":-2}`, "-1"}, {"amount", `{"$add":-9007199254740991}`, ""}, {"title", `{"$add":1}`, ""}, {"tags", `{"$append":1}`, ""}} {
+		note := a.ana.do("POST", "/api/notes", `{"count":9007199254740990,"amount":1}`,
+			key()...).want(a.t, 201).text("id")
+		for _, x := range []try{{"count", `{"$add":1}`, "9007199254740991"}, {"count", `{"$add":1}`,
+			""}, {"count", `{"$add":9007199254740991}`, ""},
+			{"count", `{"$add":1,"$max":2}`, ""}, {"count", `{"$mul":2}`, ""}, {"count",
+				`{"$add":"1"}`, ""}, {"count", `{"$add":1.5}`, ""},
+			{"amount", `{"$add":-2}`, "-1"}, {"amount", `{"$add":-9007199254740991}`, ""}, {"title",
+				`{"$add":1}`, ""}, {"tags", `{"$append":1}`, ""}} {
 			got := a.ana.do("PATCH", "/api/notes/"+note, `{"`+x.field+`":`+x.sent+`}`, key()...)
-			if x.want == "" && (got.status < 400 || got.status >= 500) || x.want != "" && !bytes.Contains(got.body, []byte(`"`+x.field+`":`+x.want)) {
+			if x.want == "" && (got.status < 400 || got.status >= 500) || x.want != "" &&
+				!bytes.Contains(got.body, []byte(`"`+x.field+`":`+x.want)) {
 				f.add("%s %s: %v, want %s", x.field, x.sent, got, x.want)
 			}
 		}
 		// Money that would run over is refused, and nobody is the poorer.
 		rich := a.put("products", `{"name":"moon","price":9007199254740991,"stock":5}`)
 		a.fund(a.ana, 100)
-		if got := a.ana.do("POST", "/api/actions/buy", `{"product":"`+rich+`"}`, key()...); got.status != 409 || got.text("code") != "insufficient_funds" {
+		if got := a.ana.do("POST", "/api/actions/buy", `{"product":"`+rich+`"}`,
+			key()...); got.status != 409 || got.text("code") != "insufficient_funds" {
 			f.add("the moon: %v", got)
 		}
 		if a.wallet(a.ana) != 100 {

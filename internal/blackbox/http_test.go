@@ -19,7 +19,8 @@ func TestADayAtTheDoor(t *testing.T) {
 	}
 	// A create without an id of its own needs a key, and says how to send one.
 	got := a.ana.do("POST", "/api/notes", `{"title":"a","body":"b"}`).want(t, 400)
-	if got.text("code") != "idempotency_key_missing" || !strings.Contains(got.text("detail"), "-H") {
+	if got.text("code") != "idempotency_key_missing" || !strings.Contains(got.text("detail"),
+		"-H") {
 		t.Errorf("without a key: %v", got)
 	}
 	got = a.ana.do("POST", "/api/notes", `{"title":"a","body":"b"}`, key()...).want(t, 201)
@@ -45,7 +46,8 @@ func TestADayAtTheDoor(t *testing.T) {
 	a.ana.do("GET", path, "").want(t, 404)
 	// Each problem has a page.
 	page := a.nobody.do("GET", got.text("type"), "", "Accept", "text/html").want(t, 200)
-	if !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") || !strings.Contains(string(page.body), "stale") {
+	if !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") ||
+		!strings.Contains(string(page.body), "stale") {
 		t.Errorf("the page is %v", page)
 	}
 	// A batch is one transaction: the first that fails takes all back.
@@ -57,14 +59,17 @@ func TestADayAtTheDoor(t *testing.T) {
 	if n := len(a.ana.do("GET", "/api/notes", "").items()); n != 0 {
 		t.Errorf("%d notes are left of a batch that failed", n)
 	}
-	got = a.ana.do("POST", "/api/batch", `{"requests":[{"method":"POST","path":"/api/notes","body":{"title":"one"}},`+
-		`{"method":"POST","path":"/api/notes","body":{"title":"two"}}]}`, key()...).want(t, 200)
-	if list, _ := got.json()["responses"].([]any); len(list) != 2 || list[0].(map[string]any)["status"] != 201. {
+	got = a.ana.do("POST", "/api/batch",
+		`{"requests":[{"method":"POST","path":"/api/notes","body":{"title":"one"}},`+
+			`{"method":"POST","path":"/api/notes","body":{"title":"two"}}]}`, key()...).want(t, 200)
+	if list, _ := got.json()["responses"].([]any); len(list) != 2 ||
+		list[0].(map[string]any)["status"] != 201. {
 		t.Errorf("the batch is %v", got)
 	}
 	// The documents are for developers.
 	a.nobody.do("GET", "/api/openapi.json", "").want(t, 404)
-	if got := a.nobody.do("GET", "/api/health", "").want(t, 200); string(got.body) != `{"status":"ok"}` {
+	if got := a.nobody.do("GET", "/api/health", "").want(t,
+		200); string(got.body) != `{"status":"ok"}` {
 		t.Errorf("health is %v", got)
 	}
 }
@@ -77,11 +82,13 @@ func TestAnswersAreKeptUnderTheirKeys(t *testing.T) {
 	first := a.ana.do("POST", "/api/actions/buy", buy, k...).want(t, 409)
 	a.fund(a.ana, 1000)
 	again := a.ana.do("POST", "/api/actions/buy", buy, k...).want(t, 409)
-	if again.text("code") != first.text("code") || again.header.Get("Idempotent-Replayed") != "true" {
+	if again.text("code") != first.text("code") ||
+		again.header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("the refusal was %v and is %v", first, again)
 	}
 	other := a.put("products", `{"name":"ink","price":100,"stock":1}`)
-	if got := a.ana.do("POST", "/api/actions/buy", `{"product":"`+other+`"}`, k...).want(t, 422); got.text("code") != "idempotency_key_reused" {
+	if got := a.ana.do("POST", "/api/actions/buy", `{"product":"`+other+`"}`, k...).want(t,
+		422); got.text("code") != "idempotency_key_reused" {
 		t.Errorf("another input under the key: %v", got)
 	}
 	// The scope of a key is who asks and what: for others it is another.
@@ -92,7 +99,8 @@ func TestAnswersAreKeptUnderTheirKeys(t *testing.T) {
 	k = key()
 	a.ana.do("POST", "/api/actions/buy", `{"product":1}`, k...).want(t, 422)
 	bought := a.ana.do("POST", "/api/actions/buy", `{"product":"`+other+`"}`, k...).want(t, 200)
-	replay := a.ana.do("POST", "/api/actions/buy", `{"product":"`+other+`"}`, "Idempotency-Key", `"`+k[1]+`"`).want(t, 200)
+	replay := a.ana.do("POST", "/api/actions/buy", `{"product":"`+other+`"}`, "Idempotency-Key",
+		`"`+k[1]+`"`).want(t, 200)
 	if string(bought.body) != string(replay.body) || a.wallet(a.ana) != 900 {
 		t.Errorf("bought %v, replayed %v, %d left", bought, replay, a.wallet(a.ana))
 	}
@@ -100,7 +108,8 @@ func TestAnswersAreKeptUnderTheirKeys(t *testing.T) {
 	k = key()
 	in := `{"email":"ana@example.com","password":"` + password + `","token":true}`
 	a.nobody.do("POST", "/api/auth/sign-in", in, k...).want(t, 200)
-	if got := a.nobody.do("POST", "/api/auth/sign-in", in, k...).want(t, 409); got.text("code") != "reply_not_kept" {
+	if got := a.nobody.do("POST", "/api/auth/sign-in", in, k...).want(t,
+		409); got.text("code") != "reply_not_kept" {
 		t.Errorf("a sign-in again is %v", got)
 	}
 }
@@ -128,7 +137,8 @@ func walk(c *caller, path string, between func()) (ids []string) {
 func pages(a *arena) (f found) {
 	var all []string
 	for i := range 120 {
-		all = append(all, a.ana.do("POST", "/api/notes", fmt.Sprintf(`{"title":"n","count":%d}`, i%3), key()...).want(a.t, 201).text("id"))
+		all = append(all, a.ana.do("POST", "/api/notes", fmt.Sprintf(`{"title":"n","count":%d}`,
+			i%3), key()...).want(a.t, 201).text("id"))
 	}
 	for _, sort := range []string{"count", "-count", "title,-count", "-created", "ratio"} {
 		seen := map[string]int{}
@@ -155,7 +165,8 @@ func TestPagesNeitherSkipNorRepeat(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			got := record(next, r)
 			if got.header.Get("Link") != "" {
-				got.body = []byte(strings.Replace(string(got.body), `{"items":[{`, `{"items":[{"id":"lost"},{"was":1,`, 1))
+				got.body = []byte(strings.Replace(string(got.body), `{"items":[{`,
+					`{"items":[{"id":"lost"},{"was":1,`, 1))
 				got.body = []byte(strings.Replace(string(got.body), `"was":1,"id"`, `"was"`, 1))
 			}
 			got.send(w)
@@ -184,7 +195,8 @@ func TestRatesHoldByDefault(t *testing.T) {
 	}
 	a.ana.do("GET", "/api/products", "").want(t, 200) // others are not in his way
 	off := open(t, flaw{}, false)
-	if got := off.ana.do("GET", "/api/products", "").want(t, 200); got.header.Get("Ratelimit") != "" {
+	if got := off.ana.do("GET", "/api/products", "").want(t,
+		200); got.header.Get("Ratelimit") != "" {
 		t.Errorf("with limits off: %v", got.header)
 	}
 }
@@ -197,7 +209,8 @@ func shared(a, b *arena) (f found) {
 	cursor := a.ana.do("GET", "/api/notes?limit=1", "").want(a.t, 200).text("next")
 	a.ana.do("GET", "/api/notes?limit=1&cursor="+url.QueryEscape(cursor), "").want(a.t, 200)
 	b.ana.do("GET", "/api/notes", "").want(b.t, 200)
-	if got := b.ana.do("GET", "/api/notes?limit=1&cursor="+url.QueryEscape(cursor), ""); got.status != 400 {
+	if got := b.ana.do("GET", "/api/notes?limit=1&cursor="+url.QueryEscape(cursor),
+		""); got.status != 400 {
 		f.add("a cursor: %v", got)
 	}
 	stranger := &caller{t: a.t, base: b.base, token: a.ana.token}

@@ -83,7 +83,8 @@ func TestTheLastItemIsSoldOnce(t *testing.T) {
 	if wrong := lastItem(open(t, flaw{}, false), rounds); wrong > 0 {
 		t.Errorf("the last item was not sold exactly once in %d of %d rounds", wrong, rounds)
 	}
-	flawed := open(t, flaw{file: []string{"out_of_stock: record.stock >= 0", "out_of_stock: record.stock >= -99"}}, false)
+	flawed := open(t, flaw{file: []string{"out_of_stock: record.stock >= 0",
+		"out_of_stock: record.stock >= -99"}}, false)
 	if lastItem(flawed, 3) == 0 {
 		t.Error("without the check the last item is still sold once: the test sees nothing")
 	}

@@ -28,7 +28,8 @@ func rawGet(base, path string) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = c.Close() }()
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path); err != nil {
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		path); err != nil {
 		return 0, err
 	}
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)

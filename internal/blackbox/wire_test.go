@@ -48,38 +48,52 @@ const smuggled = "GET /api/smuggled-canary HTTP/1.1\r\nHost: x\r\nConnection: cl
 func smuggling(a *arena) (f found) {
 	body := `{"email":"a@b.example","password":"x"}`
 	post := func(headers, rest string) string {
-		return "POST /api/auth/sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + headers + "\r\n" + rest
+		return "POST /api/auth/sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+			headers + "\r\n" + rest
 	}
 	for name, sent := range map[string]string{
-		"two lengths":             post("Content-Length: 5\r\nContent-Length: 38\r\n", body+smuggled),
-		"a list of lengths":       post("Content-Length: 38, 5\r\n", body+smuggled),
-		"length and chunked":      post("Content-Length: 38\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
-		"chunked and length":      post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"+smuggled),
-		"space before the colon":  post("Content-Length : 38\r\n", body+smuggled),
-		"chunked with a space":    post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"+smuggled),
-		"odd coding":              post("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"+smuggled),
-		"two codings":             post("Transfer-Encoding: identity, chunked\r\n", "0\r\n\r\n"+smuggled),
-		"coding twice":            post("Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", "0\r\n\r\n"+smuggled),
-		"length with a plus":      post("Content-Length: +38\r\n", body+smuggled),
-		"length below zero":       post("Content-Length: -1\r\n", body+smuggled),
-		"length in hex":           post("Content-Length: 0x26\r\n", body+smuggled),
-		"folded header":           post("Content-Length:\r\n 38\r\n", body+smuggled),
-		"folded coding":           post("X: y\r\n Transfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
-		"odd chunk size":          post("Transfer-Encoding: chunked\r\n", "0x26\r\n"+body+"\r\n0\r\n\r\n"+smuggled),
-		"chunk size with a plus":  post("Transfer-Encoding: chunked\r\n", "+26\r\n"+body+"\r\n0\r\n\r\n"+smuggled),
-		"chunk below zero":        post("Transfer-Encoding: chunked\r\n", "-1\r\n"+body+"\r\n0\r\n\r\n"+smuggled),
-		"huge chunk":              post("Transfer-Encoding: chunked\r\n", "fffffffffffffffff\r\n"+body+smuggled),
-		"chunk without its end":   post("Transfer-Encoding: chunked\r\n", "26\r\n"+body+"XX0\r\n\r\n"+smuggled),
-		"a NUL in a header":       post("X: a\x00b\r\nContent-Length: 38\r\n", body+smuggled),
-		"a CR in a header":        post("X: a\rContent-Length: 5\r\nContent-Length: 38\r\n", body+smuggled),
+		"two lengths": post("Content-Length: 5\r\nContent-Length: 38\r\n",
+			body+smuggled),
+		"a list of lengths": post("Content-Length: 38, 5\r\n", body+smuggled),
+		"length and chunked": post("Content-Length: 38\r\nTransfer-Encoding: chunked\r\n",
+			"0\r\n\r\n"+smuggled),
+		"chunked and length": post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+			"0\r\n\r\n"+smuggled),
+		"space before the colon": post("Content-Length : 38\r\n", body+smuggled),
+		"chunked with a space":   post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"+smuggled),
+		"odd coding":             post("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"+smuggled),
+		"two codings": post("Transfer-Encoding: identity, chunked\r\n",
+			"0\r\n\r\n"+smuggled),
+		"coding twice": post("Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n",
+			"0\r\n\r\n"+smuggled),
+		"length with a plus": post("Content-Length: +38\r\n", body+smuggled),
+		"length below zero":  post("Content-Length: -1\r\n", body+smuggled),
+		"length in hex":      post("Content-Length: 0x26\r\n", body+smuggled),
+		"folded header":      post("Content-Length:\r\n 38\r\n", body+smuggled),
+		"folded coding": post("X: y\r\n Transfer-Encoding: chunked\r\n",
+			"0\r\n\r\n"+smuggled),
+		"odd chunk size": post("Transfer-Encoding: chunked\r\n",
+			"0x26\r\n"+body+"\r\n0\r\n\r\n"+smuggled),
+		"chunk size with a plus": post("Transfer-Encoding: chunked\r\n",
+			"+26\r\n"+body+"\r\n0\r\n\r\n"+smuggled),
+		"chunk below zero": post("Transfer-Encoding: chunked\r\n",
+			"-1\r\n"+body+"\r\n0\r\n\r\n"+smuggled),
+		"huge chunk": post("Transfer-Encoding: chunked\r\n",
+			"fffffffffffffffff\r\n"+body+smuggled),
+		"chunk without its end": post("Transfer-Encoding: chunked\r\n",
+			"26\r\n"+body+"XX0\r\n\r\n"+smuggled),
+		"a NUL in a header": post("X: a\x00b\r\nContent-Length: 38\r\n", body+smuggled),
+		"a CR in a header": post("X: a\rContent-Length: 5\r\nContent-Length: 38\r\n",
+			body+smuggled),
 		"a header without a name": post(": x\r\nContent-Length: 38\r\n", body+smuggled),
 		"no host":                 "GET /api/health HTTP/1.1\r\n\r\n" + smuggled,
-		"two hosts":               "GET /api/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" + smuggled,
-		"a bad host":              "GET /api/health HTTP/1.1\r\nHost: a b\r\n\r\n" + smuggled,
-		"a space in the path":     "GET /api/hea lth HTTP/1.1\r\nHost: x\r\n\r\n" + smuggled,
-		"an odd version":          "GET /api/health HTTP/1.2x\r\nHost: x\r\n\r\n" + smuggled,
-		"HTTP/2 in clear":         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + smuggled,
-		"body on a get":           "GET /api/products HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nGET /" + smuggled,
+		"two hosts": "GET /api/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" +
+			smuggled,
+		"a bad host":          "GET /api/health HTTP/1.1\r\nHost: a b\r\n\r\n" + smuggled,
+		"a space in the path": "GET /api/hea lth HTTP/1.1\r\nHost: x\r\n\r\n" + smuggled,
+		"an odd version":      "GET /api/health HTTP/1.2x\r\nHost: x\r\n\r\n" + smuggled,
+		"HTTP/2 in clear":     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + smuggled,
+		"body on a get":       "GET /api/products HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nGET /" + smuggled,
 	} {
 		got, err := statuses(a.base, sent)
 		if err != nil {
@@ -90,7 +104,8 @@ func smuggling(a *arena) (f found) {
 			// A body on a get is framed well, and so is a folded header, of which HTTP
 			// says what it means: what follows is a request of its own.
 			framed := name == "body on a get" || name == "folded header"
-			if status == 404 && i > 0 && !framed || status < 400 || status >= 500 && status != 501 && status != 505 {
+			if status == 404 && i > 0 && !framed || status < 400 || status >= 500 &&
+				status != 501 && status != 505 {
 				f.add("%s: %v", name, got)
 				break
 			}
@@ -149,7 +164,8 @@ func mend(c net.Conn, base string) {
 			if err != nil {
 				return
 			}
-			text := strings.NewReplacer("Content-Length : ", "Content-Length: ", "Content-Length: 5\r\n", "",
+			text := strings.NewReplacer("Content-Length : ", "Content-Length: ",
+				"Content-Length: 5\r\n", "",
 				"Host: b\r\n", "").Replace(string(b[:n]))
 			if _, err := io.WriteString(up, text); err != nil {
 				return
@@ -168,13 +184,15 @@ func floods(a *arena) (f found) {
 		"long name":    strings.Repeat("X", 100_000) + ": x\r\n",
 		"many cookies": "Cookie: " + strings.Repeat("a=b; ", 20_000) + "\r\n",
 	} {
-		got, err := statuses(a.base, "GET /api/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+headers+"\r\n")
+		got, err := statuses(a.base,
+			"GET /api/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+headers+"\r\n")
 		if err != nil || len(got) > 0 && got[0] != http.StatusRequestHeaderFieldsTooLarge {
 			f.add("%s: %v, %v", name, got, err)
 		}
 	}
 	long := strings.Repeat("a", 100_000)
-	if got, err := statuses(a.base, "GET /api/"+long+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil ||
+	if got, err := statuses(a.base,
+		"GET /api/"+long+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil ||
 		len(got) > 0 && got[0] < 400 || len(got) > 0 && got[0] == 404 {
 		f.add("a long path: %v, %v", got, err)
 	}
@@ -185,7 +203,8 @@ func TestHeadersAreBounded(t *testing.T) {
 	if got := floods(open(t, flaw{}, false)); len(got) > 0 {
 		t.Errorf("it got through:\n%s", strings.Join(got, "\n"))
 	}
-	if got := floods(open(t, flaw{server: func(s *http.Server) { s.MaxHeaderBytes = 1 << 20 }}, false)); len(got) == 0 {
+	if got := floods(open(t, flaw{server: func(s *http.Server) { s.MaxHeaderBytes = 1 << 20 }},
+		false)); len(got) == 0 {
 		t.Error("a server without a bound is not found")
 	}
 }
@@ -213,7 +232,8 @@ func slowly(a *arena) (f found) {
 			f.add("%s: the server waits", name)
 			return f
 		}
-		if bytes.HasPrefix(text, []byte("HTTP/1.1 2")) || bytes.HasPrefix(text, []byte("HTTP/1.1 5")) {
+		if bytes.HasPrefix(text, []byte("HTTP/1.1 2")) || bytes.HasPrefix(text,
+			[]byte("HTTP/1.1 5")) {
 			f.add("%s: %.60q", name, text)
 		}
 		_ = c.Close()
@@ -226,7 +246,10 @@ func TestSlowRequestsAreHungUpOn(t *testing.T) {
 	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 {
 		t.Errorf("a bound of time is missing: %+v", s)
 	}
-	quick := func(s *http.Server) { s.ReadHeaderTimeout, s.ReadTimeout = s.ReadHeaderTimeout/20, s.ReadTimeout/60 }
+	quick := func(s *http.Server) {
+		s.ReadHeaderTimeout, s.ReadTimeout = s.ReadHeaderTimeout/20,
+			s.ReadTimeout/60
+	}
 	if got := slowly(open(t, flaw{server: quick}, false)); len(got) > 0 {
 		t.Errorf("it got through:\n%s", strings.Join(got, "\n"))
 	}
@@ -240,7 +263,8 @@ func TestSlowRequestsAreHungUpOn(t *testing.T) {
 func large(a *arena) (f found) {
 	a.ana.do("POST", "/api/notes", `{"title":"x"}`, key()...).want(a.t, 201)
 	huge := `{"title":"` + strings.Repeat("x", 3<<20) + `"}`
-	for name, body := range map[string]io.Reader{"a body": strings.NewReader(huge), "chunks": io.MultiReader(strings.NewReader(huge))} {
+	for name, body := range map[string]io.Reader{"a body": strings.NewReader(huge),
+		"chunks": io.MultiReader(strings.NewReader(huge))} {
 		r, err := http.NewRequest("POST", a.base+"/api/notes", body)
 		if err != nil {
 			a.t.Fatal(err)

@@ -67,7 +67,8 @@ func (d *openAPI) components() object {
 		"responses": object{"problem": object{
 			"description": "A refusal, in the form of RFC 9457.",
 			"headers":     object{"Request-Id": ref("headers", "Request-Id")},
-			"content":     object{"application/problem+json": object{"schema": ref("schemas", "problem")}},
+			"content": object{"application/problem+json": object{"schema": ref("schemas",
+				"problem")}},
 		}},
 		"headers": d.headers(),
 		"securitySchemes": object{

@@ -143,7 +143,8 @@ func TestOpenAPIStandsBeforePublicTools(t *testing.T) {
 			if out, err := tool(t, dir, "redocly", "lint", "openapi.json"); err != nil {
 				t.Errorf("redocly: %v\n%s", err, out)
 			}
-			if out, err := tool(t, dir, "openapi-typescript", "openapi.json", "-o", "api.d.ts"); err != nil {
+			if out, err := tool(t, dir, "openapi-typescript", "openapi.json", "-o",
+				"api.d.ts"); err != nil {
 				t.Fatalf("openapi-typescript: %v\n%s", err, out)
 			}
 			write("use.ts", usage)

@@ -108,7 +108,8 @@ func (d *openAPI) action(a *spec.Action) {
 		headers = append(headers, "Idempotent-Replayed")
 	}
 	if a.Output != nil {
-		o.answers = object{"200": answer("What it returned.", ref("schemas", a.Name+"_output"), headers...)}
+		o.answers = object{"200": answer("What it returned.", ref("schemas", a.Name+"_output"),
+			headers...)}
 	} else {
 		o.answers = object{"204": answer("It is done.", nil, headers...)}
 	}
@@ -179,10 +180,11 @@ func (d *openAPI) batch() {
 			"type": "array", "minItems": 1, "maxItems": 50, "items": object{"type": "object",
 				"required": []any{"method", "path"}, "additionalProperties": false,
 				"properties": object{
-					"method":   object{"type": "string", "enum": []any{"POST", "PATCH", "DELETE"}},
-					"path":     object{"type": "string", "examples": []any{"/api/orders"}},
-					"body":     object{"description": "The body of the request."},
-					"if_match": object{"type": "integer", "description": "The version that you have read."},
+					"method": object{"type": "string", "enum": []any{"POST", "PATCH", "DELETE"}},
+					"path":   object{"type": "string", "examples": []any{"/api/orders"}},
+					"body":   object{"description": "The body of the request."},
+					"if_match": object{"type": "integer",
+						"description": "The version that you have read."},
 				}}}}}
 	d.schemas["batch_output"] = object{"type": "object", "required": []any{"responses"},
 		"properties": object{"responses": object{"type": "array", "items": object{
@@ -227,8 +229,9 @@ func (d *openAPI) common() {
 			"status": whole, "detail": text, "request": text, "data": free,
 			"code": object{"type": "string", "enum": codesOf(d.spec)},
 			"errors": object{"type": "array", "items": object{"type": "object",
-				"required":   []any{"pointer", "code", "detail"},
-				"properties": object{"pointer": text, "code": text, "detail": text, "params": free}}},
+				"required": []any{"pointer", "code", "detail"},
+				"properties": object{"pointer": text, "code": text, "detail": text,
+					"params": free}}},
 			"at": object{"type": "object", "properties": object{"parameter": text,
 				"column": whole, "request": whole}},
 			"violated-policies": object{"type": "array", "items": text},

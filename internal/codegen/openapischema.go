@@ -165,7 +165,8 @@ func plainSchema(t *value.Type) object {
 		}
 		return object{"type": "string", "enum": words}
 	case value.TypeRelation:
-		return object{"$ref": "#/components/schemas/id", "description": "The id of one of " + t.Of + "."}
+		return object{"$ref": "#/components/schemas/id", "description": "The id of one of " + t.Of +
+			"."}
 	case value.TypeID:
 		return ref("schemas", "id")
 	case value.TypeList:

@@ -92,7 +92,8 @@ func TestTerminalWritesTheDevelopersLine(t *testing.T) {
 	c.Name, c.Writes = "ana@example.com", 5
 	o.Done(c)
 	line := out.String()
-	for _, want := range []string{"  POST /api/actions/checkout ", " 200 ", " ms  ana@example.com  5 writes",
+	for _, want := range []string{"  POST /api/actions/checkout ", " 200 ",
+		" ms  ana@example.com  5 writes",
 		"01k9vq3k1c000000\n"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("%q is not in %q", want, line)
@@ -152,7 +153,8 @@ func TestJourneysAreFoundByAnotherReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Status != 403 || len(got.Rules) != 1 || got.Rules[0].Tree != `✗ m.role != "viewer"   false` ||
+	if got.Status != 403 || len(got.Rules) != 1 ||
+		got.Rules[0].Tree != `✗ m.role != "viewer"   false` ||
 		len(got.Stages) != 2 || got.Cause != "why" {
 		t.Errorf("got %+v", got)
 	}
@@ -206,7 +208,8 @@ func TestJourneysAreBoundedAndRefusalsStayLonger(t *testing.T) {
 
 func TestJourneysSurviveALineCutShort(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "kept.jsonl"), []byte(`{"id":"half`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "kept.jsonl"), []byte(`{"id":"half`),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	j, _ := running(t, dir)

@@ -50,15 +50,18 @@ func TestProblemsSayWhatTheAppSays(t *testing.T) {
 	f := fault.WithCode(fault.Refused, "insufficient_funds", "Your wallet balance is too low.")
 	f.Data = []fault.Param{{Name: "needed", Value: int64(1990)}, {Name: "a\"b", Value: "x\n"}}
 	p := read(t, words.Problem(f, "01k9vq3m8d"))
-	if p["type"] != "/problems/insufficient_funds" || p["title"] != "Your wallet balance is too low." ||
+	if p["type"] != "/problems/insufficient_funds" ||
+		p["title"] != "Your wallet balance is too low." ||
 		p["status"] != 409. || p["request"] != "01k9vq3m8d" || p["detail"] != nil ||
 		p["data"].(map[string]any)["needed"] != 1990. {
 		t.Errorf("got %v", p)
 	}
-	if p := read(t, words.Problem(fault.WithCode(fault.Refused, "card_declined", ""), "x")); p["status"] != 402. {
+	if p := read(t, words.Problem(fault.WithCode(fault.Refused, "card_declined", ""),
+		"x")); p["status"] != 402. {
 		t.Errorf("a status of its own became %v", p)
 	}
-	if p := read(t, words.Problem(fault.WithCode(fault.Refused, "not_found", ""), "x")); p["status"] != 404. ||
+	if p := read(t, words.Problem(fault.WithCode(fault.Refused, "not_found", ""),
+		"x")); p["status"] != 404. ||
 		p["title"] != "Nothing of that kind." {
 		t.Errorf("a refusal with our code became %v", p)
 	}
@@ -78,15 +81,18 @@ func TestProblemsSayWhatTheAppSays(t *testing.T) {
 	}
 	f = fault.WithCode(fault.Malformed, "invalid_filter", "no field")
 	f.At = fault.Place{Parameter: "filter", Column: 1}
-	if at := read(t, words.Problem(f, "x"))["at"].(map[string]any); at["parameter"] != "filter" || at["column"] != 1. {
+	if at := read(t, words.Problem(f, "x"))["at"].(map[string]any); at["parameter"] != "filter" ||
+		at["column"] != 1. {
 		t.Errorf("got %v", at)
 	}
 }
 
 func TestExpandedRecordsStandBesideTheirIds(t *testing.T) {
-	shape := value.NewShape("orders", []value.Field{{Name: "id"}, {Name: "customer"}, {Name: "hidden"}})
+	shape := value.NewShape("orders", []value.Field{{Name: "id"}, {Name: "customer"},
+		{Name: "hidden"}})
 	rec := func(id, customer string) value.Record {
-		return value.Record{Shape: shape, Slots: []value.Value{value.OfText(id), value.OfText(customer), {}}}
+		return value.Record{Shape: shape, Slots: []value.Value{value.OfText(id),
+			value.OfText(customer), {}}}
 	}
 	x := engine.Item{Record: rec("o1", "u1"), Expand: []engine.Expansion{
 		{Name: "customer", Items: []engine.Item{{Record: rec("u1", "x")}}},
@@ -101,7 +107,8 @@ func TestExpandedRecordsStandBesideTheirIds(t *testing.T) {
 
 func TestRepliesOfABatchStandInOrder(t *testing.T) {
 	shape := value.NewShape("notes", []value.Field{{Name: "id"}})
-	item := engine.Item{Record: value.Record{Shape: shape, Slots: []value.Value{value.OfText("n1")}}}
+	item := engine.Item{Record: value.Record{Shape: shape,
+		Slots: []value.Value{value.OfText("n1")}}}
 	r := engine.Reply{Verb: engine.Batch, Batch: []engine.Reply{
 		{Verb: engine.Create, Item: item}, {Verb: engine.Delete}, {Verb: engine.Action},
 		{Verb: engine.Action, Output: value.OfInt(3)}}}
@@ -121,7 +128,8 @@ func TestBatchesAreRead(t *testing.T) {
 	if err != nil || len(calls) != 5 {
 		t.Fatalf("%d calls, %v", len(calls), err)
 	}
-	if calls[0].Verb != engine.Create || calls[0].Target != "orders" || string(calls[0].Body) != `{"a":[1,{"b":null}]}` ||
+	if calls[0].Verb != engine.Create || calls[0].Target != "orders" ||
+		string(calls[0].Body) != `{"a":[1,{"b":null}]}` ||
 		calls[1].Verb != engine.Update || calls[1].Record != "o1" || calls[1].IfMatch != 7 ||
 		calls[2].IfMatch != 8 || calls[3].Verb != engine.Delete || calls[3].Body != nil ||
 		calls[4].Verb != engine.Action || calls[4].Target != "checkout" {
@@ -130,18 +138,30 @@ func TestBatchesAreRead(t *testing.T) {
 	one := func(request string) string { return `{"requests":[` + request + `]}` }
 	del := `{"method":"DELETE","path":"/api/orders/o1"}`
 	for _, bad := range []string{
-		``, `{`, `[]`, `{}`, `null`, `{"requests":[]}`, `{"requests":{}}`, `{"requests":null}`, one(`1`), one(`{}`),
-		one(`{"method":"GET","path":"/api/orders"}`), one(`{"method":"POST","path":"/api/batch","body":{}}`),
-		one(`{"method":"POST","path":"/api/auth/sign-in","body":{}}`), one(`{"method":"POST","path":"/api/orders"}`),
-		one(`{"method":"PATCH","path":"/api/orders/o1"}`), one(`{"method":"DELETE","path":"/api/orders/o1","body":{}}`),
-		one(`{"method":"POST","path":"orders","body":{}}`), one(`{"method":"POST","path":"/api/orders?x=1","body":{}}`),
-		one(`{"method":"post","path":"/api/orders","body":{}}`), one(`{"method":1,"path":"/api/orders"}`),
-		one(`{"method":"POST","path":"/api//orders","body":{}}`), one(`{"method":"POST","path":"/api/%6frders","body":{}}`),
-		one(`{"method":"DELETE","path":"/api/orders/o1","if_match":0}`), one(`{"method":"DELETE","path":"/api/orders/o1","if_match":-1}`),
-		one(`{"method":"DELETE","path":"/api/orders/o1","if_match":1.5}`), one(`{"method":"DELETE","path":"/api/orders/o1","if_match":1e400}`),
-		one(`{"method":"POST","path":"/api/orders","body":{},"if_match":7}`), one(`{"methd":"DELETE","path":"/api/orders/o1"}`),
-		one(`{"method":"DELETE","method":"POST","path":"/api/orders/o1"}`), one(del) + `x`, one(del) + `{}`,
-		`{"requests":[` + del + `],"requests":[` + del + `]}`, one(strings.Repeat(del+",", 50) + del),
+		``, `{`, `[]`, `{}`, `null`, `{"requests":[]}`, `{"requests":{}}`, `{"requests":null}`,
+		one(`1`), one(`{}`),
+		one(`{"method":"GET","path":"/api/orders"}`),
+		one(`{"method":"POST","path":"/api/batch","body":{}}`),
+		one(`{"method":"POST","path":"/api/auth/sign-in","body":{}}`),
+		one(`{"method":"POST","path":"/api/orders"}`),
+		one(`{"method":"PATCH","path":"/api/orders/o1"}`),
+		one(`{"method":"DELETE","path":"/api/orders/o1","body":{}}`),
+		one(`{"method":"POST","path":"orders","body":{}}`),
+		one(`{"method":"POST","path":"/api/orders?x=1","body":{}}`),
+		one(`{"method":"post","path":"/api/orders","body":{}}`),
+		one(`{"method":1,"path":"/api/orders"}`),
+		one(`{"method":"POST","path":"/api//orders","body":{}}`),
+		one(`{"method":"POST","path":"/api/%6frders","body":{}}`),
+		one(`{"method":"DELETE","path":"/api/orders/o1","if_match":0}`),
+		one(`{"method":"DELETE","path":"/api/orders/o1","if_match":-1}`),
+		one(`{"method":"DELETE","path":"/api/orders/o1","if_match":1.5}`),
+		one(`{"method":"DELETE","path":"/api/orders/o1","if_match":1e400}`),
+		one(`{"method":"POST","path":"/api/orders","body":{},"if_match":7}`),
+		one(`{"methd":"DELETE","path":"/api/orders/o1"}`),
+		one(`{"method":"DELETE","method":"POST","path":"/api/orders/o1"}`), one(del) + `x`,
+		one(del) + `{}`,
+		`{"requests":[` + del + `],"requests":[` + del + `]}`, one(strings.Repeat(del+",", 50) +
+			del),
 		one("{\"method\":\"DELETE\",\"path\":\"/api/orders/\xff\"}"), strings.Repeat("[", 100000),
 	} {
 		if calls, err := transport.ParseBatch([]byte(bad)); err == nil {
@@ -180,7 +200,8 @@ func FuzzParseBatch(f *testing.F) {
 
 // FuzzParseRoute makes sure that a path names one thing, spelled in one way.
 func FuzzParseRoute(f *testing.F) {
-	for _, p := range []string{"products", "products/01k", "products/aggregate", "actions/x", "auth/a/b", "batch", "a//b", "../a"} {
+	for _, p := range []string{"products", "products/01k", "products/aggregate", "actions/x",
+		"auth/a/b", "batch", "a//b", "../a"} {
 		f.Add(p)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
@@ -189,7 +210,8 @@ func FuzzParseRoute(f *testing.F) {
 			return
 		}
 		if strings.Contains(path, "//") || strings.ContainsAny(path, "%\\;?#\x00 ") ||
-			strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") && r.Form != transport.FormAuth {
+			strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") &&
+			r.Form != transport.FormAuth {
 			t.Errorf("%q is %+v", path, r)
 		}
 		if r.Form == transport.FormRecord && path != r.Target+"/"+r.Record ||

@@ -164,7 +164,8 @@ func (d *Door) appendSession(ctx context.Context, x *exchange, dst []byte, recor
 
 // appendUser appends the user's record as he may see it. Where no rule lets him see
 // himself, his id is all there is.
-func (d *Door) appendUser(ctx context.Context, x *exchange, dst []byte, id, credential string) []byte {
+func (d *Door) appendUser(ctx context.Context, x *exchange, dst []byte, id,
+	credential string) []byte {
 	answer, err := d.Engine.Query(ctx, engine.Call{ID: x.id, Verb: engine.Get,
 		Target: spec.Users, Record: id, Credential: credential, Door: "rest",
 		Request: engine.Request{IP: peer(x.r.RemoteAddr), Method: http.MethodGet}})

@@ -261,7 +261,8 @@ func contentType(r *http.Request, patch bool) error {
 		return refused
 	}
 	kind, params, err := mime.ParseMediaType(types[0])
-	if err != nil || kind != "application/json" && !(patch && kind == "application/merge-patch+json") {
+	if err != nil || kind != "application/json" && !(patch &&
+		kind == "application/merge-patch+json") {
 		return refused
 	}
 	for name, v := range params {

@@ -20,7 +20,8 @@ var zippers = sync.Pool{New: func() any {
 
 // zip compresses a large body for a caller who takes it so.
 func (x *exchange) zip(body []byte) (*[]byte, bool) {
-	if len(body) < zipMin || x.r.Method == http.MethodHead || !transport.TakesGzip(x.r.Header["Accept-Encoding"]) {
+	if len(body) < zipMin || x.r.Method == http.MethodHead ||
+		!transport.TakesGzip(x.r.Header["Accept-Encoding"]) {
 		return nil, false
 	}
 	out := sliceWriter{buffers.Get().(*[]byte)}

@@ -37,7 +37,8 @@ func newPages() *pages {
 	return &pages{
 		page: template.Must(template.New("problem").Parse(problemPage)),
 		policy: "default-src 'none'; style-src 'sha256-" +
-			base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; frame-ancestors 'none'",
+			base64.StdEncoding.EncodeToString(sum[:]) +
+			"'; base-uri 'none'; frame-ancestors 'none'",
 	}
 }
 
@@ -67,7 +68,8 @@ func (p *pages) show(w http.ResponseWriter, status int, data page) {
 	data.Style = template.CSS(problemStyle)
 	var b bytes.Buffer
 	if err := p.page.Execute(&b, data); err != nil {
-		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		http.Error(w, http.StatusText(http.StatusInternalServerError),
+			http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()

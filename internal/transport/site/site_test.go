@@ -20,10 +20,12 @@ func shop(t *testing.T) *site.Site {
 	top := t.TempDir()
 	dir := filepath.Join(top, "public")
 	for name, text := range map[string]string{
-		"secret.txt": "keep out", "public/index.html": "<h1>shop</h1>", "public/app.js": "export {}",
+		"secret.txt": "keep out", "public/index.html": "<h1>shop</h1>",
+		"public/app.js":  "export {}",
 		"public/big.css": strings.Repeat("a { color: red }\n", 200), "public/.env": "KEY=1",
-		"public/.git/config": "x", "public/docs/index.html": "<h1>docs</h1>", "public/empty/x.txt": "x",
-		"public/blob.bin": "\x00\x01", "public/logo.SVG": "<svg/>",
+		"public/.git/config": "x", "public/docs/index.html": "<h1>docs</h1>",
+		"public/empty/x.txt": "x",
+		"public/blob.bin":    "\x00\x01", "public/logo.SVG": "<svg/>",
 	} {
 		p := filepath.Join(top, name)
 		if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
@@ -33,7 +35,8 @@ func shop(t *testing.T) *site.Site {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(filepath.Join(top, "secret.txt"), filepath.Join(dir, "out.txt")); err != nil {
+	if err := os.Symlink(filepath.Join(top, "secret.txt"), filepath.Join(dir,
+		"out.txt")); err != nil {
 		t.Fatal(err)
 	}
 	files, root, err := site.Open(dir)
@@ -79,7 +82,8 @@ func TestFilesAreServedWithTheirTypes(t *testing.T) {
 			!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
 			t.Errorf("%s has the headers %v", path, h)
 		}
-		if again := get(s, "GET", path, "If-None-Match", w.Header().Get("Etag")); again.Code != 304 {
+		if again := get(s, "GET", path, "If-None-Match",
+			w.Header().Get("Etag")); again.Code != 304 {
 			t.Errorf("%s again is %d, want 304", path, again.Code)
 		}
 		if head := get(s, "HEAD", path); head.Code != 200 || head.Body.Len() > 0 {
@@ -93,17 +97,21 @@ func TestFilesAreServedWithTheirTypes(t *testing.T) {
 
 func TestNothingBesideTheFolderIsServed(t *testing.T) {
 	s := shop(t)
-	for _, path := range []string{"/../secret.txt", "/docs/../../secret.txt", "/./index.html", "//index.html",
-		"/.env", "/.git/config", "/out.txt", "/..\\secret.txt", "/index.html\x00", "/index.html/", "/empty/", "/empty",
+	for _, path := range []string{"/../secret.txt", "/docs/../../secret.txt", "/./index.html",
+		"//index.html",
+		"/.env", "/.git/config", "/out.txt", "/..\\secret.txt", "/index.html\x00", "/index.html/",
+		"/empty/", "/empty",
 		"/docs//index.html", "/C:/windows", "/missing.txt", "relative", "/%2e%2e/secret.txt"} {
 		w := get(s, "GET", path)
 		if path == "/empty" && w.Code == 308 {
 			continue // it leads to a folder without a page, which is missing
 		}
-		if w.Code != 404 || strings.Contains(w.Body.String(), "keep out") || strings.Contains(w.Body.String(), "KEY") {
+		if w.Code != 404 || strings.Contains(w.Body.String(), "keep out") ||
+			strings.Contains(w.Body.String(), "KEY") {
 			t.Errorf("%q is %d %s", path, w.Code, w.Body)
 		}
-		if w.Header().Get("Content-Type") != "application/problem+json" || !strings.Contains(w.Body.String(), `"request":"r1"`) {
+		if w.Header().Get("Content-Type") != "application/problem+json" ||
+			!strings.Contains(w.Body.String(), `"request":"r1"`) {
 			t.Errorf("%q is %s", path, w.Body)
 		}
 	}
@@ -111,7 +119,8 @@ func TestNothingBesideTheFolderIsServed(t *testing.T) {
 
 func TestNavigationsFallBackToTheStartPage(t *testing.T) {
 	s := shop(t)
-	if w := get(s, "GET", "/orders/7", "Accept", "text/html,*/*"); w.Code != 200 || w.Body.String() != "<h1>shop</h1>" {
+	if w := get(s, "GET", "/orders/7", "Accept", "text/html,*/*"); w.Code != 200 ||
+		w.Body.String() != "<h1>shop</h1>" {
 		t.Errorf("a navigation is %d %s", w.Code, w.Body)
 	}
 	for _, path := range []string{"/orders/7.js", "/.env", "/../x"} {
@@ -138,7 +147,8 @@ func TestTextIsCompressed(t *testing.T) {
 	s := shop(t)
 	plain, zipped := get(s, "GET", "/big.css"), get(s, "GET", "/big.css", "Accept-Encoding", "gzip")
 	if zipped.Header().Get("Content-Encoding") != "gzip" || zipped.Body.Len() >= plain.Body.Len() ||
-		zipped.Header().Get("Etag") == plain.Header().Get("Etag") || zipped.Header().Get("Vary") == "" {
+		zipped.Header().Get("Etag") == plain.Header().Get("Etag") ||
+		zipped.Header().Get("Vary") == "" {
 		t.Errorf("zipped: %v, %d bytes of %d", zipped.Header(), zipped.Body.Len(), plain.Body.Len())
 	}
 	part := get(s, "GET", "/big.css", "Accept-Encoding", "gzip", "Range", "bytes=0-3")
@@ -157,14 +167,16 @@ func TestEveryProblemHasAPage(t *testing.T) {
 		}
 	}
 	page := get(s, "GET", "/problems/out_of_stock").Body.String()
-	if !strings.Contains(page, "Someone else &lt;b&gt;bought") || !strings.Contains(page, "HTTP 409") {
+	if !strings.Contains(page, "Someone else &lt;b&gt;bought") || !strings.Contains(page,
+		"HTTP 409") {
 		t.Errorf("the page of a refusal is %s", page)
 	}
 	if all := get(s, "GET", "/problems/").Body.String(); !strings.Contains(all, "out_of_stock") ||
 		!strings.Contains(all, "invalid_filter") {
 		t.Errorf("the list is %s", all)
 	}
-	if w := get(s, "GET", "/problems/<script>"); w.Code != 404 || strings.Contains(w.Body.String(), "<script>") {
+	if w := get(s, "GET", "/problems/<script>"); w.Code != 404 || strings.Contains(w.Body.String(),
+		"<script>") {
 		t.Errorf("an unknown problem is %d %s", w.Code, w.Body)
 	}
 }
