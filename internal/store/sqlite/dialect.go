@@ -20,14 +20,10 @@ type dialect struct {
 	unsafe bool
 }
 
-const (
-	// logPages is the length of the log, in pages of 4 kB, from which on it is
-	// written into the file.
-	logPages = 1000
-	// logPagesMax is the length from which on readers are waited for, so that the
-	// log can begin anew.
-	logPagesMax = 64_000
-)
+// logPages is the length of the log, in pages of 4 kB, from which on it is written
+// into the file after each commit, as far as no reader needs it. When all of it was
+// written, the next commit begins it anew.
+const logPages = 1000
 
 // Quote writes a name.
 func (*dialect) Quote(name string) string {
@@ -67,12 +63,8 @@ func (*dialect) Tidy(sc sqlstore.Conn) error {
 	if !ok || c.pages < logPages {
 		return nil
 	}
-	mode := sqlite3.CHECKPOINT_PASSIVE
-	if c.pages >= logPagesMax {
-		mode = sqlite3.CHECKPOINT_RESTART
-	}
 	c.pages = 0
-	_, _, err := c.db.WALCheckpoint("main", mode)
+	_, _, err := c.db.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 	if errors.Is(err, sqlite3.BUSY) {
 		return nil // a reader holds the log; the next commit tries again
 	}

@@ -49,8 +49,10 @@ type Store struct {
 }
 
 const (
-	// checkTime bounds the integrity check at the opening.
-	checkTime = 2 * time.Second
+	// checkTime bounds the integrity check at the opening. A file of more than
+	// checkBytes is looked through only if the last process left it in a hurry.
+	checkTime  = 2 * time.Second
+	checkBytes = 8 << 20
 	// busyTime bounds how long a statement waits for another process, such as
 	// the sqlite3 shell.
 	busyTime = 5 * time.Second
@@ -99,7 +101,11 @@ func open(ctx context.Context, c Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, syncDir(filepath.Dir(c.Path))
+	dir := filepath.Dir(c.Path)
+	if err = errors.Join(syncDir(dir), syncDir(filepath.Dir(dir))); err != nil {
+		return nil, errors.Join(err, s.Store.Close())
+	}
+	return s, nil
 }
 
 // Close ends the store and lets go of its file.
@@ -125,6 +131,7 @@ func (s *Store) release() error {
 // file is whole. A log whose flush failed earlier may stand in memory only: what the
 // checkpoint writes is written, and flushed, anew.
 func (d *dialect) recover(ctx context.Context) (err error) {
+	look := sizeOf(d.path+"-wal") > 0 || sizeOf(d.path) <= checkBytes
 	c, err := d.connect(true)
 	if err != nil {
 		return err
@@ -143,6 +150,9 @@ func (d *dialect) recover(ctx context.Context) (err error) {
 	if err := c.checksum(); err != nil {
 		return fmt.Errorf("give pages a checksum: %w", err)
 	}
+	if !look {
+		return ctx.Err()
+	}
 	// A file too large to look through in time is looked at as far as it goes.
 	checking, stop := context.WithTimeout(ctx, checkTime)
 	defer stop()
@@ -156,6 +166,15 @@ func (d *dialect) recover(ctx context.Context) (err error) {
 		return fmt.Errorf("the file is damaged: %s", found)
 	}
 	return ctx.Err()
+}
+
+// sizeOf is the size of a file, 0 if there is none.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // checksum gives the pages of a file that is empty as yet a checksum each, so that a

@@ -90,7 +90,8 @@ func (s *Store) sqlFree() string {
 		s.dialect.Placeholder(1)
 }
 
-// insertEntry writes the entry's row. It returns the entry as it reads back.
+// insertEntry writes the entry's row. It returns the entry as it reads back, or nil
+// if it is too large to be kept in memory.
 func (s *Store) insertEntry(e *journal.Entry) (*journal.Entry, error) {
 	args := make([]value.Value, entryColumnCount+1)
 	o := &e.Origin
@@ -137,7 +138,14 @@ func (s *Store) insertEntry(e *journal.Entry) (*journal.Entry, error) {
 		}
 		args[colRefusal] = value.OfText(string(text))
 	}
-	return &kept, s.writer.Exec(s.sqlInsertEntry(), args)
+	size := 0
+	for i := range args {
+		size += len(args[i].Text())
+	}
+	if err := s.writer.Exec(s.sqlInsertEntry(), args); err != nil || size > feedBytes {
+		return nil, err
+	}
+	return &kept, nil
 }
 
 func (s *Store) sqlInsertEntry() string {
@@ -335,8 +343,8 @@ func (s *Store) shapesOf(
 
 // raw is an entry's row before its JSON is read.
 type raw struct {
-	entry                              journal.Entry
-	changes, intents, refusal, payload []byte
+	entry                     journal.Entry
+	changes, intents, refusal []byte
 }
 
 func readRaw(r Row) raw {

@@ -15,8 +15,13 @@ type feed struct {
 	last [feedMax]*journal.Entry
 }
 
-// feedMax is how many entries are kept. An entry stands at its place modulo feedMax.
-const feedMax = 256
+const (
+	// feedMax is how many entries are kept. An entry stands at its place modulo
+	// feedMax.
+	feedMax = 256
+	// feedBytes is the greatest size of an entry that is kept, in bytes of its row.
+	feedBytes = 64 << 10
+)
 
 // advance sets the head without entries.
 func (f *feed) advance(head uint64) {
@@ -25,12 +30,13 @@ func (f *feed) advance(head uint64) {
 	f.head = head
 }
 
-// publish adds committed entries, which nobody changes any more.
+// publish adds the committed entries up to the head, which nobody changes any more.
+// Those that are nil must be read.
 func (f *feed) publish(entries []*journal.Entry, head uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, e := range entries {
-		f.last[e.Seq.Lo%feedMax] = e
+	for i, e := range entries {
+		f.last[(head-uint64(len(entries)-1-i))%feedMax] = e
 	}
 	f.head = head
 	if f.wake != nil {

@@ -43,7 +43,7 @@ func (s *Store) Follow(
 			default:
 				page, err := s.page(ctx, at)
 				if err != nil {
-					if ctx.Err() == nil {
+					if ctx.Err() == nil && !s.ends() {
 						yield(journal.Entry{}, err)
 					}
 					return
@@ -56,6 +56,16 @@ func (s *Store) Follow(
 				}
 			}
 		}
+	}
+}
+
+// ends reports whether the store is being closed.
+func (s *Store) ends() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 type reader struct {
 	shape *value.Shape
 	cells []cell
-	texts int
 }
 
 type cell struct {
@@ -28,7 +27,7 @@ func newReader(shape *value.Shape) *reader {
 	return r
 }
 
-// texts is how many offsets stand on the stack.
+// textsMax is how many offsets stand on the stack.
 const textsMax = 64
 
 // rows collects records. Slots are made for several records at a time, and all the
@@ -40,7 +39,6 @@ type rows struct {
 	slots   []value.Value
 	chunk   int
 	buffer  []byte
-	err     error
 }
 
 func (rs *rows) add(row Row) error {
