@@ -9,8 +9,9 @@ import (
 	"github.com/galleybackend/galley/internal/spec"
 )
 
-// admit counts the call against the rate of its subject, and against that of its
-// action. Callers who are not signed in are counted by their address.
+// admit counts the call against the rate of its subject, and each action that it asks
+// for, alone or in a batch, against that action's own. Callers who are not signed in
+// are counted by their address.
 func (r *run) admit(op *operation) error {
 	if r.engine.rates == nil || r.free() {
 		return nil
@@ -22,6 +23,16 @@ func (r *run) admit(op *operation) error {
 	if err := r.count("burst", who, r.engine.rate); err != nil {
 		return err
 	}
+	for i, part := range op.batch {
+		if err := r.countAction(part, who); err != nil {
+			return faultAt(err, i)
+		}
+	}
+	return r.countAction(op, who)
+}
+
+// countAction counts an operation that is an action with a rate.
+func (r *run) countAction(op *operation, who string) error {
 	if op.action == nil || op.action.Spec.Rate.Count == 0 {
 		return nil
 	}

@@ -85,6 +85,28 @@ func TestActionHasARateOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestActionInABatchHasItsRate(t *testing.T) {
+	w := open(t, shop(t), func(c *engine.Config) { c.Limits = true })
+	ana, pen := buyers(w, 1)[0], product(w, "P", 1000)
+	batch := func(n int, key string) error {
+		all := engine.Call{Verb: engine.Batch, Credential: string(ana), Key: key}
+		for range n {
+			part := checkout(ana, pen, "")
+			part.Credential = ""
+			all.Batch = append(all.Batch, part)
+		}
+		_, err := w.engine.Execute(t.Context(), all)
+		return err
+	}
+	if err := batch(50, "a"); err != nil {
+		t.Fatal("50 of 60 a minute:", err)
+	}
+	f := fault.From(batch(11, "b"))
+	if f.Kind != fault.Exhausted || f.At.Request != 11 {
+		t.Fatalf("the 61st call in a minute was answered with %+v", f)
+	}
+}
+
 func TestKeysHaveOneForm(t *testing.T) {
 	w := open(t, yaml(small), nil)
 	for _, key := range []string{"a b", "ä", "\x00", strings.Repeat("x", 256)} {

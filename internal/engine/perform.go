@@ -33,6 +33,11 @@ func (r *run) doBatch(ctx context.Context, tx store.Tx, op *operation) (Reply, e
 	all := Reply{Verb: Batch, Batch: make([]Reply, len(op.batch))}
 	for i, part := range op.batch {
 		r.settled = false
+		if i > 0 { // an earlier part may have changed who asks
+			if err := r.look(ctx, tx); err != nil {
+				return Reply{}, faultAt(err, i)
+			}
+		}
 		reply, err := r.do(ctx, tx, part)
 		if err != nil {
 			return Reply{}, faultAt(err, i)
