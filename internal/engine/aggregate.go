@@ -3,9 +3,11 @@ package engine
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"strings"
 
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -48,12 +50,27 @@ func (r *run) aggregate(ctx context.Context, v store.View, op *operation) (Answe
 	if len(rows) > groupsMax {
 		return Answer{}, errParam(paramGroup, 1, "There are more than %d groups.", groupsMax)
 	}
+	if err := finite(rows); err != nil {
+		return Answer{}, err
+	}
 	slices.SortStableFunc(rows, g.compare)
 	items := make([]Item, min(len(rows), g.limit))
 	for i := range items {
 		items[i].Record = rows[i]
 	}
 	return Answer{Items: items}, nil
+}
+
+// finite refuses sums that are no number: JSON has no word for them.
+func finite(rows []value.Record) error {
+	for _, row := range rows {
+		for _, v := range row.Slots {
+			if v.Kind() == value.Float && math.IsInf(v.Float(), 0) {
+				return fault.New(fault.Invalid, "A sum is beyond the range of its numbers.")
+			}
+		}
+	}
+	return nil
 }
 
 // compare orders two groups, nulls first, and last when descending.

@@ -107,6 +107,27 @@ func TestActionInABatchHasItsRate(t *testing.T) {
 	}
 }
 
+func TestASumBeyondItsNumbersIsRefused(t *testing.T) {
+	w := open(t, yaml(`
+app: sums
+collections:
+  loads:
+    fields: {f: float, n: int}
+    allow: {read: true}
+`), nil)
+	for range 1100 {
+		w.create("loads", `{"f":1.7e308,"n":9007199254740991}`)
+	}
+	for of, want := range map[string]bool{"sum(f)": false, "avg(f)": false, "sum(n)": false,
+		"max(f)": true, "avg(n)": true} {
+		_, err := w.engine.Query(t.Context(), engine.Call{Verb: engine.Aggregate, Target: "loads",
+			Params: url.Values{"select": {"x:" + of}}})
+		if (err == nil) != want || err != nil && !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", of, err)
+		}
+	}
+}
+
 func TestKeysHaveOneForm(t *testing.T) {
 	w := open(t, yaml(small), nil)
 	for _, key := range []string{"a b", "ä", "\x00", strings.Repeat("x", 256)} {
