@@ -235,6 +235,9 @@ func (c *command) runExport(ctx context.Context, name, format, to string) error 
 		if err != nil {
 			return err
 		}
+		if said := c.unknown("/api/" + name); said != "" && res.StatusCode == http.StatusNotFound {
+			return errors.New(said)
+		}
 		return c.problem(text, res.StatusCode)
 	}
 	n, err := io.Copy(dst, res.Body)

@@ -210,6 +210,9 @@ func (s *Server) noCollection(name string) error {
 	if near := value.Nearest(name, names); near != "" {
 		return fault.New(fault.NotFound, "There is no collection %q. Did you mean %s?", name, near)
 	}
+	if len(names) == 0 {
+		return fault.New(fault.NotFound, "The database is empty: there is no %s yet.", name)
+	}
 	return fault.New(fault.NotFound, "There is no collection %q; there are: %s.", name,
 		strings.Join(names, ", "))
 }

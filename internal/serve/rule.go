@@ -27,10 +27,11 @@ type Rule struct {
 // a name that only one rule has, such as that of a check or an action, is enough.
 func FindRule(c Compiled, name string) (Rule, error) {
 	known := rules(c.App)
-	var names []string
+	var names, shorter []string
 	var short []*rule.Rule
 	for _, r := range known {
 		names = append(names, r.Name())
+		shorter = append(shorter, strings.Replace(r.Name(), ".allow.", ".", 1))
 		if r.Name() == name || strings.Replace(r.Name(), ".allow.", ".", 1) == name {
 			return said(r), nil
 		}
@@ -42,7 +43,7 @@ func FindRule(c Compiled, name string) (Rule, error) {
 	if len(short) == 1 {
 		return said(short[0]), nil
 	}
-	if near := value.Nearest(name, names); near != "" {
+	if near := value.Nearest(name, shorter); near != "" {
 		return Rule{}, fmt.Errorf("there is no rule %s. Did you mean %s?", name, near)
 	}
 	return Rule{}, fmt.Errorf("there is no rule %s; there are:\n  %s", name,

@@ -1,0 +1,303 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the command, for tests that need a process.
+func TestMain(m *testing.M) {
+	if os.Getenv("GALLEY_COMMAND") == "1" {
+		os.Exit(Main(os.Args[1:], Program{}))
+	}
+	os.Exit(m.Run())
+}
+
+// place is an app in a folder of its own, with the command line.
+type place struct {
+	t   *testing.T
+	dir string
+}
+
+// said is what a command came to.
+type said struct {
+	code     int
+	out, err string
+}
+
+func newPlace(t *testing.T, app string) *place {
+	t.Helper()
+	// The path of a socket is short, so the folder cannot be the test's own.
+	dir, err := os.MkdirTemp("", "galley")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	p := &place{t, dir}
+	p.write("galley.yaml", app)
+	return p
+}
+
+func (p *place) write(name, text string) {
+	p.t.Helper()
+	path := filepath.Join(p.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// galley runs a command in this process.
+func (p *place) galley(args ...string) said {
+	p.t.Helper()
+	return p.with(p.t.Context(), "", args...)
+}
+
+func (p *place) with(ctx context.Context, in string, args ...string) said {
+	p.t.Helper()
+	var out, errs bytes.Buffer
+	code := run(ctx, append(args, "--app", p.dir), Program{}, strings.NewReader(in), &out, &errs)
+	return said{code, out.String(), errs.String()}
+}
+
+// process returns a command as a process of its own.
+func (p *place) process(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, os.Args[0], append(args, "--app", p.dir)...)
+	cmd.Env = append(os.Environ(), "GALLEY_COMMAND=1")
+	return cmd
+}
+
+// want runs a command and asks for its exit code, and for words in what it says.
+func (p *place) want(code int, words string, args ...string) said {
+	p.t.Helper()
+	got := p.galley(args...)
+	if got.code != code || !strings.Contains(got.out+got.err, words) {
+		p.t.Fatalf("galley %s: code %d, want %d and %q\nstdout: %s\nstderr: %s",
+			strings.Join(args, " "), got.code, code, words, got.out, got.err)
+	}
+	return got
+}
+
+const small = `app: small
+auth:
+  sign_in: [password]
+  sign_up: {fields: [name]}
+collections:
+  users:
+    fields:
+      name:   {type: string, max: 80}
+      wallet: {type: money, default: 0}
+    check:
+      insufficient_funds: record.wallet >= 0
+    allow:
+      read:   record == auth
+      update: {if: record == auth, fields: [name]}
+  products:
+    fields:
+      code:  {type: string, unique: true}
+      price: {type: money, min: 1}
+      note:  text?
+      stock: {type: int, default: 0}
+    check:
+      out_of_stock: record.stock >= 0
+    allow:
+      read: record.stock > 0
+errors:
+  out_of_stock: Someone else bought the last one.
+`
+
+func TestWrongCallsNameTheRightOne(t *testing.T) {
+	p := newPlace(t, small)
+	for _, c := range []struct{ args, want string }{
+		{"chek", "Did you mean galley check?"},
+		{"frobnicate", "galley --help"},
+		{"migrate aply", "Did you mean galley migrate apply?"},
+		{"check --surfce", "Did you mean --surface?"},
+		{"get", "galley get <collection> [id]"},
+		{"gen opnapi", "Did you mean openapi?"},
+		{"init x --template emty", "Did you mean empty?"},
+		{"serve --limits maybe", "--limits is on or off"},
+		{"set products/x price", "is not field=value"},
+		{"call buy {", "is not JSON"},
+		{"export products --format xml", "jsonl or csv"},
+		{"why users/01", "26 characters"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			(&place{t, p.dir}).want(exitUsage, c.want, strings.Fields(c.args)...)
+		})
+	}
+}
+
+func TestNamesThatAreNotThereAreSuggested(t *testing.T) {
+	p := newPlace(t, small)
+	for _, c := range []struct{ args, want string }{
+		{"get prodcts", "Did you mean products?"},
+		{"call buy", "the app has none"},
+		{"export prodcts", "Did you mean products?"},
+		{"import prodcts -", "Did you mean products?"},
+		{"get products --filter pric>1", "Did you mean price?"},
+		{"why products.raed", "Did you mean"},
+		{"why users/01k9000000000000000000000a.walet", "Did you mean wallet?"},
+		{"get users --as nobody@example.com", "no user with the address"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			(&place{t, p.dir}).want(exitFailed, c.want, strings.Fields(c.args)...)
+		})
+	}
+}
+
+func TestInitMakesAnAppThatIsRight(t *testing.T) {
+	for _, template := range []string{"empty", "shop"} {
+		t.Run(template, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "new")
+			var out, errs bytes.Buffer
+			code := run(t.Context(), []string{"init", dir, "--template", template}, Program{}, nil,
+				&out, &errs)
+			if code != exitDone || !strings.Contains(errs.String(), "Next:  cd ") {
+				t.Fatalf("code %d: %s", code, errs.String())
+			}
+			p := &place{t, dir}
+			p.want(exitDone, "no errors", "check")
+			var again bytes.Buffer
+			if code := run(t.Context(), []string{"init", dir}, Program{}, nil, &out, &again); code != exitFailed {
+				t.Errorf("a second init: code %d, want %d: %s", code, exitFailed, again.String())
+			}
+		})
+	}
+}
+
+func TestCheckTellsPlacesThatCanBeOpened(t *testing.T) {
+	p := newPlace(t, strings.Replace(small, "record.wallet >= 0", "record.wallt >= 0", 1))
+	p.want(exitApp, filepath.Join(p.dir, "galley.yaml")+":11:33", "check")
+	p.want(exitApp, "did you mean wallet", "serve")
+	p.want(exitApp, "did you mean wallet", "dev", "--once")
+	var f struct {
+		Severity, File, Message, Help string
+		Line, Column                  int
+	}
+	got := p.want(exitApp, "1 error", "check", "--json")
+	if err := json.Unmarshal([]byte(got.out), &f); err != nil {
+		t.Fatalf("%v in %q", err, got.out)
+	}
+	if f.Line != 11 || f.Severity != "error" || !strings.Contains(f.Help, "wallet") {
+		t.Errorf("got %+v", f)
+	}
+}
+
+func TestSyntaxErrorInCodeIsToldOnceWithItsLine(t *testing.T) {
+	p := newPlace(t, small+"actions:\n  buy:\n    allow: auth != null\n")
+	p.write("actions/buy.ts", "import { action } from \"galley\";\nexport default = ;\n")
+	got := p.want(exitApp, "export default = ;", "check")
+	if strings.Contains(got.err, "no code for the action") {
+		t.Errorf("one mistake is told twice:\n%s", got.err)
+	}
+}
+
+func TestSurfaceShowsWhatIsOpen(t *testing.T) {
+	p := newPlace(t, small)
+	got := p.want(exitDone, "/api/products", "check", "--surface", "--json")
+	for line := range strings.Lines(got.out) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("no JSON: %s", line)
+		}
+	}
+	if strings.Contains(got.out, `"method":"POST"`) {
+		t.Errorf("nothing is created by clients here:\n%s", got.out)
+	}
+}
+
+func TestGeneratedFiles(t *testing.T) {
+	p := newPlace(t, small)
+	got := p.want(exitDone, `"openapi"`, "gen", "openapi")
+	if !json.Valid([]byte(got.out)) {
+		t.Error("the OpenAPI document is no JSON")
+	}
+	p.want(exitDone, "schema.json", "gen", "schema")
+	p.want(exitDone, "galley.d.ts", "gen", "ts")
+	p.want(exitDone, "app.go", "gen", "go")
+	for _, name := range []string{".galley/schema.json", ".galley/galley.d.ts", "app/app.go"} {
+		if _, err := os.Stat(filepath.Join(p.dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestDataIsReadAndChangedWithoutAServer(t *testing.T) {
+	p := newPlace(t, small)
+	p.want(exitDone, "galley why ", "set", "products", "code=a", "price=5", "stock=2")
+	p.want(exitDone, "Dry run", "set", "products", "code=b", "price=5", "--dry-run")
+	got := p.want(exitDone, `"code":"a"`, "get", "products", "--json", "--fields", "id,code")
+	if n := strings.Count(got.out, "\n"); n != 1 {
+		t.Fatalf("%d records, want 1: a dry run keeps nothing\n%s", n, got.out)
+	}
+	var r struct{ ID string }
+	if err := json.Unmarshal([]byte(got.out), &r); err != nil {
+		t.Fatal(err)
+	}
+	refused := p.want(exitFailed, "Someone else bought", "set", "products/"+r.ID, "stock=-1")
+	request := between(refused.err, "galley why ", " --app")
+	why := p.want(exitDone, "✗ rule products.check.out_of_stock", "why", request)
+	for _, want := range []string{"galley.yaml:22", "record.stock   -1", "409 out_of_stock"} {
+		if !strings.Contains(why.out, want) {
+			t.Errorf("%q is not in\n%s", want, why.out)
+		}
+	}
+	p.want(exitDone, "record.stock >= 0", "why", "out_of_stock")
+	p.want(exitDone, "r.stock > 0", "why", "products.read")
+	p.want(exitDone, "products.create", "why", "products/"+r.ID+".stock")
+	p.want(exitFailed, "not_found", "get", "products", r.ID[:25]+"0", "--as", "anonymous")
+	p.want(exitDone, "5", "set", "products/"+r.ID, "price=6", "--key", "k")
+	p.want(exitDone, "Replayed", "set", "products/"+r.ID, "price=6", "--key", "k")
+}
+
+func between(text, from, to string) string {
+	_, rest, _ := strings.Cut(text, from)
+	got, _, _ := strings.Cut(rest, to)
+	return strings.TrimSpace(got)
+}
+
+func TestMissingSecretNeedsADecision(t *testing.T) {
+	p := newPlace(t, small+"secrets: [GALLEY_TEST_UNSET]\n")
+	p.want(exitDecision, "GALLEY_TEST_UNSET", "serve", "--listen", "127.0.0.1:0")
+	p.want(exitDecision, "GALLEY_TEST_UNSET", "dev", "--once")
+	p.want(exitDone, "no errors", "check")
+}
+
+func TestInterruptedCommandHasItsOwnCode(t *testing.T) {
+	p := newPlace(t, small)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := p.with(ctx, "", "get", "products"); got.code != exitSignal {
+		t.Errorf("code %d, want %d: %s", got.code, exitSignal, got.err)
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	p := newPlace(t, small)
+	p.want(exitDone, Version, "version")
+	p.want(exitDone, `"galley":"`+Version+`"`, "version", "--json")
+	p.want(exitDone, "complete", "completion", "bash")
+	c := &command{}
+	for _, cmd := range c.root().Commands() {
+		if cmd.Name() != "help" && cmd.Name() != "completion" && cmd.Name() != "version" &&
+			cmd.Name() != "fmt" && cmd.Example == "" {
+			t.Errorf("the help of %s has no example", cmd.Name())
+		}
+	}
+}
+
+// soon bounds every wait of these tests.
+const soon = 30 * time.Second
