@@ -31,6 +31,10 @@ func TestADayAtTheDoor(t *testing.T) {
 	// What has not changed is not sent again.
 	a.ana.do("GET", path, "", "If-None-Match", `"1"`).want(t, 304)
 	header(a.ana.do("HEAD", path, "").want(t, 200), "Etag", `"1"`)
+	header(a.ana.do("GET", path+"?fields=title", "").want(t, 200), "Etag", `"1"`)
+	a.ana.do("GET", path+"?fields=title", "", "If-None-Match", `"1"`).want(t, 304)
+	// But what was expanded may have changed although the record has not.
+	a.ana.do("GET", path+"?expand=owner", "", "If-None-Match", `"1"`).want(t, 200)
 	// A merge patch leaves what it does not name, and null clears.
 	got = a.ana.do("PATCH", path, `{"body":null}`, "If-Match", `"1"`,
 		"Content-Type", "application/merge-patch+json").want(t, 200)

@@ -79,6 +79,9 @@ type Request struct {
 // ask for, are Absent.
 type Item struct {
 	Record value.Record
+	// Version is the record's version in the answer to a Get, whatever fields were
+	// asked for.
+	Version int64
 	// Expand holds what was expanded, in the order asked for.
 	Expand []Expansion
 }

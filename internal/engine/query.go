@@ -96,7 +96,7 @@ func (r *run) get(ctx context.Context, v store.View, op *operation) (Answer, err
 	if err := r.show(ctx, op.coll, record); err != nil {
 		return Answer{}, err
 	}
-	items := []Item{{Record: record}}
+	items := []Item{{Record: record, Version: versionOf(record)}}
 	if err := r.expand(ctx, v, op.coll, items, tree); err != nil {
 		return Answer{}, err
 	}

@@ -121,9 +121,11 @@ func ReplyStatus(r *engine.Reply) int {
 	}
 }
 
-// Version returns the version of an item's record, 0 if it is not among what was
-// asked for.
+// Version returns the version of an item's record, 0 if it is not known.
 func Version(item *engine.Item) int64 {
+	if item.Version > 0 {
+		return item.Version
+	}
 	if len(item.Record.Slots) <= spec.SlotVersion {
 		return 0
 	}

@@ -140,7 +140,9 @@ func (x *exchange) answer(call *engine.Call, a *engine.Answer) {
 		if v := transport.Version(&a.Items[0]); v > 0 {
 			tag := entityTag(v)
 			x.set("Etag", tag)
-			if none := x.r.Header["If-None-Match"]; len(none) > 0 && matches(none, tag) {
+			// What was expanded has versions of its own, of which the tag knows nothing.
+			none, expanded := x.r.Header["If-None-Match"], call.Params["expand"] != nil
+			if len(none) > 0 && !expanded && matches(none, tag) {
 				x.send(http.StatusNotModified, nil)
 				return
 			}
