@@ -93,7 +93,9 @@ func smuggling(a *arena) (f found) {
 		"a space in the path": "GET /api/hea lth HTTP/1.1\r\nHost: x\r\n\r\n" + smuggled,
 		"an odd version":      "GET /api/health HTTP/1.2x\r\nHost: x\r\n\r\n" + smuggled,
 		"HTTP/2 in clear":     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + smuggled,
-		"body on a get":       "GET /api/products HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nGET /" + smuggled,
+		"an address in front": "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n" +
+			"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n" + smuggled,
+		"body on a get": "GET /api/products HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nGET /" + smuggled,
 	} {
 		got, err := statuses(a.base, sent)
 		if err != nil {

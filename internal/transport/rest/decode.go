@@ -93,7 +93,7 @@ func (x *exchange) credentials() error {
 	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
 		if err := x.door.origin.Check(x.r); err != nil {
 			return fault.New(fault.Denied,
-				"A page of another origin cannot write here: %s.", "it would act in your name")
+				"A page of another origin cannot write here: it would act in your name.")
 		}
 	}
 	x.credential = x.cookie()

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -199,7 +198,7 @@ func (x *exchange) fail(err error) {
 	f := fault.From(err)
 	x.problem(x.door.Words().Problem(f, x.id))
 	if f.Kind == fault.Internal && x.seen.Cause == nil {
-		x.seen.Cause = errors.Join(f.Cause)
+		x.seen.Cause = f.Cause
 	}
 }
 
