@@ -7,6 +7,7 @@ import (
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -18,6 +19,7 @@ func applyChecks() []Check {
 		{"ApplyIsAllOrNothing", applyAllOrNothing},
 		{"ApplyFillsAndConverts", applyFills},
 		{"RenamesChangePlaces", renamesChangePlaces},
+		{"StepsOfADiffLeadThereAndBack", diffLeads},
 		{"PlansAreCounted", plansAreCounted},
 		{"OldEntriesKeepTheirShape", oldEntriesKeepShape},
 	}
@@ -270,6 +272,47 @@ func (b *bench) without(name string) *spec.Schema {
 	}
 	s.Collections = kept
 	return s
+}
+
+// diffLeads goes to another schema and back by the steps that package spec finds.
+func diffLeads(r Report, p Place) {
+	b := start(r, p, Faults{})
+	defer b.close()
+	b.stock()
+	ana := idOf(b.put("customers", "name", "ana", "wallet", 1))
+	b.put("orders", "customer", ana, "total", 7, "note", "hello")
+	was := b.clone()
+	next := b.without("folders")
+	next.Table("customers").Name = "people"
+	reshaped(next.Table("people"), func(f []value.Field) []value.Field {
+		f[spec.SlotFirst].Name = "full_name"
+		return append(f, value.Field{Name: "nick", Type: value.Type{Kind: value.TypeText,
+			Optional: true}})
+	})
+	reshaped(next.Table("orders"), func(f []value.Field) []value.Field {
+		f[spec.SlotFirst].Type.Of = "people"
+		f[spec.SlotFirst+2].Type = value.Type{Kind: value.TypeString, Optional: true}
+		return f
+	})
+	products := next.Table("products")
+	products.Unique, products.Index = [][]string{{"sku", "title"}}, nil
+	products.Checks = map[string]string{"some": "stock >= 0"}
+	next.Collections = append(next.Collections, Table("extra",
+		value.Field{Name: "text", Type: value.Type{Kind: value.TypeText}}))
+	_, err := b.apply(spec.Diff(b.Schema(), next,
+		spec.Rename{Collection: "people", From: "customers"},
+		spec.Rename{Collection: "people", Field: "full_name", From: "name"}))
+	b.ok(err)
+	b.is(b.get("people", ana).Get("full_name").Text(), "ana")
+	b.ok(Fold(b.ctx, b.Store))
+	b.put("extra", "text", "x")
+	_, err = b.apply(spec.Diff(b.Schema(), was,
+		spec.Rename{Collection: "customers", From: "people"},
+		spec.Rename{Collection: "customers", Field: "name", From: "full_name"}))
+	b.ok(err)
+	b.is(b.get("customers", ana).Get("name").Text(), "ana")
+	b.is(len(spec.Diff(b.Schema(), was)), 0)
+	b.is(b.skus(query.Same{L: f("stock", typeInt), R: lit(2)}), "b")
 }
 
 func plansAreCounted(r Report, p Place) {
