@@ -113,7 +113,7 @@ func (m *machine) hostObject() *goja.Object {
 			"The action took too long."))
 		return goja.Undefined()
 	})
-	set("matchTime", matchTime.Milliseconds())
+	set("matchTime", matchGivenUp.Milliseconds())
 	return host
 }
 

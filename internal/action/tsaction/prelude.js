@@ -4,10 +4,10 @@
 (function (host) {
   "use strict";
 
-  // What follows is the greatest length of a text, the greatest number of items in
-  // a list, the greatest text that a regular expression or JSON.parse reads, and
-  // the greatest depth of JSON.
-  const TEXT = 4 << 20, ITEMS = 1000000, READ = 256 << 10, JSONTEXT = 1 << 20, DEPTH = 200;
+  // The greatest length of a text that one step makes or reads, the greatest number
+  // of items that one step goes through, the greatest text that a regular expression
+  // reads, and the greatest depth of what is nested.
+  const TEXT = 1 << 20, ITEMS = 100000, READ = 256 << 10, DEPTH = 200;
 
   const apply = Reflect.apply, construct = Reflect.construct;
   const defineProperty = Object.defineProperty, isArray = Array.isArray;
@@ -40,7 +40,7 @@
   function replaceMethod(object, name, make) {
     const old = object[name];
     const wrapped = make(old);
-    defineProperty(wrapped, "name", { value: name });
+    defineProperty(wrapped, "name", { value: old.name });
     defineProperty(wrapped, "length", { value: old.length });
     hide(object, name, wrapped);
   }
@@ -68,8 +68,14 @@
   } }).m);
   replaceMethod(S, "split", (old) => ({ m(by, limit) {
     const s = str(this);
-    if (s.length > ITEMS) tooLong("the text to split", ITEMS);
+    if (s.length > TEXT) tooLong("the text to split", TEXT);
+    if (by === "" && s.length > ITEMS) tooLong("the text to split", ITEMS);
     return apply(old, s, [by, limit]);
+  } }).m);
+  replaceMethod(S, Symbol.iterator, (old) => ({ m() {
+    const s = str(this);
+    if (s.length > ITEMS) tooLong("the text to go through", ITEMS);
+    return apply(old, s, []);
   } }).m);
   for (const name of ["replace", "replaceAll"]) {
     replaceMethod(S, name, (old) => ({ m(what, by) {
@@ -93,10 +99,11 @@
     const length = num(list.length);
     if (length > ITEMS) tooLong("the list", ITEMS);
   }
-  for (const name of ["concat", "copyWithin", "every", "fill", "filter", "find", "findIndex",
-    "findLast", "findLastIndex", "flat", "flatMap", "forEach", "includes", "indexOf",
+  for (const name of ["copyWithin", "entries", "every", "fill", "filter", "find", "findIndex",
+    "findLast", "findLastIndex", "flat", "flatMap", "forEach", "includes", "indexOf", "keys",
     "lastIndexOf", "map", "reduce", "reduceRight", "reverse", "shift", "slice", "some", "sort",
-    "splice", "toReversed", "toSorted", "toSpliced", "unshift", "with"]) {
+    "splice", "toReversed", "toSorted", "toSpliced", "unshift", "values",
+    "with"]) {
     if (!A[name]) continue;
     const old = A[name];
     const wrapped = ({ m(...args) {
@@ -107,6 +114,14 @@
     defineProperty(wrapped, "length", { value: old.length });
     hide(A, name, wrapped);
   }
+  hide(A, Symbol.iterator, A.values);
+  replaceMethod(A, "concat", (old) => ({ m(...lists) {
+    bounded(this);
+    let length = this == null ? 0 : num(this.length) || 0;
+    for (let i = 0; i < lists.length; i++) length += isArray(lists[i]) ? lists[i].length : 1;
+    if (length > ITEMS) tooLong("the list made by concat", ITEMS);
+    return apply(old, this, lists);
+  } }).m);
   let joining = 0;
   function measure(list, by) {
     bounded(list);
@@ -137,7 +152,25 @@
     if (items != null && items[Symbol.iterator] == null) bounded(items);
     return apply(old, this, [items, ...rest]);
   } }).m);
-  defineProperty(Array.from, "name", { value: "from" });
+  const T = getPrototypeOf(Uint8Array);
+  replaceMethod(T, "from", (old) => ({ m(items, ...rest) {
+    if (items != null && items[Symbol.iterator] == null) bounded(items);
+    return apply(old, this, [items, ...rest]);
+  } }).m);
+
+  // A list of arguments may be anything that has a length.
+  replaceMethod(Function.prototype, "apply", () => ({ m(self, args) {
+    bounded(args);
+    return apply(this, self, args == null ? [] : args);
+  } }).m);
+  replaceMethod(Reflect, "apply", (old) => ({ m(f, self, args) {
+    bounded(args);
+    return old(f, self, args);
+  } }).m);
+  replaceMethod(Reflect, "construct", (old) => ({ m(f, args, ...by) {
+    bounded(args);
+    return old(f, args, ...by);
+  } }).m);
 
   // Constructors that take a length. What stands before them must answer instanceof
   // as they do.
@@ -166,10 +199,8 @@
   }
   function checkLength(args) {
     const n = args[0];
-    if (typeof n === "number" && n > ITEMS) tooLong("the list", ITEMS);
-    if (n !== null && typeof n === "object" && typeof n.length === "number" && n.length > ITEMS) {
-      tooLong("the list", ITEMS);
-    }
+    if (typeof n === "number" && n > TEXT) tooLong("the list", TEXT);
+    if (n !== null && typeof n === "object") bounded(n);
   }
   function checkBytes(args) {
     if (num(args[0]) > TEXT) tooLong("the buffer", TEXT);
@@ -209,7 +240,7 @@
   const { parse, stringify } = JSON;
   hide(JSON, "parse", ({ parse(text, reviver) {
     const s = str(text);
-    if (s.length > JSONTEXT) tooLong("the text for JSON.parse", JSONTEXT);
+    if (s.length > TEXT) tooLong("the text for JSON.parse", TEXT);
     let depth = 0, quoted = false;
     if (s.length > DEPTH) {
       for (let i = 0; i < s.length; i++) {

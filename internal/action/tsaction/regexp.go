@@ -10,6 +10,10 @@ import (
 // matchTime is how long one match of a regular expression may take.
 const matchTime = 100 * time.Millisecond
 
+// matchGivenUp is from when on a match that found nothing counts as given up: the
+// bound is kept in coarse ticks and may be a little early.
+const matchGivenUp = matchTime * 9 / 10
+
 // matchLook is how exactly that is kept.
 const matchLook = 10 * time.Millisecond
 
