@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -30,7 +31,7 @@ type Writer interface {
 // It keeps nothing between calls, so that a sign-out holds at once, everywhere.
 type Accounts struct {
 	now                                             func() time.Time
-	session, refresh, used, ofUser, password, email *query.Plan
+	session, refresh, family, ofUser, password, email *query.Plan
 }
 
 // NewAccounts returns Accounts by the given clock.
@@ -38,7 +39,7 @@ func NewAccounts(now func() time.Time) *Accounts {
 	a := &Accounts{now: now}
 	a.session = equal(Sessions, fieldHash, 1)
 	a.refresh = equal(Sessions, fieldRefresh, 1)
-	a.used = equal(Sessions, fieldUsed, 1)
+	a.family = equal(Sessions, fieldFamily, 1)
 	a.ofUser = equal(Sessions, fieldUser, 0)
 	a.password = equal(Passwords, fieldUser, 1)
 	a.email = equal(spec.Users, spec.FieldEmail, 1)
@@ -152,7 +153,7 @@ type Session struct {
 type Secrets struct{ Token, Refresh string }
 
 // NewSecrets draws them.
-func NewSecrets() Secrets { return Secrets{Token: NewToken(), Refresh: NewToken()} }
+func NewSecrets() Secrets { return Secrets{Token: NewToken(), Refresh: newRefresh(NewToken())} }
 
 // Open starts a session. With tokens it is short and can be renewed; without, it
 // is a browser's.
@@ -180,6 +181,7 @@ func (a *Accounts) Open(ctx context.Context, w Writer, s Session, tokens bool) (
 	if tokens {
 		s.Expires = now.Add(TokenTime)
 		row.Set(fieldRefresh, value.OfText(HashToken(s.Refresh)))
+		row.Set(fieldFamily, value.OfText(HashToken(familyOf(s.Refresh))))
 	}
 	row.Set(fieldExpires, value.OfTime(s.Expires))
 	row.Set(fieldEnds, value.OfTime(s.Ends))
@@ -189,13 +191,12 @@ func (a *Accounts) Open(ctx context.Context, w Writer, s Session, tokens bool) (
 	return s, err
 }
 
-// Renew turns a refresh token into a new pair. A refresh token works once: who
-// shows one again that was used ends the session, for one of the two holders has
-// stolen it.
+// Renew turns a refresh token into a new pair, the second of the first's family. A
+// refresh token works once: who shows one again that was used ends the session, for
+// one of the two holders has stolen it.
 func (a *Accounts) Renew(ctx context.Context, w Writer, refresh string, fresh Secrets) (
 	Session, error) {
-	hash := HashToken(refresh)
-	row, err := one(ctx, w, a.refresh, hash)
+	row, err := one(ctx, w, a.refresh, HashToken(refresh))
 	if err != nil {
 		return Session{}, err
 	}
@@ -206,9 +207,10 @@ func (a *Accounts) Renew(ctx context.Context, w Writer, refresh string, fresh Se
 	next := value.NewRecord(row.Shape)
 	next.Slots[spec.SlotID] = row.Slots[spec.SlotID]
 	next.Slots[spec.SlotVersion] = row.Slots[spec.SlotVersion]
+	_, own, _ := strings.Cut(fresh.Refresh, ".")
+	fresh.Refresh = familyOf(refresh) + "." + own
 	next.Set(fieldHash, value.OfText(HashToken(fresh.Token)))
 	next.Set(fieldRefresh, value.OfText(HashToken(fresh.Refresh)))
-	next.Set(fieldUsed, value.OfText(hash))
 	expires := now.Add(TokenTime)
 	if ends := row.Get(fieldEnds).Time(); expires.After(ends) {
 		expires = ends
@@ -222,11 +224,11 @@ func (a *Accounts) Renew(ctx context.Context, w Writer, refresh string, fresh Se
 	return s, nil
 }
 
-// Stolen returns the session whose refresh token was used before, "" if the token
-// is of no such session.
+// Stolen returns the session of whose refresh tokens this is one that does not count
+// any more, "" if there is no such session.
 func (a *Accounts) Stolen(ctx context.Context, r Reader, refresh string) (ident.Record, error) {
-	row, err := one(ctx, r, a.used, HashToken(refresh))
-	if err != nil || row.Zero() {
+	row, err := one(ctx, r, a.family, HashToken(familyOf(refresh)))
+	if err != nil || row.Zero() || row.Get(fieldRefresh).Text() == HashToken(refresh) {
 		return "", err
 	}
 	return ident.Record(row.Slots[spec.SlotID].Text()), nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -28,7 +29,7 @@ const (
 	fieldUser    = "user"
 	fieldHash    = "hash"
 	fieldRefresh = "refresh"
-	fieldUsed    = "used"
+	fieldFamily  = "family"
 	fieldExpires = "expires"
 	fieldEnds    = "ends"
 	fieldAddress = "address"
@@ -48,7 +49,7 @@ func Collections() []*spec.Collection {
 			{Name: fieldUser, Type: user, OnDelete: spec.OnDeleteCascade},
 			{Name: fieldHash, Type: text, Unique: true},
 			{Name: fieldRefresh, Type: maybe(text), Unique: true},
-			{Name: fieldUsed, Type: maybe(text)},
+			{Name: fieldFamily, Type: maybe(text)},
 			{Name: fieldExpires, Type: moment},
 			{Name: fieldEnds, Type: moment},
 			{Name: fieldAddress, Type: text},
@@ -56,7 +57,7 @@ func Collections() []*spec.Collection {
 		},
 		Index: []spec.Index{
 			{Fields: []spec.IndexField{{Name: fieldUser}}},
-			{Fields: []spec.IndexField{{Name: fieldUsed}}},
+			{Fields: []spec.IndexField{{Name: fieldFamily}}},
 			{Fields: []spec.IndexField{{Name: fieldEnds}}},
 		},
 	}, {
@@ -73,6 +74,16 @@ func NewToken() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // crypto/rand never fails on the systems we run on
 	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// A refresh token is two secrets with a dot between: that of its family, which all the
+// refresh tokens of a session share, and its own. So each of them that was ever used
+// is known again, whatever came after it.
+func newRefresh(family string) string { return family + "." + NewToken() }
+
+func familyOf(refresh string) string {
+	family, _, _ := strings.Cut(refresh, ".")
+	return family
 }
 
 // tokenMax bounds what is taken for a token, in bytes.

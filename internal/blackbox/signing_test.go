@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -36,6 +37,30 @@ func oddSignIn(a *arena) (f found) {
 		a.t.Fatalf("the control is %v", got)
 	}
 	return f
+}
+
+func TestARefreshTokenShownAgainEndsItsSession(t *testing.T) {
+	a := open(t, flaw{}, false)
+	refresh := func(token string) answer {
+		return a.nobody.do("POST", "/api/auth/refresh", `{"refresh_token":"`+token+`"}`)
+	}
+	for _, renewals := range []int{1, 2, 5} {
+		_, got := a.signIn(a.ana, password)
+		stolen := got.text("refresh_token")
+		for next := stolen; renewals > 0; renewals-- {
+			got = refresh(next).want(t, 200)
+			next = got.text("refresh_token")
+		}
+		holder := &caller{}
+		*holder = *a.nobody
+		holder.token = got.text("token")
+		holder.do("GET", "/api/auth/session", "").want(t, 200)
+		refresh(stolen[1:]).want(t, 401)
+		holder.do("GET", "/api/auth/session", "").want(t, 200)
+		refresh(stolen).want(t, 401)
+		holder.do("GET", "/api/auth/session", "").want(t, 401)
+		refresh(got.text("refresh_token")).want(t, 401)
+	}
 }
 
 // takesEmptyObjects lets {} pass for the password.

@@ -128,6 +128,29 @@ collections:
 	}
 }
 
+func TestTheJournalKeepsNothingToGuessAPasswordBy(t *testing.T) {
+	secret := action.House{Name: "auth/sign-in", Secret: true,
+		Input: value.NewShape("in", []value.Field{
+			{Name: "password", Type: value.Type{Kind: value.TypeString}}}),
+		Run: func(context.Context, action.Host, action.Caller, value.Record) (value.Value, error) {
+			return value.OfNull(), nil
+		}}
+	w := open(t, yaml(small), func(c *engine.Config) { c.House = []action.House{secret} })
+	for _, password := range []string{"one", "two"} {
+		_, err := w.engine.Execute(t.Context(), engine.Call{Verb: engine.Action,
+			Target: "auth/sign-in", Key: "key-" + password,
+			Body: []byte(`{"password":"` + password + `"}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := w.entries()
+	n := len(found)
+	if n < 2 || found[n-2].Origin.Fingerprint != found[n-1].Origin.Fingerprint {
+		t.Fatalf("the fingerprints of %d calls tell their passwords apart", n)
+	}
+}
+
 func TestKeysHaveOneForm(t *testing.T) {
 	w := open(t, yaml(small), nil)
 	for _, key := range []string{"a b", "ä", "\x00", strings.Repeat("x", 256)} {
