@@ -30,7 +30,7 @@ type Writer interface {
 // Accounts finds and keeps sessions and passwords in the transaction it is given.
 // It keeps nothing between calls, so that a sign-out holds at once, everywhere.
 type Accounts struct {
-	now                                             func() time.Time
+	now                                               func() time.Time
 	session, refresh, family, ofUser, password, email *query.Plan
 }
 
