@@ -27,6 +27,7 @@ func chores() []chore {
 	return []chore{
 		{"catalogue", "write the shop's seed from its invoices", runCatalogue},
 		{"replay", "send the real invoices through the shop and prove the sums", runReplay},
+		{"report", "print what the style guide asks a person to look at", runReport},
 		{"setup", "install the Debian packages that the tests use", runSetup},
 	}
 }
