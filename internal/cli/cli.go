@@ -75,6 +75,7 @@ type command struct {
 func Main(args []string, program Program) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // whoever interrupts twice does not want to wait
 	return run(ctx, args, program, os.Stdin, os.Stdout, os.Stderr)
 }
 

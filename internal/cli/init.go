@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,19 @@ func (c *command) init() *cobra.Command {
 	return cmd
 }
 
+var (
+	appLine   = regexp.MustCompile(`(?m)^app: .*$`)
+	appNaming = regexp.MustCompile(`^[a-z][a-z0-9_]{0,59}$`)
+)
+
+// appName is the name of the folder, or the template's where that cannot name an app.
+func appName(dir, template string) string {
+	if path, err := filepath.Abs(dir); err == nil && appNaming.MatchString(filepath.Base(path)) {
+		return filepath.Base(path)
+	}
+	return template
+}
+
 func (c *command) runInit(dir, template string) error {
 	files, ok := examples.Template(template)
 	if !ok {
@@ -81,6 +95,9 @@ func (c *command) runInit(dir, template string) error {
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
+		}
+		if name == "galley.yaml" {
+			text = appLine.ReplaceAll(text, []byte("app: "+appName(dir, template)))
 		}
 		return write(name, text)
 	})

@@ -143,7 +143,7 @@ func (c *command) people(ctx context.Context, subjects ...string) map[string]str
 			defer door.Close()
 		}
 		var user struct{ Email string }
-		text, err := c.askDoor(ctx, door, "/api/users/"+url.PathEscape(id)+"?fields=email")
+		text, err := c.askDoor(ctx, door, "/local/user/"+url.PathEscape(id))
 		if err == nil && json.Unmarshal(text, &user) == nil && user.Email != "" {
 			names[who] = user.Email
 		}

@@ -36,6 +36,7 @@ func (s *Server) local() http.Handler {
 	mux.HandleFunc("POST /local/import/{collection}", s.handleImport)
 	mux.HandleFunc("GET /local/export/{collection}", s.handleExport)
 	mux.HandleFunc("GET /local/journal", s.handleJournal)
+	mux.HandleFunc("GET /local/user/{id}", s.handleUser)
 	mux.HandleFunc("GET /local/plan", s.handlePlan)
 	mux.HandleFunc("POST /local/apply", s.handleApply)
 	return mux
@@ -242,6 +243,21 @@ func (s *Server) handleExport(w http.ResponseWriter, r *http.Request) {
 		// What was written is not whole: an answer that breaks off says so.
 		s.log.Error("an export broke off", "collection", name, "cause", err)
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// handleUser writes the address of a user, by which people know him.
+func (s *Server) handleUser(w http.ResponseWriter, r *http.Request) {
+	out := newLines(w)
+	err := s.store.Read(r.Context(), func(v store.View) error {
+		row, err := v.Get(r.Context(), spec.Users, ident.Record(r.PathValue("id")))
+		if err == nil {
+			out.say(map[string]string{"email": row.Get(spec.FieldEmail).Text()})
+		}
+		return err
+	})
+	if err != nil {
+		out.say(failure(err))
 	}
 }
 
