@@ -198,6 +198,9 @@ func embedded(doc *ast.CommentGroup) bool {
 
 // lines looks at the text of a file, line by line.
 func (r *report) lines(name string, lines []string, test bool) {
+	if name == "internal/do/report.go" {
+		return // it has to name what it looks for
+	}
 	wide := 0
 	for i, line := range lines {
 		at := fmt.Sprintf("%s:%d", name, i+1)
