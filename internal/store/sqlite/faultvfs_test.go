@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"io/fs"
 	"strings"
 	"sync"
 	"syscall"
@@ -51,8 +52,11 @@ func (f *faultVFS) OpenFilename(
 	if err != nil || name == nil {
 		return file, flags, err
 	}
-	return &faultFile{file, f, name.String()}, flags, nil
+	return &wrapped{&faultFile{file, f, name.String()}}, flags, nil
 }
+
+// wrapped is what the store has around the files of the system.
+type wrapped = file
 
 type faultFile struct {
 	vfs.File
@@ -100,6 +104,6 @@ func fails(verb, file string, err error) func(string, string) error {
 
 // errFull and errDisk are what a disk says that is full, and one that breaks.
 var (
-	errFull = vfs.SystemError(syscall.ENOSPC, sqlite3.FULL)
+	errFull = error(&fs.PathError{Op: "write", Path: "galley.db", Err: syscall.ENOSPC})
 	errDisk = vfs.SystemError(syscall.EIO, sqlite3.IOERR)
 )

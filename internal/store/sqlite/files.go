@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
@@ -40,6 +43,16 @@ func (f files) OpenFilename(
 
 // file offers of a file what SQLite needs, and not its map.
 type file struct{ vfs.File }
+
+// WriteAt writes, and says of a disk that is full that it is: the driver takes what the
+// system says of it for a disk that breaks.
+func (f *file) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(p, off)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = vfs.SystemError(err, sqlite3.FULL)
+	}
+	return n, err
+}
 
 // SharedMemory is where connections meet.
 func (f *file) SharedMemory() vfs.SharedMemory {
