@@ -27,8 +27,8 @@ func (c *command) imports() *cobra.Command {
 		Long: "Brings the records of a file into a collection, many in a commit.\n\n" +
 			"The whole file is read first: if a line breaks its types, all such lines are told and\n" +
 			"nothing is written. What a check or a unique value refuses is told with its line, and\n" +
-			"the other lines are written. Run it again on the same file and nothing is written\n" +
-			"twice, so an import that broke off goes on where it was. In users a field password is\n" +
+			"the other lines are written. Run it again on the same file, mended or not, and nothing\n" +
+			"is written twice, so an import that broke off goes on where it was. In users a field password is\n" +
 			"the password to sign in with.",
 		Example: "  galley import products products.jsonl\n  galley import products prices.csv",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -72,7 +72,8 @@ func (c *command) runImport(ctx context.Context, collection, name, format string
 		return c.opening(err)
 	}
 	defer door.Close()
-	path := "/local/import/" + url.PathEscape(collection) + "?format=" + format
+	path := "/local/import/" + url.PathEscape(collection) + "?" +
+		url.Values{"format": {format}, "name": {filepath.Base(name)}}.Encode()
 	if name == "-" {
 		name = "stdin"
 	}
@@ -92,7 +93,7 @@ func (c *command) runImport(ctx context.Context, collection, name, format string
 	res, err := c.send(ctx, door, path, src, "imported", int64(checked.Done))
 	if err != nil {
 		c.wrongLines(name, res)
-		c.say("%d of %d are written; run the same command again to go on", res.Done, checked.Done)
+		c.say("At least %d of %d are written; run the same command again to go on", res.Done, checked.Done)
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if c.json {
@@ -101,6 +102,9 @@ func (c *command) runImport(ctx context.Context, collection, name, format string
 		}
 	} else {
 		c.say("%s: %d of %s are in %s", name, res.Done, plural(checked.Done, "record"), collection)
+		if res.There > 0 {
+			c.say("%d of them were there before, and are as they were", res.There)
+		}
 		c.wrongLines(name, res)
 	}
 	if res.WrongAll > 0 {
@@ -153,6 +157,7 @@ func (c *command) send(ctx context.Context, door *serve.Door, path string, src i
 		switch {
 		case l.Progress != nil:
 			p.at(*l.Progress)
+			res.Done = int(*l.Progress) // what is known if the answer breaks off
 		case l.Error != "":
 			return res, errors.New(l.Error)
 		default:

@@ -63,6 +63,39 @@ func TestImportTellsWhatIsRefusedAndWritesTheRest(t *testing.T) {
 	}
 }
 
+// TestMendedFileIsImportedOnce mends a line, takes one away and doubles another: what
+// was in is not written again, whichever commit it came with.
+func TestMendedFileIsImportedOnce(t *testing.T) {
+	p := newPlace(t, strings.Replace(small, "{type: string, unique: true}", "string", 1))
+	file := filepath.Join(p.dir, "things.jsonl")
+	steps := []struct {
+		code  int
+		lines string
+		want  int
+		say   string
+	}{
+		{exitFailed, "a1 b1 c-1 d1", 3, "things.jsonl:3: out_of_stock"},
+		{exitDone, "a1 b1 c1 d1", 4, "3 of them were there before"},
+		{exitDone, "b1 c1 d1", 4, "3 of 3 records"},
+		{exitDone, "b1 c1 d1 d1", 5, "4 of 4 records"},
+		{exitDone, "d1 d1 c1 b1 a1", 5, "5 of 5 records"},
+	}
+	for _, s := range steps {
+		var b strings.Builder
+		for word := range strings.FieldsSeq(s.lines) {
+			fmt.Fprintf(&b, `{"code":"%s","price":1,"stock":%s}`+"\n", word[:1], word[1:])
+		}
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p.want(s.code, s.say, "import", "products", file)
+		all := p.want(exitDone, "", "export", "products")
+		if n := strings.Count(all.out, "\n"); n != s.want {
+			t.Fatalf("after %s there are %d records, want %d:\n%s", s.lines, n, s.want, all.out)
+		}
+	}
+}
+
 func TestPeopleAreImportedWithTheirPasswords(t *testing.T) {
 	p := newPlace(t, small)
 	text := `{"email":"ana@example.com","password":"correct horse","name":"Ana","wallet":5}

@@ -137,6 +137,7 @@ func (s *Server) handleImport(w http.ResponseWriter, r *http.Request) {
 	last := time.Now()
 	job := s.importing(name, admin(r))
 	job.Format = transfer.Format(r.URL.Query().Get("format"))
+	job.Name = r.URL.Query().Get("name")
 	job.Report = func(done int) {
 		if now := time.Now(); now.Sub(last) >= 200*time.Millisecond {
 			last = now
@@ -160,11 +161,26 @@ func (s *Server) handleImport(w http.ResponseWriter, r *http.Request) {
 func (s *Server) importing(collection string, who ident.Subject) transfer.Import {
 	c := s.engine.App().Collection(collection)
 	job := transfer.Import{Collection: collection, Shape: importShape(c.Shape), Subject: who,
-		Engine: s.engine}
+		Engine: s.engine, There: s.there(collection)}
 	if collection == spec.Users && s.Spec().Auth != nil {
 		job.Password = s.password
 	}
 	return job
+}
+
+// there tells which records of a collection are there.
+func (s *Server) there(collection string) func(context.Context, ident.Record) (bool, error) {
+	return func(ctx context.Context, id ident.Record) (bool, error) {
+		found := false
+		err := s.store.Read(ctx, func(v store.View) error {
+			_, err := v.Get(ctx, collection, id)
+			if found = err == nil; fault.Is(err, fault.NotFound) {
+				return nil
+			}
+			return err
+		})
+		return found, err
+	}
 }
 
 // importShape is what a line of a file may hold: the id, which may be left out, and

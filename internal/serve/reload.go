@@ -73,7 +73,7 @@ func (s *Server) Seed(ctx context.Context) ([]Seeded, error) {
 			return out, err
 		}
 		job := s.importing(c.Name, ident.Subject{Who: ident.System, Name: "seed"})
-		job.Format = transfer.JSONLines
+		job.Format, job.Name = transfer.JSONLines, name
 		res, err := job.Run(ctx, bytes.NewReader(text))
 		if err == nil && res.WrongAll > 0 {
 			w := res.Wrong[0]

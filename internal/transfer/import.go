@@ -35,6 +35,9 @@ type Engine interface {
 // Import is one file to bring in.
 type Import struct {
 	Collection string
+	// Name is what the file is called. A line is known again by it, by what the line
+	// says, and by how often the file has said that before.
+	Name string
 	// Shape is what a line may hold: the fields of the collection, its id, and for
 	// users the address.
 	Shape  *value.Shape
@@ -46,6 +49,8 @@ type Import struct {
 	Password func(ctx context.Context, user ident.Record, password string) ([]engine.Call, error)
 	// Report is told how many lines are done, now and then.
 	Report func(done int)
+	// There reports whether a record is there already.
+	There func(ctx context.Context, id ident.Record) (bool, error)
 	// Engine is what writes.
 	Engine Engine
 }
@@ -59,10 +64,20 @@ type Wrong struct {
 
 // Result is what an import came to.
 type Result struct {
+	// Done counts the lines that are in, There those of them that were in before.
 	Done  int     `json:"done"`
+	There int     `json:"there,omitempty"`
 	Wrong []Wrong `json:"wrong,omitempty"`
 	// WrongAll counts all wrong lines, of which Wrong tells the first.
 	WrongAll int `json:"wrong_all,omitempty"`
+}
+
+// in counts lines that are in, and were before or not.
+func (r *Result) in(lines int, before bool) {
+	r.Done += lines
+	if before {
+		r.There += lines
+	}
 }
 
 func (r *Result) wrong(n int, code, detail string) {
@@ -134,6 +149,7 @@ func (i Import) Run(ctx context.Context, src io.Reader) (Result, error) {
 	var res Result
 	var group []line
 	var failed error
+	said := map[[16]byte]uint32{}
 	flush := func() bool {
 		failed = i.group(ctx, &res, group)
 		group = group[:0]
@@ -145,6 +161,9 @@ func (i Import) Run(ctx context.Context, src io.Reader) (Result, error) {
 	err := lines(src, i.Format, i.shape(), func(l line) bool {
 		if i.tell(&res, l) {
 			return true
+		}
+		if l.id = ident.Record(l.row.Get(spec.FieldID).Text()); l.id == "" {
+			l.id = i.idOf(&l, said)
 		}
 		if group = append(group, l); len(group) == groupMax {
 			return flush()
@@ -160,27 +179,67 @@ func (i Import) Run(ctx context.Context, src io.Reader) (Result, error) {
 	return res, err
 }
 
+// idOf makes an id for a line that has none, the same whenever the same file says the
+// same: so a line cannot be written twice, whatever became of the lines around it.
+func (i Import) idOf(l *line, said map[[16]byte]uint32) ident.Record {
+	sum := sha256.Sum256(l.body)
+	body := [16]byte(sum[:16])
+	whole := fmt.Appendf(nil, "%s\n%s\n%d\n", i.Collection, i.Name, said[body])
+	said[body]++
+	sum = sha256.Sum256(append(whole, l.body...))
+	return ident.FromBytes([16]byte(sum[:16]))
+}
+
 // group writes lines in one commit, or, if that is refused, each in its own.
 func (i Import) group(ctx context.Context, res *Result, group []line) error {
-	if i.write(ctx, group) == nil {
-		res.Done += len(group)
+	before, err := i.write(ctx, group)
+	if err == nil {
+		res.in(len(group), before)
 		return nil
 	}
-	for k, l := range group {
-		if err := i.write(ctx, group[k:k+1]); err != nil {
-			f := fault.From(err)
-			switch f.Kind {
-			case fault.Unavailable, fault.Unknown, fault.Internal, fault.Timeout:
-				return fmt.Errorf("line %d: %w", l.number, err)
-			}
-			if ctx.Err() != nil {
-				return fmt.Errorf("line %d: %w", l.number, ctx.Err())
-			}
-			res.wrong(l.number, f.CodeOr(), detailOf(f))
-			continue
-		}
-		res.Done++
+	if gaveUp(ctx, err) {
+		return fmt.Errorf("line %d: %w", group[0].number, err)
 	}
+	for k := range group {
+		l := &group[k]
+		if err := i.one(ctx, res, l); err != nil {
+			return fmt.Errorf("line %d: %w", l.number, err)
+		}
+	}
+	return nil
+}
+
+// gaveUp reports whether an error is of the store and not of what was written.
+func gaveUp(ctx context.Context, err error) bool {
+	switch fault.From(err).Kind {
+	case fault.Unavailable, fault.Unknown, fault.Internal, fault.Timeout:
+		return true
+	}
+	return ctx.Err() != nil
+}
+
+// one writes a line in a commit of its own, and notes what came of it.
+func (i Import) one(ctx context.Context, res *Result, l *line) error {
+	before, err := i.write(ctx, []line{*l})
+	if err == nil {
+		res.in(1, before)
+		return nil
+	}
+	if gaveUp(ctx, err) {
+		return err
+	}
+	f := fault.From(err)
+	if f.Kind == fault.Exists && i.There != nil {
+		there, err := i.There(ctx, l.id)
+		if err != nil {
+			return err
+		}
+		if there {
+			res.in(1, true)
+			return i.setPasswords(ctx, []line{*l}, i.key([]line{*l}))
+		}
+	}
+	res.wrong(l.number, f.CodeOr(), detailOf(f))
 	return nil
 }
 
@@ -197,79 +256,82 @@ func detailOf(f *fault.Fault) string {
 
 // write sends lines as one batch under a key made of all they say, and then their
 // passwords as another: the salt of a password makes it new at each try, so that it
-// cannot be a part of what the first key stands for.
-func (i Import) write(ctx context.Context, group []line) error {
-	hash := sha256.New()
-	fmt.Fprintf(hash, "import %s\n", i.Collection)
+// cannot be a part of what the first key stands for. It reports whether the lines were
+// in before.
+func (i Import) write(ctx context.Context, group []line) (bool, error) {
 	creates := make([]engine.Call, len(group))
 	for k := range group {
-		hash.Write(group[k].body)
-		fmt.Fprintf(hash, "\n%d\n", group[k].number)
 		creates[k] = i.create(&group[k])
 	}
-	key := "import-" + hex.EncodeToString(hash.Sum(nil))
-	if err := i.batch(ctx, key, creates); err != nil || i.Password == nil {
-		return err
+	key := i.key(group)
+	before, err := i.batch(ctx, key, creates)
+	if err != nil {
+		return false, err
+	}
+	return before, i.setPasswords(ctx, group, key)
+}
+
+// key is the idempotency key of lines: what they say.
+func (i Import) key(group []line) string {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "import %s\n", i.Collection)
+	for k := range group {
+		fmt.Fprintf(hash, "%s\n%s\n", group[k].id, group[k].body)
+	}
+	return "import-" + hex.EncodeToString(hash.Sum(nil))
+}
+
+// setPasswords stores the passwords of lines whose users are there. One that was
+// stored before stays.
+func (i Import) setPasswords(ctx context.Context, group []line, key string) error {
+	if i.Password == nil {
+		return nil
 	}
 	passwords, err := i.passwords(ctx, group)
 	if err != nil || len(passwords) == 0 {
 		return err
 	}
-	err = i.batch(ctx, key+"-password", passwords)
-	if err != nil && fault.From(err).CodeOr() == "idempotency_key_reused" {
+	_, err = i.batch(ctx, key+"-password", passwords)
+	if err == nil {
+		return nil
+	}
+	switch f := fault.From(err); {
+	case f.CodeOr() == "idempotency_key_reused":
 		return nil // they were stored before, with another salt
+	case f.Kind == fault.Exists && len(group) == 1:
+		return nil // he has one
 	}
 	return err
 }
 
-func (i Import) batch(ctx context.Context, key string, calls []engine.Call) error {
-	_, err := i.Engine.Execute(ctx, engine.Call{
+func (i Import) batch(ctx context.Context, key string, calls []engine.Call) (bool, error) {
+	reply, err := i.Engine.Execute(ctx, engine.Call{
 		ID: ident.NewCall(), Verb: engine.Batch, Batch: calls, Trusted: true,
 		Subject: i.Subject, Door: "import", Key: key,
 	})
-	return err
+	return reply.Replayed, err
 }
 
-// create turns a line into a create, without the fields that are not its record's. A
-// line with a password gets an id, the same at each try.
+// create turns a line into a create of its id, without the fields that are not its
+// record's.
 func (i Import) create(l *line) engine.Call {
 	out := engine.Call{Verb: engine.Create, Target: i.Collection, Body: l.body}
 	row, _, err := value.DecodeObject(l.body, l.row.Shape, value.Decoding{Partial: true})
 	if err != nil {
 		return out // it was read before; the engine says so if not
 	}
-	changed := false
 	for _, f := range extra {
-		if _, own := i.Shape.Index(f.Name); !own && row.Get(f.Name).Kind() != value.Absent {
+		if _, own := i.Shape.Index(f.Name); !own {
 			row.Set(f.Name, value.Value{})
-			changed = true
 		}
 	}
-	if i.hasPassword(l) {
-		row.Set(spec.FieldID, value.OfText(string(l.id())))
-		changed = true
-	}
-	if changed {
-		out.Body = value.AppendRecord(nil, row)
-	}
+	row.Set(spec.FieldID, value.OfText(string(l.id)))
+	out.Body = value.AppendRecord(nil, row)
 	return out
 }
 
 func (i Import) hasPassword(l *line) bool {
 	return i.Password != nil && l.row.Get(fieldPassword).Kind() == value.Text
-}
-
-// id is the line's own, or else one made of the line, the same at each try.
-func (l *line) id() ident.Record {
-	if id := l.row.Get(spec.FieldID).Text(); id != "" {
-		return ident.Record(id)
-	}
-	sum := sha256.Sum256(l.body)
-	id := ident.FromBytes([16]byte(sum[:16]))
-	if id[0] > '7' {
-		id = "0" + id[1:]
-	}
-	return id
 }
 
 // passwords returns the writes that store the passwords of lines, which are hashed on
@@ -287,7 +349,7 @@ func (i Import) passwords(ctx context.Context, group []line) ([]engine.Call, err
 		all.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			out[k], errs[k] = i.Password(ctx, l.id(), l.row.Get(fieldPassword).Text())
+			out[k], errs[k] = i.Password(ctx, l.id, l.row.Get(fieldPassword).Text())
 		})
 	}
 	all.Wait()

@@ -13,6 +13,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -34,6 +35,8 @@ type line struct {
 	number int
 	body   []byte
 	row    value.Record
+	// id is its record's: its own, or one that is made of what it says.
+	id     ident.Record
 	issues []value.Issue
 	err    error
 }
