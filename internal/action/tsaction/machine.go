@@ -38,8 +38,7 @@ type machine struct {
 	// galley is the module "galley", start what a bundle hands its action to.
 	galley goja.Value
 	start  goja.Value
-	tx     goja.Value
-	db     goja.Value
+	tables *tables
 	log    goja.Value
 	random goja.Value
 
@@ -49,6 +48,8 @@ type machine struct {
 	parse      goja.Callable
 	stringify  goja.Callable
 	freeze     goja.Callable
+	// rest runs what promises still have to do.
+	rest goja.Callable
 }
 
 func newMachine(p *Program) (*machine, error) {
@@ -88,16 +89,20 @@ func (m *machine) hostObject() *goja.Object {
 	json, object := vm.Get("JSON").ToObject(vm), vm.Get("Object").ToObject(vm)
 	m.parse, m.stringify = function(json, "parse"), function(json, "stringify")
 	m.freeze = function(object, "freeze")
-	m.db = vm.NewDynamicObject(m.newTables())
+	m.tables = m.newTables()
 	m.log = vm.ToValue(m.txLog)
 	m.random = vm.ToValue(func(goja.FunctionCall) goja.Value { return vm.ToValue(m.rand().Float64()) })
-	m.tx = vm.NewDynamicObject(txObject{m})
+	m.rest, _ = goja.AssertFunction(vm.ToValue(func(goja.FunctionCall) goja.Value {
+		return goja.Undefined()
+	}))
 
 	host := vm.NewObject()
 	set := func(name string, v any) { _ = host.Set(name, v) } // a fresh object takes every name
-	set("tx", m.tx)
+	// tx and tx.db are new in each call: nothing can freeze them, and what a call hangs on
+	// them must not be there for the next.
+	set("tx", func(goja.FunctionCall) goja.Value { return vm.NewDynamicObject(txObject{m}) })
 	set("log", m.log)
-	set("db", m.db)
+	set("db", vm.NewDynamicObject(m.tables))
 	set("random", m.random)
 	set("input", func(goja.FunctionCall) goja.Value { return m.inputValue() })
 	set("done", func(c goja.FunctionCall) goja.Value {

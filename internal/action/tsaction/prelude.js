@@ -385,7 +385,7 @@
     host.galley[name] = ({ m(x) { return operator(name, x); } }).m;
   }
   const { tx, input, done, log } = host;
-  host.start = (main) => done(main.run(tx, input()));
+  host.start = (main) => done(main.run(tx(), input()));
 
   // People write console.log; it goes where tx.log goes.
   const print = (...parts) => log(parts.map((p) => {

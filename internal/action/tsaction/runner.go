@@ -26,6 +26,7 @@ type run struct {
 	calls int
 	now   goja.Value
 	me    goja.Value
+	db    goja.Value
 	// result is what the handler returned.
 	result goja.Value
 	// faults are those that were given to the code as errors.
@@ -66,7 +67,13 @@ func (m *machine) guard(s *script) (out value.Value, err error) {
 			err = internal("action %s panicked: %v\n%s", m.run.call.Name, x, debug.Stack())
 		}
 	}()
-	return m.perform(s)
+	out, err = m.perform(s)
+	// Reading what the handler returned can run code, and so begin what would else be
+	// done in the next call, which is another's.
+	if _, late := m.rest(goja.Undefined()); err == nil && (late != nil || m.run.fatal != nil) {
+		return value.Value{}, m.failure(late)
+	}
+	return out, err
 }
 
 // perform runs the action's module anew, so that nothing it keeps is left from an

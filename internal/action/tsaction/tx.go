@@ -33,7 +33,10 @@ func (t txObject) Get(key string) goja.Value {
 	m := t.m
 	switch key {
 	case "db":
-		return m.db
+		if m.run.db == nil {
+			m.run.db = m.vm.NewDynamicObject(m.tables)
+		}
+		return m.run.db
 	case "auth":
 		return m.me()
 	case "now":

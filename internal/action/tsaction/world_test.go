@@ -4,9 +4,12 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/action/actiontest"
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // TestNothingIsLeftOfACall calls the same action twice in one engine: each way of
@@ -34,6 +37,10 @@ func TestNothingIsLeftOfACall(t *testing.T) {
 			try { tx.db.products.n = n } catch (e) {}
 			try { tx.log.n = n } catch (e) {}
 			return {it: Math.max(n, tx.db.n || 0, tx.db.products.n || 0, tx.log.n || 0)}`},
+		"what tx is made of": {``, `let n = tx.n || tx.db.n || 1
+			try { Object.setPrototypeOf(tx, {n: 2}) } catch (e) {}
+			try { Reflect.setPrototypeOf(tx.db, {n: 2}) } catch (e) {}
+			return {it: n}`},
 		"module galley": {``, `try { refuse.n = (refuse.n || 0) + 1 } catch (e) {}
 			return {it: (refuse.n || 0) + 1}`},
 		"callee": {``, `try { arguments.callee.n = 1 } catch (e) {}
@@ -67,6 +74,38 @@ export default action("a", function (tx, input) {` + c.body + `});`})
 				t.Errorf("%d engines, want the one that ran all calls", len(p.idle))
 			}
 		})
+	}
+}
+
+// TestWhatReadingTheAnswerBeginsIsDoneInItsCall lets a getter of the answer begin what
+// an engine does only when it is entered again, which is in the next call.
+func TestWhatReadingTheAnswerBeginsIsDoneInItsCall(t *testing.T) {
+	number := value.NewShape("a", []value.Field{{Name: "it", Type: value.Type{Kind: value.TypeInt}}})
+	run := func(p *Program, h *actiontest.Memory, b action.Bounds) error {
+		_, err := Runner{}.Run(context.Background(), p,
+			action.Run{Name: "a", Bounds: b, Output: number}, h)
+		return err
+	}
+	p, h := one(t, `let begun = false; return { get it() {
+		if (!begun) Promise.resolve().then(() => console.log("late"));
+		begun = true;
+		return 1;
+	} }`)
+	for n := range 3 {
+		var lines strings.Builder
+		h.Logs = actiontest.Lines(&lines)
+		if err := run(p, h, bounds); err != nil || lines.String() != "late\n" {
+			t.Errorf("call %d logged %q, %v", n, lines.String(), err)
+		}
+	}
+	p, h = one(t, `return { get it() {
+		const again = (): any => Promise.resolve().then(again);
+		again();
+		return 1;
+	} }`)
+	err := run(p, h, action.Bounds{Time: 50 * time.Millisecond})
+	if !fault.Is(err, fault.Timeout) {
+		t.Errorf("promises without end: %v", err)
 	}
 }
 
