@@ -65,8 +65,9 @@ func (d *dialect) connect(write bool) (_ *conn, err error) {
 			return nil, err
 		}
 	}
+	// What lies beside the file is as readable as the file itself.
 	name := url.URL{Scheme: "file", Path: d.path,
-		RawQuery: url.Values{"vfs": {under}}.Encode()}
+		RawQuery: url.Values{"vfs": {under}, "modeof": {d.path}}.Encode()}
 	db, err := sqlite3.Open(name.String())
 	if err != nil {
 		return nil, err
@@ -100,7 +101,7 @@ func (d *dialect) connect(write bool) (_ *conn, err error) {
 
 // pragmas are what each connection begins with.
 func (d *dialect) pragmas(write bool) []string {
-	flush, cache := "FULL", "-8192"
+	flush, cache := "FULL", "-16384"
 	if d.unsafe {
 		flush = "OFF"
 	}

@@ -28,8 +28,9 @@ type Config struct {
 	// means a database of its own that is gone when the store is closed, for
 	// tests.
 	Path string
-	// Readers is the number of connections for reading; 0 means three times the
-	// number of cores, from 4 to 32.
+	// Readers is the number of connections for reading; 0 means two more than
+	// there are cores, at most 32: few connections whose pages are at hand read faster
+	// than many whose are not.
 	Readers int
 	// Fault, if set, lets the store fail at its points. It is for tests.
 	Fault func(at sqlstore.Point) error
@@ -89,13 +90,16 @@ func open(ctx context.Context, c Config) (_ *Store, err error) {
 	if s.lock, err = lockFile(c.Path + "-lock"); err != nil {
 		return nil, err
 	}
+	if err = makeFile(c.Path); err != nil {
+		return nil, err
+	}
 	d := &dialect{path: c.Path, unsafe: c.Unsafe, vfs: c.vfs}
 	if err = d.recover(ctx); err != nil {
 		return nil, err
 	}
 	n := c.Readers
 	if n == 0 {
-		n = min(max(4, 3*runtime.NumCPU()), 32)
+		n = min(runtime.NumCPU()+2, 32)
 	}
 	s.Store, err = sqlstore.Open(ctx, sqlstore.Config{Dialect: d, Readers: n, Fault: c.Fault})
 	if err != nil {
@@ -106,6 +110,17 @@ func open(ctx context.Context, c Config) (_ *Store, err error) {
 		return nil, errors.Join(err, s.Store.Close())
 	}
 	return s, nil
+}
+
+// makeFile makes the database's file, if it is missing, so that nobody else can read
+// it, whatever folder it is in. Its log gets the same rights; the index of the log
+// holds nothing to read.
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Close ends the store and lets go of its file.

@@ -154,3 +154,27 @@ func TestCheckpointStorm(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestNobodyElseReadsTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := reopen(t, Config{Path: filepath.Join(dir, "galley.db")})
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), "-shm") {
+			continue // it holds the numbers of pages and nothing of them
+		}
+		info, err := e.Info()
+		if err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v %v", e.Name(), info.Mode(), err)
+		}
+	}
+	if len(entries) < 3 || s.Failure() != nil {
+		t.Errorf("%d files, want file, log and lock", len(entries))
+	}
+}
