@@ -300,4 +300,4 @@ func TestVersionAndHelp(t *testing.T) {
 }
 
 // soon bounds every wait of these tests.
-const soon = 30 * time.Second
+const soon = 20 * time.Second

@@ -23,9 +23,21 @@ type serving struct {
 	stop    func() int
 }
 
-// start runs dev or serve until the test ends.
+// start runs dev or serve until the test ends, and waits for its address.
 func (p *place) start(args ...string) *serving {
 	p.t.Helper()
+	s := p.launch(args...)
+	s.listens()
+	return s
+}
+
+func (s *serving) listens() {
+	s.t.Helper()
+	_, rest, _ := strings.Cut(s.wait("http://127.0.0.1:"), "http://127.0.0.1:")
+	s.address = "http://127.0.0.1:" + strings.Fields(rest)[0]
+}
+
+func (p *place) launch(args ...string) *serving {
 	s := &serving{t: p.t, lines: make(chan string, 1000)}
 	ctx, cancel := context.WithCancel(context.Background())
 	outR, outW := io.Pipe()
@@ -59,8 +71,6 @@ func (p *place) start(args ...string) *serving {
 		return code
 	})
 	p.t.Cleanup(func() { s.stop() })
-	line := s.wait("http://127.0.0.1:")
-	s.address = "http://127.0.0.1:" + strings.Fields(strings.SplitN(line, "http://127.0.0.1:", 2)[1])[0]
 	return s
 }
 
@@ -199,6 +209,23 @@ func TestBrokenSaveKeepsServing(t *testing.T) {
 	if code := s.stop(); code != exitDone {
 		t.Errorf("told to end: code %d", code)
 	}
+}
+
+func TestDevWaitsForAFirstSaveThatIsRight(t *testing.T) {
+	p := newPlace(t, strings.Replace(small, "record.stock > 0", "record.stok > 0", 1))
+	s := p.launch("dev")
+	s.wait("did you mean stock")
+	s.wait("waiting for a save that mends it")
+	p.write("galley.yaml", small)
+	s.listens()
+	if code, _ := s.get("/api/products"); code != http.StatusOK {
+		t.Errorf("products: %d", code)
+	}
+	// Folders that come later are watched too.
+	p.write("actions/lib/price.ts", "export const price = 1;\n")
+	s.wait("changed · reloaded")
+	p.write("actions/lib/price.ts", "export const price = 2;\n")
+	s.wait("actions/lib/price.ts changed · reloaded")
 }
 
 func TestCommandsAskTheServerThatRuns(t *testing.T) {

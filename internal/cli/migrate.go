@@ -30,7 +30,8 @@ func (c *command) migrate() *cobra.Command {
 	var lose []string
 	apply := &cobra.Command{
 		Use: "apply", Short: "Apply the plan", Args: cobra.NoArgs,
-		Long: "Applies the plan, all of it or nothing. What loses data has to be named.",
+		Example: "  galley migrate apply\n  galley migrate apply --lose orders.note,drafts",
+		Long:    "Applies the plan, all of it or nothing. What loses data has to be named.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.runMigrate(cmd.Context(), http.MethodPost, "/local/apply", lose)
 		},

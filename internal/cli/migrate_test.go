@@ -91,7 +91,7 @@ func TestRenamesKeepValues(t *testing.T) {
 // TestKilledMigrationLeavesTheOldState kills processes at random moments while they
 // apply a migration. What is there then is wholly the old state or wholly the new.
 func TestKilledMigrationLeavesTheOldState(t *testing.T) {
-	const records, rounds = 8000, 12
+	const records, rounds = 3000, 8
 	var lines strings.Builder
 	for i := range records {
 		fmt.Fprintf(&lines, `{"code":"c%d","price":5,"note":"note %d"}`+"\n", i, i)

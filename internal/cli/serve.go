@@ -332,7 +332,7 @@ func (w *watcher) run(dir, data string) {
 			if info, err := os.Stat(e.Name); err == nil && info.IsDir() {
 				if e.Has(fsnotify.Create) {
 					_ = w.below(e.Name, data) // what cannot be watched is read at the next save
-					name = e.Name
+					name = relative(dir, e.Name)
 					quiet.Reset(calm) // files may have come before it was watched
 				}
 				continue
@@ -340,10 +340,7 @@ func (w *watcher) run(dir, data string) {
 			if !source(e.Name) || e.Op == fsnotify.Chmod {
 				continue
 			}
-			name = e.Name
-			if rel, err := filepath.Rel(dir, e.Name); err == nil {
-				name = rel
-			}
+			name = relative(dir, e.Name)
 			quiet.Reset(calm)
 		case <-quiet.C:
 			w.changed <- name
@@ -353,6 +350,14 @@ func (w *watcher) run(dir, data string) {
 			}
 		}
 	}
+}
+
+// relative is a path as it reads below dir.
+func relative(dir, path string) string {
+	if rel, err := filepath.Rel(dir, path); err == nil {
+		return rel
+	}
+	return path
 }
 
 // source reports whether a file is part of an app.

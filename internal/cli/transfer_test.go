@@ -172,7 +172,7 @@ func TestTablesNameTheirLinesAndColumns(t *testing.T) {
 // TestBrokenOffImportGoesOn kills imports at random moments until one ends by
 // itself: every line is in once.
 func TestBrokenOffImportGoesOn(t *testing.T) {
-	const lines = 12_000
+	const lines = 6_000
 	var b strings.Builder
 	for i := range lines {
 		fmt.Fprintf(&b, `{"code":"c%d","price":%d}`+"\n", i, i+1)
