@@ -37,6 +37,7 @@ func (c *command) format() *cobra.Command {
 			return c.write(path, next)
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "change nothing, and fail if there is something to change")
+	cmd.Flags().BoolVar(&check, "check", false,
+		"change nothing, and fail if there is something to change")
 	return cmd
 }

@@ -174,7 +174,8 @@ func (c *command) remedies(p serve.Plan, lose []string) {
 		switch x.Risk {
 		case serve.RiskBlocked:
 			if len(x.IDs) > 0 {
-				c.say("  see the records:     galley export %s%s | grep %s", x.Collection, c.folders(), x.IDs[0])
+				c.say("  see the records:     galley export %s%s | grep %s", x.Collection, c.folders(),
+					x.IDs[0])
 			}
 		case serve.RiskLoses:
 			c.say("  keep the values:     galley export %s --out %s.jsonl%s", x.Collection,
@@ -191,7 +192,8 @@ func (c *command) remedies(p serve.Plan, lose []string) {
 	case blocked > 0:
 		c.say("  then mend what is blocked, in the app file or in the records")
 	case len(names) > 0:
-		c.say("  apply all the same:  galley migrate apply --lose %s%s", strings.Join(names, ","), c.folders())
+		c.say("  apply all the same:  galley migrate apply --lose %s%s",
+			strings.Join(names, ","), c.folders())
 	}
 }
 

@@ -25,6 +25,7 @@ func filled(t *testing.T) *place {
 }
 
 func TestMigrationBlocks(t *testing.T) {
+	products := small[strings.Index(small, "  products:"):strings.Index(small, "errors:")]
 	for _, c := range []struct {
 		name, from, to string
 		want           string
@@ -66,7 +67,8 @@ func TestMigrationBlocks(t *testing.T) {
 func TestLossHasToBeNamed(t *testing.T) {
 	p := filled(t)
 	p.write("galley.yaml", strings.Replace(small, "      note:  text?\n", "", 1))
-	p.want(exitDecision, "--lose products.nte names nothing", "migrate", "apply", "--lose", "products.nte")
+	p.want(exitDecision, "--lose products.nte names nothing",
+		"migrate", "apply", "--lose", "products.nte")
 	p.want(exitDone, "Applied: 1 change", "migrate", "apply", "--lose", "products.note")
 	if got := p.want(exitDone, "", "export", "products"); strings.Contains(got.out, "note") ||
 		strings.Count(got.out, "\n") != 4 {

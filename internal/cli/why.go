@@ -75,7 +75,8 @@ func (c *command) whyRequest(ctx context.Context, id string) error {
 		for _, s := range j.Stages {
 			said = append(said, fmt.Sprintf("%s %.2f", s.Name, ms(s.Took)))
 		}
-		fmt.Fprintf(c.out, "%s\n", c.dim(fmt.Sprintf("%.2f ms: %s", ms(j.Took), strings.Join(said, " · "))))
+		line := fmt.Sprintf("%.2f ms: %s", ms(j.Took), strings.Join(said, " · "))
+		fmt.Fprintln(c.out, c.dim(line))
 	}
 	c.verdict(j.Rules)
 	for _, l := range j.Logs {
