@@ -5,6 +5,7 @@ package serve
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -149,6 +150,10 @@ func (s *Server) tie(ctx context.Context, c Compiled) error {
 	}
 	s.accounts, s.hasher = auth.NewAccounts(s.cfg.Now), auth.NewHasher()
 	s.system = system.New(s.store, s.accounts, s.hasher, tries)
+	secret, err := cursorKey(filepath.Join(s.cfg.DataDir(), "cursor.key"))
+	if err != nil {
+		return err
+	}
 	s.watchCalls()
 	runners := map[string]action.Runner{languageTS: tsaction.Runner{}}
 	if s.cfg.Runner != nil {
@@ -157,13 +162,32 @@ func (s *Server) tie(ctx context.Context, c Compiled) error {
 	s.engine = engine.New(engine.Config{
 		Store: s.store, App: c.App, Authenticator: s.accounts, Runners: runners,
 		House: s.system.Actions(c.Spec), Limits: tries != nil,
-		Clock: s.cfg.Now, Seed: s.cfg.Seed, Log: s.log,
+		Clock: s.cfg.Now, Seed: s.cfg.Seed, Log: s.log, Secret: secret,
 	})
 	if s.cfg.Keep {
 		s.compiled.Store(&c)
 		return nil
 	}
 	return s.adopt(ctx, c, nil)
+}
+
+// cursorKey returns the key that authenticates cursors, which is made once for a data
+// folder, so that a cursor outlives a restart.
+func cursorKey(path string) ([]byte, error) {
+	const size = 32
+	key, err := os.ReadFile(path)
+	if err == nil && len(key) == size {
+		return key, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the key of cursors: %w", err)
+	}
+	key = make([]byte, size)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	// Half a key, written when the machine stopped, is replaced at the next start.
+	return key, os.WriteFile(path, key, 0o600)
 }
 
 // watchCalls makes what observes calls, and begins to write their journeys.

@@ -225,7 +225,7 @@ func (r *reader) signUp() {
 	for _, name := range up.Fields {
 		asked[name.Name] = true
 		r.sendable(users, &node{kind: scalar, text: name.Name, pos: name.Pos,
-			width: len(name.Name)})
+			width: len(name.Name)}, true)
 	}
 	var missing []string
 	for _, f := range users.Fields {

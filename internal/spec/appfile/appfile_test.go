@@ -262,7 +262,7 @@ var mistakes = []struct{ message, help, text string }{
 	{"version is a field of the house", "",
 		inThings + "    allow: {update: {if: true, fields: [«version»]}}\n"},
 	{"a is set by a rule", "remove it", inThings + "    fields: {a: {type: owners, set: auth}}\n" +
-		"    allow: {update: {if: true, fields: [«a»]}}\n"},
+		"    allow: {create: {if: true, fields: [«a»]}}\n"},
 	{"people are not created but sign up", "sign_up", "app: a\ncollections:\n  users: " +
 		"{allow: {create: «{»if: true, fields: []}}}\n"},
 	{"no client can create things: they need a", "add it", inThings + "    fields: {a: int}\n" +

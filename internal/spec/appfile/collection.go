@@ -124,8 +124,9 @@ func (r *reader) known(c *spec.Collection, at *node, name string) *spec.Field {
 	return nil
 }
 
-// sendable asks whether clients can be let send a field.
-func (r *reader) sendable(c *spec.Collection, at *node) bool {
+// sendable asks whether clients can be let send a field. A rule that sets it does so
+// at creation, so that it may be sent later.
+func (r *reader) sendable(c *spec.Collection, at *node, creates bool) bool {
 	f := r.known(c, at, at.text)
 	switch {
 	case f == nil:
@@ -133,7 +134,7 @@ func (r *reader) sendable(c *spec.Collection, at *node) bool {
 	case f.System:
 		r.fail(at, "", "%s is a field of the house, which writes it itself", at.text)
 		return false
-	case !f.Set.Empty():
+	case creates && !f.Set.Empty():
 		r.fail(at, "remove it here, or its set", "%s is set by a rule: what clients say is replaced",
 			at.text)
 		return false
@@ -213,7 +214,7 @@ func (r *reader) grant(c *spec.Collection, name string, n *node) *spec.Grant {
 		r.fail(n, "add fields: [...]", "%s names the fields that clients may send", name)
 	case fields != nil:
 		for _, item := range r.names(fields, "fields", fieldMax) {
-			if r.sendable(c, item) {
+			if r.sendable(c, item, name == "create") {
 				g.Fields = append(g.Fields, nameOf(item))
 			}
 		}

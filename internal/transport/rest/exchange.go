@@ -39,7 +39,6 @@ var (
 	noStore      = []string{"no-store"}
 	revalidate   = []string{"private, no-cache"}
 	varyCaller   = []string{"Authorization, Cookie, Accept-Encoding"}
-	policyAPI    = []string{"default-src 'none'; frame-ancestors 'none'"}
 	sameOrigin   = []string{"same-origin"}
 	yes          = []string{"true"}
 	encodingGzip = []string{"gzip"}
@@ -146,7 +145,6 @@ func (x *exchange) common(h http.Header) {
 	if h["Cache-Control"] == nil {
 		h["Cache-Control"] = noStore
 	}
-	h["Content-Security-Policy"] = policyAPI
 	h["Cross-Origin-Resource-Policy"] = sameOrigin
 	if len(x.seen.Limits) > 0 {
 		x.limits()
