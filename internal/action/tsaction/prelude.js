@@ -122,6 +122,33 @@
     if (length > ITEMS) tooLong("the list made by concat", ITEMS);
     return apply(old, this, lists);
   } }).m);
+  // A list may hold another many times, which holds another many times.
+  replaceMethod(A, "flat", () => ({ m(depth) {
+    const out = [];
+    const take = (list, deep) => {
+      bounded(list);
+      for (let i = 0; i < list.length; i++) {
+        if (!(i in list)) continue;
+        const x = list[i];
+        if (deep > 0 && isArray(x)) take(x, deep - 1);
+        else if (out.length < ITEMS) out[out.length] = x;
+        else tooLong("the list made by flat", ITEMS);
+      }
+    };
+    take(this, depth === undefined ? 1 : num(depth));
+    return out;
+  } }).m);
+  replaceMethod(String, "raw", () => ({ m(parts, ...between) {
+    const raw = parts.raw;
+    if (raw.length > 10000) tooLong("the text for raw", 10000);
+    let text = "";
+    for (let i = 0; i < raw.length; i++) {
+      text += str(raw[i]);
+      if (i + 1 < raw.length && i < between.length) text += str(between[i]);
+      if (text.length > TEXT) tooLong("the text made by raw", TEXT);
+    }
+    return text;
+  } }).m);
   let joining = 0;
   function measure(list, by) {
     bounded(list);
