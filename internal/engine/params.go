@@ -203,6 +203,7 @@ func paramInput(texts url.Values, shape *value.Shape) (value.Record, error) {
 
 func errParam(name string, column int, format string, args ...any) error {
 	f := fault.New(fault.Malformed, format, args...)
+	f.Message = strings.Replace(f.Message, "?.", "?", 1) // a question ends its sentence
 	f.At = fault.Place{Parameter: name, Column: column}
 	return f
 }
