@@ -36,6 +36,8 @@ const (
 	queryTime   = 5 * time.Second
 	executeTime = 30 * time.Second
 	actionTime  = time.Second
+	// batchTime is how long all operations of a batch may take together.
+	batchTime = 5 * time.Second
 	// actionMemory is how many bytes an action may hold, hostCallsMax how often it
 	// may turn to its Host, hostRowsMax how many rows it may read.
 	actionMemory = 64 << 20

@@ -31,10 +31,17 @@ func (r *run) do(ctx context.Context, tx store.Tx, op *operation) (Reply, error)
 
 func (r *run) doBatch(ctx context.Context, tx store.Tx, op *operation) (Reply, error) {
 	all := Reply{Verb: Batch, Batch: make([]Reply, len(op.batch))}
+	// While a batch runs all other writes wait, however many actions are in it.
+	ctx, cancel := context.WithTimeout(ctx, batchTime)
+	defer cancel()
 	for i, part := range op.batch {
 		r.settled = false
 		if i > 0 { // an earlier part may have changed who asks
-			if err := r.look(ctx, tx); err != nil {
+			err := r.look(ctx, tx)
+			if err == nil {
+				err = r.held(ctx, tx, part)
+			}
+			if err != nil {
 				return Reply{}, faultAt(err, i)
 			}
 		}
@@ -45,6 +52,28 @@ func (r *run) doBatch(ctx context.Context, tx store.Tx, op *operation) (Reply, e
 		all.Batch[i] = reply
 	}
 	return all, nil
+}
+
+// held asks the checks of a record that an earlier part of the batch wrote, before
+// this part changes or deletes it: else a record that breaks a check could serve the
+// parts between and be gone when all checks are asked.
+func (r *run) held(ctx context.Context, tx store.Tx, part *operation) error {
+	if part.coll == nil || part.id == "" {
+		return nil
+	}
+	for _, change := range tx.Changes() {
+		if change.ID != part.id || change.Collection != part.coll.Name || change.After.Zero() {
+			continue
+		}
+		for _, check := range part.coll.Checks {
+			r.about(change.After, change.Before, value.Record{})
+			if err := r.holds(ctx, check); err != nil {
+				r.settle()
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // settle notes that the operation is allowed and now runs.

@@ -190,6 +190,9 @@ func cursorKey(path string) ([]byte, error) {
 	return key, os.WriteFile(path, key, 0o600)
 }
 
+// journeysAgain is how long to wait after journeys could not be written.
+const journeysAgain = 10 * time.Second
+
 // watchCalls makes what observes calls, and begins to write their journeys.
 func (s *Server) watchCalls() {
 	s.metrics = observe.NewMetrics()
@@ -198,8 +201,15 @@ func (s *Server) watchCalls() {
 	var ctx context.Context
 	ctx, s.endJourneys = context.WithCancel(context.Background())
 	s.writing.Go(func() {
-		if err := c.Journeys.Run(ctx); err != nil {
-			s.log.Error("journeys are not kept any more", "cause", err)
+		for ctx.Err() == nil {
+			// A disk that was full may have room again: what is lost is a few stories.
+			if err := c.Journeys.Run(ctx); err != nil {
+				s.log.Error("the journeys of the last requests were not kept", "cause", err)
+			}
+			select {
+			case <-time.After(journeysAgain):
+			case <-ctx.Done():
+			}
 		}
 	})
 	s.observe = observe.New(c)
