@@ -31,14 +31,11 @@ func (r *run) aggregate(ctx context.Context, v store.View, op *operation) (Answe
 	if err != nil {
 		return Answer{}, err
 	}
-	key := r.planKey(op, p)
-	g, ok := r.plans.get(key).(*grouping)
-	if !ok {
-		if g, err = r.grouping(op, p); err != nil {
-			return Answer{}, err
-		}
-		r.plans.put(key, g)
+	_, kept, err := r.compiled(op, &p, func() (any, error) { return r.grouping(op, p) })
+	if err != nil {
+		return Answer{}, err
 	}
+	g := kept.(*grouping)
 	args, _, err := r.arguments(ctx, &g.selection, p)
 	if err != nil {
 		return Answer{}, err

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -59,14 +60,11 @@ func (r *run) list(ctx context.Context, v store.View, op *operation) (Answer, er
 	if err != nil {
 		return Answer{}, err
 	}
-	key := r.planKey(op, p)
-	l, ok := r.plans.get(key).(*listing)
-	if !ok {
-		if l, err = r.listing(op.coll, p); err != nil {
-			return Answer{}, err
-		}
-		r.plans.put(key, l)
+	key, kept, err := r.compiled(op, &p, func() (any, error) { return r.listing(op.coll, p) })
+	if err != nil {
+		return Answer{}, err
 	}
+	l := kept.(*listing)
 	args, none, err := r.arguments(ctx, &l.selection, p)
 	if err != nil {
 		return Answer{}, err
@@ -118,6 +116,35 @@ func count(ctx context.Context, v store.View, plan *query.Plan, args []value.Val
 	return rows[0].Slots[0].Int(), nil
 }
 
+// compiled returns what is kept of a list or an aggregate, and its key, or compiles and
+// keeps it: with the filter's literals as arguments, or, where one of them means more
+// than its value, with the filter as it was written.
+func (r *run) compiled(op *operation, p *params, compile func() (any, error)) (
+	key string, kept any, err error) {
+	text := p.get(paramFilter)
+	p.filter = lift(text)
+	as := "as written\x00" + op.coll.Name + "\x00" + p.filter.key()
+	if !p.filter.args.Zero() && r.plans.get(as) != nil {
+		p.filter = lifted{text: text}
+	}
+	for {
+		key = r.planKey(op, *p)
+		if kept = r.plans.get(key); kept != nil {
+			return key, kept, nil
+		}
+		kept, err = compile()
+		if errors.Is(err, errLifted) {
+			r.plans.put(as, true)
+			p.filter = lifted{text: text}
+			continue
+		}
+		if err == nil {
+			r.plans.put(key, kept)
+		}
+		return key, kept, err
+	}
+}
+
 // planKey names what a list or an aggregate says, without the values it is about.
 func (r *run) planKey(op *operation, p params) string {
 	var b strings.Builder
@@ -127,7 +154,12 @@ func (r *run) planKey(op *operation, p params) string {
 	}
 	b.WriteString(op.coll.Name)
 	for _, name := range p.known {
-		if name != paramCursor && name != paramTotal {
+		switch name {
+		case paramCursor, paramTotal:
+		case paramFilter:
+			b.WriteByte(0)
+			b.WriteString(p.filter.key())
+		default:
 			b.WriteByte(0)
 			b.WriteString(p.get(name))
 		}
@@ -198,8 +230,11 @@ func (r *run) selection(s *selection, c *app.Collection, p params) error {
 		}
 		s.size = cond.Len()
 	}
-	if text := p.get(paramFilter); text != "" {
-		cond, err := r.filter(s, c, text)
+	if p.filter.text != "" {
+		cond, err := r.filter(s, c, p.filter)
+		if err != nil && !p.filter.args.Zero() {
+			return errLifted // what is wrong is told of the filter as it was written
+		}
 		if err != nil {
 			return err
 		}
@@ -245,15 +280,15 @@ func scalar(c *app.Collection, slot int) bool {
 
 // filter compiles a caller's filter. It is read first in the world in which hidden
 // fields do not exist, so that whatever is wrong with it says nothing of them.
-func (r *run) filter(s *selection, c *app.Collection, text string) (*rule.Condition, error) {
-	source := spec.Text{Source: text, Pos: spec.Pos{Line: 1, Column: 1}}
-	scope := rule.Scope{Collection: c.Name, Bare: true}
+func (r *run) filter(s *selection, c *app.Collection, f lifted) (*rule.Condition, error) {
+	source := spec.Text{Source: f.text, Pos: spec.Pos{Line: 1, Column: 1}}
+	scope := rule.Scope{Collection: c.Name, Bare: true, Args: f.args.Shape}
 	world := r.World
 	if !r.free() {
 		if _, findings := r.Outside.Compile(source, scope); spec.Failed(findings) {
 			return nil, errFilter(findings)
 		}
-		scope.Visible = r.visible
+		scope.Visible = r.loaded.visible // the call itself must not be kept
 	}
 	x, findings := world.Compile(source, scope)
 	if spec.Failed(findings) || x == nil {
@@ -280,8 +315,8 @@ func (r *run) filter(s *selection, c *app.Collection, text string) (*rule.Condit
 }
 
 // visible returns the read rule of a collection, nil if it is closed.
-func (r *run) visible(name string) *rule.Rule {
-	if c := r.Collection(name); c != nil && !c.Quiet {
+func (l *loaded) visible(name string) *rule.Rule {
+	if c := l.Collection(name); c != nil && !c.Quiet {
 		return c.Read
 	}
 	return nil
@@ -372,7 +407,9 @@ func (r *run) arguments(ctx context.Context, s *selection, p params) (
 		args = args[:len(args):len(args)]
 	}
 	if s.filter != nil {
+		r.in.Args = p.filter.args
 		more, err := s.filter.Args(ctx, &r.in)
+		r.in.Args = value.Record{}
 		if err != nil {
 			return nil, false, err
 		}

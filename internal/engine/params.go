@@ -44,6 +44,8 @@ type params struct {
 	known []string
 	// equal are the names of the fields that are compared with, sorted.
 	equal []string
+	// filter is the filter with its literals apart.
+	filter lifted
 }
 
 // readParams takes the parameters that are known, and the fields by which a list may
