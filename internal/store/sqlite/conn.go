@@ -228,6 +228,9 @@ func (c *conn) Exec(sql string, args []value.Value) error {
 	return problem(err)
 }
 
+// Queue runs a statement at once: there is no way to a server to be saved.
+func (c *conn) Queue(sql string, args []value.Value) error { return c.Exec(sql, args) }
+
 // Begin opens a transaction; one for writing waits for other processes.
 func (c *conn) Begin(write bool) error {
 	if write {

@@ -36,6 +36,9 @@ type Conn interface {
 	// Exec runs a statement without rows. The end of ctx does not stop it, because
 	// a write that is broken off may take its whole transaction with it.
 	Exec(sql string, args []value.Value) error
+	// Queue runs a statement without rows before whatever is asked of the connection
+	// next. Its error may show only there; the transaction is then lost.
+	Queue(sql string, args []value.Value) error
 	// Begin opens a transaction.
 	Begin(write bool) error
 	// Commit ends the transaction. If it fails with a class other than Broken, the
@@ -95,6 +98,9 @@ const (
 	// Broken is a disk or a file that failed: what was just written may be there
 	// or not.
 	Broken
+	// Gone is a connection that was lost, and its transaction with it. If it went
+	// while Commit ran, that may have taken place or not.
+	Gone
 )
 
 // Problem is an error of a Conn.
