@@ -27,6 +27,7 @@ import (
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/system"
 	"github.com/galleybackend/galley/internal/transport"
@@ -64,7 +65,7 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	log      *slog.Logger
-	store    *sqlite.Store
+	store    database
 	accounts *auth.Accounts
 	hasher   *auth.Hasher
 	system   *system.System
@@ -81,6 +82,27 @@ type Server struct {
 	listening   sync.WaitGroup
 	endJourneys context.CancelFunc
 	writing     sync.WaitGroup
+}
+
+// database is a store with all that a Server asks of one.
+type database interface {
+	store.Store
+	store.History
+	store.Planner
+	// Schema returns the schema in force.
+	Schema() *spec.Schema
+	// Failed is closed when the store takes no more writes, Failure says why.
+	Failed() <-chan struct{}
+	Failure() error
+}
+
+// openDatabase opens the database that the config names.
+func openDatabase(ctx context.Context, cfg Config) (database, error) {
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: cfg.Database()})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // folder is the open folder of the site.
@@ -129,7 +151,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	var err error
-	if s.store, err = sqlite.Open(ctx, sqlite.Config{Path: cfg.Database()}); err != nil {
+	if s.store, err = openDatabase(ctx, cfg); err != nil {
 		return nil, err
 	}
 	if err := s.tie(ctx, compiled); err != nil {
