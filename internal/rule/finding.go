@@ -13,6 +13,7 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // tellAt adds a finding at a place of the file.
@@ -345,40 +346,10 @@ func (u *unit) tellCompare(id int64, args, names []string) {
 	u.tell(id, "cannot compare "+names[0]+" with "+names[1], help)
 }
 
-// didYouMean returns the help that offers the nearest of the words, or all of few.
+// didYouMean returns the help that offers the nearest of the words, or "".
 func didYouMean(wrong string, words []string, where string) string {
-	best, least := "", len(wrong)/2+1
-	for _, w := range words {
-		if d := distance(wrong, w); d < least {
-			best, least = w, d
-		}
+	if near := value.Nearest(wrong, words); near != "" {
+		return "did you mean " + near + where + "?"
 	}
-	if best == "" {
-		return ""
-	}
-	return "did you mean " + best + where + "?"
-}
-
-// distance is the number of letters to add, drop, change or swap between two words.
-func distance(a, b string) int {
-	prev2, prev := make([]int, len(b)+1), make([]int, len(b)+1)
-	row := make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], prev2[j-2]+1)
-			}
-		}
-		prev2, prev, row = prev, row, prev2
-	}
-	return prev[len(b)]
+	return ""
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 var (
@@ -33,7 +34,7 @@ func scan(file, text string, codes map[string]string) []spec.Finding {
 			Pos: position(file, text, m[2]), Width: utf8.RuneCountInString(code),
 			Message: fmt.Sprintf("the app has no refusal %q", code),
 			Help:    "add it under errors:" + near(code, codeNames(codes)),
-			Fix:     nearest(code, codeNames(codes)),
+			Fix:     value.Nearest(code, codeNames(codes)),
 		})
 	}
 	for _, m := range classEscape.FindAllStringIndex(plain, -1) {
@@ -121,40 +122,8 @@ func codeNames(codes map[string]string) []string {
 
 // near returns a question that names the nearest of the names, or "".
 func near(name string, names []string) string {
-	if n := nearest(name, names); n != "" {
+	if n := value.Nearest(name, names); n != "" {
 		return fmt.Sprintf("; did you mean %s?", n)
 	}
 	return ""
-}
-
-// nearest returns the name that differs least, if it differs little.
-func nearest(name string, names []string) string {
-	best, least := "", max(2, len(name)/3)+1
-	for _, n := range names {
-		if d := distance(name, n); d < least {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance is how many letters must be added, dropped or changed.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
