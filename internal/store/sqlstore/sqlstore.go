@@ -111,6 +111,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	err := s.ownTables()
 	if err == nil {
+		err = s.ownMarks(ctx)
+	}
+	if err == nil {
 		err = s.writer.Commit()
 	}
 	if err != nil {

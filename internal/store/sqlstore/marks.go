@@ -1,0 +1,94 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// tableMarks holds what a database says of itself, by name.
+const tableMarks = reservedPrefix + "marks"
+
+// The names of marks.
+const (
+	// MarkEpoch names the history that the journal tells. A restore begins another
+	// one, because the same places may then hold other entries.
+	MarkEpoch = "epoch"
+	// MarkMoved names the database to which everything was moved: this one is past.
+	MarkMoved = "moved"
+	// MarkFilling says how far the database has been filled from another one. It is
+	// not whole as long as the mark is there.
+	MarkFilling = "filling"
+)
+
+// ownMarks makes the table of marks, and the epoch of a new database.
+func (s *Store) ownMarks(ctx context.Context) error {
+	q, text := s.dialect.Quote, s.dialect.Column(&value.Type{Kind: value.TypeText})
+	err := s.writer.Exec("CREATE TABLE IF NOT EXISTS "+q(tableMarks)+" (name "+text+
+		" PRIMARY KEY, value "+text+" NOT NULL)", nil)
+	if err != nil {
+		return err
+	}
+	found, err := s.marks(ctx, s.writer)
+	if err != nil || found[MarkEpoch] != "" {
+		return err
+	}
+	return s.mark(s.writer, MarkEpoch, string(ident.NewCall()))
+}
+
+// marks reads all marks.
+func (s *Store) marks(ctx context.Context, c Conn) (map[string]string, error) {
+	out := map[string]string{}
+	err := c.Query(ctx, "SELECT name, value FROM "+s.dialect.Quote(tableMarks), nil,
+		func(r Row) error {
+			out[string(r.Text(0))] = string(r.Text(1))
+			return nil
+		})
+	return out, err
+}
+
+// mark sets a mark; "" takes it away.
+func (s *Store) mark(c Conn, name, text string) error {
+	q, p := s.dialect.Quote(tableMarks), s.dialect.Placeholder
+	err := c.Exec("DELETE FROM "+q+" WHERE name = "+p(1), []value.Value{value.OfText(name)})
+	if err != nil || text == "" {
+		return err
+	}
+	return c.Exec("INSERT INTO "+q+" (name, value) VALUES ("+p(1)+", "+p(2)+")",
+		[]value.Value{value.OfText(name), value.OfText(text)})
+}
+
+// Usable returns nil if the database may be served, and else a fault that says why
+// not: it was moved elsewhere, or it is not whole yet.
+func (s *Store) Usable(ctx context.Context) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	c, err := s.readers.take(ctx)
+	if err != nil {
+		return s.reading(ctx, err)
+	}
+	defer s.readers.give(c)
+	found, err := s.marks(ctx, c)
+	switch {
+	case err != nil:
+		return s.reading(ctx, fmt.Errorf("read the marks: %w", err))
+	case found[MarkMoved] != "":
+		return fault.WithCode(fault.Unavailable, CodeMoved,
+			"This database was moved to %s. Serve that one: --database %[1]s", found[MarkMoved])
+	case found[MarkFilling] != "":
+		return fault.WithCode(fault.Unavailable, CodeFilling,
+			"A move into this database has not come to its end. Run the same galley move again.")
+	}
+	return nil
+}
+
+// The codes of the faults of Usable.
+const (
+	CodeMoved   = "database_moved"
+	CodeFilling = "database_filling"
+)
