@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +60,7 @@ type Check struct {
 // Checks returns the whole suite.
 func Checks() []Check {
 	all := append(writeChecks(), recordChecks()...)
+	all = append(all, serialChecks()...)
 	all = append(all, keyChecks()...)
 	all = append(all, deleteChecks()...)
 	all = append(all, queryChecks()...)
@@ -80,6 +83,11 @@ type bench struct {
 	Store
 	ctx context.Context
 	end context.CancelFunc
+	// patience, in nanoseconds, is how long a call waits for one beside it, others
+	// are those that were begun, names the number of operations that were named.
+	patience atomic.Int64
+	others   sync.WaitGroup
+	names    atomic.Int64
 }
 
 // start opens the place with the suite's schema.
@@ -101,12 +109,15 @@ func resume(r Report, p Place, f Faults) *bench {
 		r.Fatalf("open: %v", err)
 	}
 	ctx, end := context.WithTimeout(context.Background(), budget)
-	return &bench{Report: r, Store: s, ctx: ctx, end: end}
+	b := &bench{Report: r, Store: s, ctx: ctx, end: end}
+	b.patience.Store(int64(patienceMax))
+	return b
 }
 
 // close ends the store after the last look: the fold of the journal is the tables.
 func (b *bench) close() {
 	b.Helper()
+	b.others.Wait()
 	if b.Failure() == nil {
 		b.ok(Fold(b.ctx, b.Store))
 	}
@@ -179,6 +190,8 @@ func of(v any) value.Value {
 		return value.OfText(string(v))
 	case int:
 		return value.OfInt(int64(v))
+	case int64:
+		return value.OfInt(v)
 	case float64:
 		return value.OfFloat(v)
 	case bool:

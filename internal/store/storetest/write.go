@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -185,18 +186,23 @@ func panicLeavesNothing(r Report, p Place) {
 	b.is(len(b.find(all("products"))), 40)
 }
 
-// queuedCallLeaves ends the context of a call that waits behind another.
+// queuedCallLeaves ends the context of a call while the line is held by another's
+// commit: it is told at once, and nothing of it is kept.
 func queuedCallLeaves(r Report, p Place) {
-	b := start(r, p, Faults{})
-	defer b.close()
+	var armed atomic.Bool
 	inside, leave := make(chan struct{}), make(chan struct{})
-	var calls sync.WaitGroup
-	calls.Go(func() {
-		_, err := b.write(journal.Origin{}, func(store.Tx) error {
+	b := start(r, p, Faults{Before: func() error {
+		if armed.Swap(false) {
 			close(inside)
 			<-leave
-			return nil
-		})
+		}
+		return nil
+	}})
+	defer b.close()
+	armed.Store(true)
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		_, err := b.customer(journal.Origin{}, "first")
 		if err != nil {
 			b.Errorf("write: %v", err)
 		}
@@ -204,19 +210,26 @@ func queuedCallLeaves(r Report, p Place) {
 	<-inside
 	ctx, stop := context.WithCancel(b.ctx)
 	defer stop()
-	calls.Go(func() {
-		_, err := b.Write(ctx, journal.Origin{Operation: "test"}, func(store.Tx) error {
-			b.Errorf("a call ran after its context had ended")
-			return nil
+	left := make(chan error)
+	go func() {
+		_, err := b.Write(ctx, journal.Origin{Operation: "left"}, func(tx store.Tx) error {
+			_, err := tx.Put(ctx, "customers", b.record("customers", "name", "left", "wallet", 1))
+			return err
 		})
-		if !fault.Is(err, fault.Timeout) {
-			b.Errorf("got %v, want a timeout", err)
-		}
-		close(leave)
-	})
+		left <- err
+	}()
 	stop()
+	err := <-left
+	close(leave)
 	calls.Wait()
-	b.product("after", 1)
+	b.want(err, fault.Timeout, "")
+	b.put("customers", "name", "after", "wallet", 1)
+	var names []string
+	for _, rec := range b.find(all("customers")) {
+		names = append(names, rec.Get("name").Text())
+	}
+	slices.Sort(names)
+	b.is(names, []string{"after", "first"})
 }
 
 func dryRunLeavesNothing(r Report, p Place) {
@@ -268,9 +281,12 @@ func errorBeforeCommit(r Report, p Place) {
 	b.is(len(b.find(all("customers"))), 1)
 }
 
+// errorAfterCommit breaks the answer to a commit. A store that cannot find out says
+// so; the retry tells in any case, and a follower hears of it once.
 func errorAfterCommit(r Report, p Place) {
 	var armed atomic.Bool
 	b := start(r, p, Faults{After: once(&armed)})
+	before := b.entries()
 	armed.Store(true)
 	put := func(tx store.Tx) error {
 		_, err := tx.Put(b.ctx, "customers", b.record("customers", "name", "ana", "wallet", 5))
@@ -278,20 +294,31 @@ func errorAfterCommit(r Report, p Place) {
 		return err
 	}
 	_, err := b.write(journal.Origin{Key: "k"}, put)
-	b.want(err, fault.Unknown, "")
-	if b.Failure() == nil {
+	if err != nil {
+		b.want(err, fault.Unknown, "")
+	}
+	if b.Failure() != nil {
+		_, err = b.write(journal.Origin{}, put)
+		b.want(err, fault.Unavailable, "")
+		b.close()
+		b = resume(r, p, Faults{})
+	} else if err != nil {
 		b.Errorf("the store says nothing of its failure")
 	}
-	_, err = b.write(journal.Origin{}, put)
-	b.want(err, fault.Unavailable, "")
-	b.close()
-	b = resume(r, p, Faults{})
 	defer b.close()
 	e, err := b.write(journal.Origin{Key: "k"}, put)
 	b.ok(err)
 	b.is(e.Replayed, true)
 	b.is(e.Reply.Text(), `"done"`)
 	b.is(len(b.find(all("customers"))), 1)
+	ctx, stop := context.WithCancel(b.ctx)
+	defer stop()
+	for heard, err := range b.Follow(ctx, before[len(before)-1].Seq) {
+		b.ok(err)
+		b.is(heard.Seq, e.Seq)
+		stop()
+	}
+	b.is(len(b.entries()), len(before)+1)
 }
 
 func noEffectNoEntry(r Report, p Place) {
