@@ -30,6 +30,10 @@ type Compiled struct {
 	Findings []spec.Finding
 	// Files holds the text of what was read, for excerpts.
 	Files map[string][]byte
+	// source is what the app was compiled of, missing the actions in Go that this
+	// program has no code for; there are some only in an app that another deployed.
+	source  archive
+	missing []string
 }
 
 // Failed reports whether the app has errors.
@@ -46,30 +50,34 @@ func (c Config) files() fs.FS {
 // Compile reads and compiles the app, without a database. All findings of the app
 // file are told at once; those of rules and code, if the file itself has no errors.
 func Compile(c Config) Compiled {
-	files := c.files()
+	files := &sources{FS: c.files(), texts: map[string][]byte{}}
 	var out Compiled
-	if c.Files != nil {
-		out.Spec, out.Findings = appfile.LoadFS(files)
-	} else {
-		out.Spec, out.Findings = appfile.Load(c.AppDir())
+	out.Spec, out.Findings = appfile.LoadFS(files)
+	if c.Files == nil {
+		out.Spec.Dir = c.AppDir()
 	}
-	if out.Spec != nil {
-		out.Files = out.Spec.Files
-	}
-	if out.Failed() || out.Spec == nil {
+	out.Files = out.Spec.Files
+	if out.Failed() {
 		return out
 	}
 	ts, findings := tsaction.Load(files, out.Spec)
 	out.Findings = append(out.Findings, findings...)
-	code := []app.Code{}
-	if ts != nil {
-		code = append(code, app.Code{Language: languageTS, Program: ts})
-	}
-	if c.Program != nil {
+	code := []app.Code{{Language: languageTS, Program: ts}}
+	switch {
+	case c.deployed:
+		p := partOf(c.Program, out.Spec, ts)
+		out.missing = p.missing
+		code = append(code, app.Code{Language: languageGo, Program: p})
+	case c.Program != nil:
 		if p, ok := c.Program.(action.Checker); ok {
 			out.Findings = append(out.Findings, p.Check(out.Spec)...)
 		}
 		code = append(code, app.Code{Language: languageGo, Program: c.Program})
+	}
+	var err error
+	if out.source, err = files.pack(out.Spec.Site); err != nil {
+		out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
+			Pos: spec.Pos{File: appfile.Name, Line: 1, Column: 1}})
 	}
 	broken := out.Failed()
 	compiled, findings := app.Compile(out.Spec, house(out.Spec), code)

@@ -28,7 +28,7 @@ import (
 // subject that the command names, and what only commands need below /local.
 func (s *Server) local() http.Handler {
 	api := rest.New(rest.Config{
-		Engine: s.engine, Spec: s.Spec, Observe: s.observe, Docs: true,
+		Engine: calls{s}, Spec: s.Spec, Observe: s.observe, Docs: true,
 		Identify: s.identify,
 	})
 	mux := http.NewServeMux()
@@ -161,7 +161,7 @@ func (s *Server) handleImport(w http.ResponseWriter, r *http.Request) {
 func (s *Server) importing(collection string, who ident.Subject) transfer.Import {
 	c := s.engine.App().Collection(collection)
 	job := transfer.Import{Collection: collection, Shape: importShape(c.Shape), Subject: who,
-		Engine: s.engine, There: s.there(collection)}
+		Engine: calls{s}, There: s.there(collection)}
 	if collection == spec.Users && s.Spec().Auth != nil {
 		job.Password = s.password
 	}

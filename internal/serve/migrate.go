@@ -11,8 +11,6 @@ import (
 
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/fault"
-	"github.com/galleybackend/galley/internal/ident"
-	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/rule"
 	"github.com/galleybackend/galley/internal/spec"
@@ -25,6 +23,8 @@ import (
 type Plan struct {
 	Changes []Change `json:"changes"`
 	steps   []spec.Step
+	// deploy is the app that is in force after it.
+	deploy *spec.Deploy
 }
 
 // Change is one step of a plan, as a person reads it.
@@ -106,19 +106,25 @@ func (p Plan) allowed(lose []string) error {
 // idsMax is how many records a change names.
 const idsMax = 3
 
-// plan compares the app with the database and counts what each step would meet.
-func (s *Server) plan(ctx context.Context, next Compiled) (Plan, error) {
-	p := Plan{Changes: []Change{}}
+// plan compares the app with the schema in force and counts what each step would meet.
+func (s *Server) plan(ctx context.Context, base *spec.Schema, next Compiled) (Plan, error) {
+	p := Plan{Changes: []Change{}, deploy: base.App}
+	schema := *next.App.Schema
+	schema.App = base.App
+	if base.App == nil || base.App.Hash != next.source.hash || !base.Same(&schema) {
+		p.deploy = successor(base.App, next.source)
+		schema.App = p.deploy
+	}
 	var checks []spec.Step
-	for _, step := range spec.Diff(s.store.Schema(), next.App.Schema, next.Spec.Renames()...) {
+	for _, step := range spec.Diff(base, &schema, next.Spec.Renames()...) {
 		if step.Kind == spec.ChangeChecks {
 			checks = append(checks, step)
 		} else {
 			p.steps = append(p.steps, step)
 		}
 	}
-	if len(p.steps) == 0 {
-		return p, nil
+	if len(p.steps)+len(checks) <= 1 {
+		return p, nil // at most another app over the same records
 	}
 	counts, err := s.store.Counts(ctx, p.steps)
 	if err != nil {
@@ -334,17 +340,6 @@ func each(ctx context.Context, v store.View, collection string, fn func(value.Re
 	}
 }
 
-// apply changes the schema by the plan's steps, as one entry.
-func (s *Server) apply(ctx context.Context, p Plan) error {
-	if len(p.steps) == 0 {
-		return nil
-	}
-	origin := journal.Origin{Call: ident.NewCall(), Operation: "migrate", Door: "serve",
-		Subject: ident.Subject{Who: ident.System, Name: "migrate"}, Now: s.cfg.Now()}
-	_, err := s.store.Apply(ctx, origin, p.steps)
-	return err
-}
-
 // handlePlan answers with the plan of the app file as it stands now.
 func (s *Server) handlePlan(w http.ResponseWriter, r *http.Request) {
 	out := newLines(w)
@@ -353,7 +348,7 @@ func (s *Server) handlePlan(w http.ResponseWriter, r *http.Request) {
 		out.say(failure(fault.New(fault.Invalid, "The app has errors. See: galley check")))
 		return
 	}
-	p, err := s.plan(r.Context(), next)
+	p, err := s.plan(r.Context(), s.store.Schema(), next)
 	if err != nil {
 		out.say(failure(err))
 		return
@@ -387,10 +382,7 @@ func (s *Server) handleApply(w http.ResponseWriter, r *http.Request) {
 		out.say(failure(fault.New(fault.Invalid, "The app has errors. See: galley check")))
 		return
 	}
-	p, err := s.plan(r.Context(), next)
-	if err == nil {
-		err = s.adopt(r.Context(), next, req.Lose)
-	}
+	p, err := s.put(r.Context(), next, req.Lose)
 	var bad *UnsafePlan
 	switch {
 	case errors.As(err, &bad):

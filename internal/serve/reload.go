@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/galleybackend/galley/internal/codegen"
 	"github.com/galleybackend/galley/internal/ident"
@@ -30,7 +31,8 @@ func (s *Server) Reload(ctx context.Context) ([]spec.Finding, map[string][]byte,
 	if next.Failed() {
 		return next.Findings, next.Files, nil
 	}
-	return next.Findings, next.Files, s.adopt(ctx, next, nil)
+	_, err := s.put(ctx, next, nil)
+	return next.Findings, next.Files, err
 }
 
 // Editor returns what editors read of an app, by path below its folder.
@@ -57,9 +59,10 @@ type Seeded struct {
 // Seed fills an app without records from seed/<collection>.jsonl. A line that is
 // refused stops it, with its place.
 func (s *Server) Seed(ctx context.Context) ([]Seeded, error) {
-	// The first entry made the schema; whatever comes after it, somebody wrote.
-	entries, err := s.store.Entries(ctx, store.Filter{}, journal.Seq{}, 2)
-	if err != nil || len(entries) > 1 {
+	// Whatever is no deploy, somebody wrote.
+	entries, err := s.store.Entries(ctx, store.Filter{}, journal.Seq{}, store.EntriesMax)
+	if err != nil || !slices.ContainsFunc(entries, deploys) ||
+		slices.ContainsFunc(entries, func(e journal.Entry) bool { return !deploys(e) }) {
 		return nil, err
 	}
 	var out []Seeded

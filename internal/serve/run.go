@@ -73,8 +73,6 @@ func (s *Server) start(l net.Listener, h http.Handler) {
 // Run serves until ctx ends, or until the store fails, and closes the server. After
 // Listen it is what a process waits for.
 func (s *Server) Run(ctx context.Context) error {
-	chores, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.listening.Go(func() { s.sweep(chores) })
 	var failed error
 	select {
 	case <-ctx.Done():
@@ -82,7 +80,6 @@ func (s *Server) Run(ctx context.Context) error {
 		failed = fmt.Errorf("the database failed, and nothing is known of its last writes: "+
 			"see to the disk and start again: %w", s.store.Failure())
 	}
-	stop()
 	return errors.Join(failed, s.Close())
 }
 
@@ -91,7 +88,8 @@ func (s *Server) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEach)
 	defer tick.Stop()
 	for {
-		if _, err := s.engine.Sweep(ctx); err != nil && ctx.Err() == nil {
+		_, err := s.engine.Sweep(ctx)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errMoved) {
 			s.log.Error("records over their keep were not deleted", "cause", err)
 		}
 		select {
@@ -113,11 +111,15 @@ func (s *Server) Close() error {
 		}
 	}
 	s.listening.Wait()
+	if s.endChores != nil {
+		s.endChores()
+		s.chores.Wait()
+	}
 	if s.endJourneys != nil {
 		s.endJourneys()
 		s.writing.Wait()
 	}
-	if s.store != nil {
+	if s.store != nil && s.cfg.database == nil {
 		errs = append(errs, s.store.Close())
 	}
 	errs = append(errs, s.site.Swap(nil).close())

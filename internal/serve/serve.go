@@ -25,6 +25,7 @@ import (
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
@@ -57,8 +58,12 @@ type Config struct {
 	// for commands that show the plan or take records out. Calls of the engine need
 	// a schema that fits.
 	Keep bool
-	// door marks an app that is opened for a command.
-	door bool
+	// door marks an app that is opened for a command, deployed one whose files come
+	// out of the database.
+	door, deployed bool
+	// database replaces the one that the config names. It is for tests, as is the
+	// owner's own Close of it.
+	database database
 }
 
 // Server is an app that is open. It is safe for concurrent use.
@@ -75,11 +80,18 @@ type Server struct {
 	compiled atomic.Pointer[Compiled]
 	// reload guards the change from one app to the next.
 	reload sync.Mutex
+	// app is the deploy that the engine runs, stuck one that it cannot.
+	app   atomic.Pointer[spec.Deploy]
+	stuck atomic.Pointer[stuck]
+	// shared says that other processes may be on the database.
+	shared bool
 
 	site        atomic.Pointer[folder]
 	admin       string
 	servers     []*http.Server
 	listening   sync.WaitGroup
+	endChores   context.CancelFunc
+	chores      sync.WaitGroup
 	endJourneys context.CancelFunc
 	writing     sync.WaitGroup
 }
@@ -96,13 +108,17 @@ type database interface {
 	Failure() error
 }
 
-// openDatabase opens the database that the config names.
-func openDatabase(ctx context.Context, cfg Config) (database, error) {
+// openDatabase opens the database that the config names, and says whether other
+// processes may be on it at the same time.
+func openDatabase(ctx context.Context, cfg Config) (_ database, shared bool, err error) {
+	if cfg.database != nil {
+		return cfg.database, true, nil
+	}
 	s, err := sqlite.Open(ctx, sqlite.Config{Path: cfg.Database()})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return s, nil
+	return s, false, nil
 }
 
 // folder is the open folder of the site.
@@ -151,7 +167,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	var err error
-	if s.store, err = openDatabase(ctx, cfg); err != nil {
+	if s.store, s.shared, err = openDatabase(ctx, cfg); err != nil {
 		return nil, err
 	}
 	if err := s.tie(ctx, compiled); err != nil {
@@ -160,8 +176,9 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// tie makes the rooms above the store.
-func (s *Server) tie(ctx context.Context, c Compiled) error {
+// tie makes the rooms above the store, once the records have the shape that the app
+// says.
+func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 	var tries *auth.Tries
 	switch {
 	case s.cfg.door:
@@ -170,19 +187,24 @@ func (s *Server) tie(ctx context.Context, c Compiled) error {
 	default:
 		tries = auth.NewTries(s.cfg.Now)
 	}
+	var kept store.Store = s.store
+	if !s.cfg.Keep {
+		kept = guarded{s.store, s}
+		if c, err = s.begin(ctx, c); err != nil {
+			return err
+		}
+	}
 	s.accounts, s.hasher = auth.NewAccounts(s.cfg.Now), auth.NewHasher()
-	s.system = system.New(s.store, s.accounts, s.hasher, tries)
+	s.system = system.New(kept, s.accounts, s.hasher, tries)
 	secret, err := cursorKey(filepath.Join(s.cfg.DataDir(), "cursor.key"))
 	if err != nil {
 		return err
 	}
 	s.watchCalls()
-	runners := map[string]action.Runner{languageTS: tsaction.Runner{}}
-	if s.cfg.Runner != nil {
-		runners[languageGo] = s.cfg.Runner
-	}
+	runners := map[string]action.Runner{languageTS: tsaction.Runner{},
+		languageGo: partRunner{s.cfg.Runner}}
 	s.engine = engine.New(engine.Config{
-		Store: s.store, App: c.App, Authenticator: s.accounts, Runners: runners,
+		Store: kept, App: c.App, Authenticator: s.accounts, Runners: runners,
 		House: s.system.Actions(c.Spec), Limits: tries != nil,
 		Clock: s.cfg.Now, Seed: s.cfg.Seed, Log: s.log, Secret: secret,
 	})
@@ -190,7 +212,31 @@ func (s *Server) tie(ctx context.Context, c Compiled) error {
 		s.compiled.Store(&c)
 		return nil
 	}
-	return s.adopt(ctx, c, nil)
+	site, err := openSite(s.cfg, c.Spec)
+	if err != nil {
+		return err
+	}
+	s.show(c, site)
+	if s.cfg.door {
+		return nil
+	}
+	return s.beginChores(ctx)
+}
+
+// beginChores begins what a server does besides answering.
+func (s *Server) beginChores(ctx context.Context) error {
+	chores, end := context.WithCancel(context.WithoutCancel(ctx))
+	s.endChores = end
+	s.chores.Go(func() { s.sweep(chores) })
+	if !s.shared {
+		return nil // nobody else deploys
+	}
+	last, err := s.store.Entries(ctx, store.Filter{}, journal.Seq{}, 1)
+	if err != nil {
+		return err
+	}
+	s.chores.Go(func() { s.follow(chores, last[0].Seq) })
+	return nil
 }
 
 // cursorKey returns the key that authenticates cursors, which is made once for a data
@@ -237,33 +283,6 @@ func (s *Server) watchCalls() {
 	s.observe = observe.New(c)
 }
 
-// adopt puts an app in force, after the schema was changed as it needs. lose names
-// what may be lost by it.
-func (s *Server) adopt(ctx context.Context, next Compiled, lose []string) error {
-	plan, err := s.plan(ctx, next)
-	if err != nil {
-		return err
-	}
-	if err := plan.allowed(lose); err != nil {
-		return err
-	}
-	site, err := openSite(s.cfg, next.Spec)
-	if err != nil {
-		return err
-	}
-	err = s.engine.Swap(next.App, s.system.Actions(next.Spec), func() error {
-		return s.apply(ctx, plan)
-	})
-	if err != nil {
-		return errors.Join(err, site.close())
-	}
-	s.compiled.Store(&next)
-	// The folder before stays open as long as an answer may read from it, which is
-	// until the process ends: reloads are for developers.
-	s.site.Store(site)
-	return nil
-}
-
 func (f *folder) close() error {
 	if f == nil {
 		return nil
@@ -300,7 +319,7 @@ func (s *Server) Handler() http.Handler {
 		Words: func() *transport.Words { return door.Words() },
 	})
 	door = rest.New(rest.Config{
-		Engine: s.engine, Spec: s.Spec, Observe: s.observe, Dev: s.cfg.Dev,
+		Engine: calls{s}, Spec: s.Spec, Observe: s.observe, Dev: s.cfg.Dev,
 		Site: pages, Health: s.health,
 	})
 	if s.cfg.Dev {
@@ -316,6 +335,9 @@ func (s *Server) Spec() *spec.Spec { return s.compiled.Load().Spec }
 func (s *Server) health(context.Context) error {
 	if err := s.store.Failure(); err != nil {
 		return fault.Wrap(fault.Unavailable, err, "The database does not take writes.")
+	}
+	if bad := s.stuck.Load(); bad != nil {
+		return fault.Wrap(fault.Unavailable, bad.err, "This node cannot run the app in force.")
 	}
 	return nil
 }

@@ -2,10 +2,35 @@ package spec
 
 import "github.com/galleybackend/galley/internal/value"
 
-// Schema is the part of a spec that a store keeps: which records there are. Its
-// JSON form is canonical, so that two schemas are the same if their JSON is.
+// Schema is the part of a spec that a store keeps: which records there are, and what
+// app they belong to. Its JSON form is canonical, so that two schemas are the same if
+// their JSON is.
 type Schema struct {
 	Collections []*Table `json:"collections"`
+	// App is the app in force, which a store keeps and does not read; nil where none
+	// was named.
+	App *Deploy `json:"app,omitempty"`
+}
+
+// Deploy is an app that was put in force: the files that it was compiled of, so that
+// every process on the database can compile it.
+type Deploy struct {
+	// Number counts the deploys of a database, from 1.
+	Number int `json:"number"`
+	// Hash names the files by what they hold.
+	Hash string `json:"hash"`
+	// Past holds the hashes of the apps that this one superseded, the last at the end.
+	Past []string `json:"past,omitempty"`
+	// Files is a zip archive.
+	Files []byte `json:"files"`
+}
+
+// Same reports whether two deploys are of the same files, nil being none.
+func (d *Deploy) Same(other *Deploy) bool {
+	if d == nil || other == nil {
+		return d == other
+	}
+	return d.Hash == other.Hash
 }
 
 // Table is a collection as the store sees it.

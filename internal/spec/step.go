@@ -41,6 +41,4 @@ type Step struct {
 	Checks []string
 	// Schema is the whole new schema, of Adopt.
 	Schema *Schema
-	// Source is the app file's text, of Adopt, for the journal.
-	Source string
 }

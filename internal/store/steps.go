@@ -23,7 +23,6 @@ type storedStep struct {
 	Old        *value.Type     `json:"old,omitempty"`
 	Fill       json.RawMessage `json:"fill,omitempty"`
 	Schema     *spec.Schema    `json:"schema,omitempty"`
-	Source     string          `json:"source,omitempty"`
 }
 
 // FormatSteps writes steps as the payload of an intent of kind IntentApply.
@@ -31,7 +30,7 @@ func FormatSteps(steps []spec.Step) (value.Value, error) {
 	out := make([]storedStep, len(steps))
 	for i, s := range steps {
 		out[i] = storedStep{s.Kind, s.Collection, s.Field, s.From, s.Type, s.Old, nil,
-			s.Schema, s.Source}
+			s.Schema}
 		if !s.Fill.IsNull() {
 			out[i].Fill = value.AppendJSON(nil, s.Fill)
 		}
@@ -56,7 +55,7 @@ func ParseSteps(e journal.Entry) ([]spec.Step, error) {
 		out := make([]spec.Step, len(stored))
 		for i, s := range stored {
 			out[i] = spec.Step{Kind: s.Kind, Collection: s.Collection, Field: s.Field,
-				From: s.From, Type: s.Type, Old: s.Old, Schema: s.Schema, Source: s.Source}
+				From: s.From, Type: s.Type, Old: s.Old, Schema: s.Schema}
 			if s.Fill != nil && s.Type != nil {
 				fill, err := value.DecodeStoredValue(s.Type, s.Fill)
 				if err != nil {

@@ -42,7 +42,7 @@ func reshaped(t *spec.Table, change func([]value.Field) []value.Field) {
 }
 
 func adopt(s *spec.Schema, steps ...spec.Step) []spec.Step {
-	return append(steps, spec.Step{Kind: spec.Adopt, Schema: s, Source: "app: shop # later\n"})
+	return append(steps, spec.Step{Kind: spec.Adopt, Schema: s})
 }
 
 func (b *bench) apply(steps []spec.Step) (journal.Entry, error) {

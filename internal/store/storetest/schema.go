@@ -70,5 +70,5 @@ func Steps(s *spec.Schema) []spec.Step {
 	for _, t := range s.Collections {
 		out = append(out, spec.Step{Kind: spec.AddCollection, Collection: t.Name})
 	}
-	return append(out, spec.Step{Kind: spec.Adopt, Schema: s, Source: "app: shop\n"})
+	return append(out, spec.Step{Kind: spec.Adopt, Schema: s})
 }
