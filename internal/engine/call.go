@@ -87,7 +87,8 @@ type Item struct {
 }
 
 // Expansion is one expanded relation: one record, or several of a list of
-// relations, or none where the caller may not see it.
+// relations, or none where the caller may not see it. Of a list of objects it has an
+// item without a record for each object, with what was expanded in that object.
 type Expansion struct {
 	Name  string
 	Many  bool

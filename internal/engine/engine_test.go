@@ -533,3 +533,62 @@ func TestPagesTogetherAreTheWholeList(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSameRecordIsExpandedABoundedNumberOfTimes(t *testing.T) {
+	w := open(t, yaml(`
+app: tags
+collections:
+  tags:
+    fields:
+      name: string
+    allow:
+      read: true
+  notes:
+    fields:
+      lines: {type: [{tags: {type: "tags[]", max: 5000}}]}
+    allow:
+      read: true
+`), nil)
+	tag := string(w.create("tags", `{"name":"t"}`))
+	body := `{"lines":[{"tags":["` + strings.Repeat(tag+`","`, 4998) + tag + `"]}]}`
+	list := func() error {
+		_, err := w.engine.Query(t.Context(), engine.Call{Verb: engine.List, Target: "notes",
+			Params: map[string][]string{"expand": {"lines.tags"}}})
+		return err
+	}
+	for range 10 { // each with a list of one object, in which one tag stands 4,999 times
+		w.create("notes", body)
+	}
+	if err := list(); err != nil {
+		t.Fatal(err)
+	}
+	w.create("notes", body)
+	if err := list(); !fault.Is(err, fault.Malformed) || !strings.Contains(err.Error(), "50000") {
+		t.Error(err)
+	}
+}
+
+func TestAFieldIsComparedWithWhateverItMayHold(t *testing.T) {
+	w := open(t, yaml(`
+app: long
+collections:
+  notes:
+    fields:
+      line: {type: string, max: 1000}
+      body: text
+    allow:
+      read: true
+`), nil)
+	line, body := strings.Repeat("l", 1000), strings.Repeat("b", 3000)
+	w.create("notes", `{"line":"`+line+`","body":"`+body+`"}`)
+	for _, c := range []struct {
+		field, text string
+		found       int
+	}{{"line", line, 1}, {"body", body, 1}, {"line", line + "x", 0}, {"line", "", 0}} {
+		a, err := w.engine.Query(t.Context(), engine.Call{Verb: engine.List, Target: "notes",
+			Params: map[string][]string{c.field: {c.text}}})
+		if err != nil || len(a.Items) != c.found {
+			t.Errorf("%s with %d letters: %d found, %v", c.field, len(c.text), len(a.Items), err)
+		}
+	}
+}

@@ -15,18 +15,23 @@ import (
 const (
 	// expandDepth is how many relations deep a record may be expanded.
 	expandDepth = 3
-	// expandMax is how many records one call may expand.
-	expandMax = 10_000
+	// expandMax is how many records one call may read to expand others, and
+	// expandShown how many times they may stand in its answer.
+	expandMax   = 10_000
+	expandShown = 50_000
 	// chunkMax is how many ids one query looks for.
 	chunkMax = 512
 )
 
-// branch is a relation to expand, with what is to be expanded behind it.
+// branch is a relation to expand, or a list of objects with relations, with what is to
+// be expanded behind it.
 type branch struct {
 	name string
 	slot int
 	many bool
+	// to is the collection of a relation, in the shape of a list's objects.
 	to   *app.Collection
+	in   *value.Shape
 	next []*branch
 }
 
@@ -38,44 +43,59 @@ func (r *run) branches(c *app.Collection, p params) ([]*branch, error) {
 	}
 	var tree []*branch
 	for _, x := range names {
-		at, level := c, &tree
-		steps := strings.Split(x.text, ".")
-		if len(steps) > expandDepth {
-			return nil, errParam(paramExpand, x.column, "expand goes at most %d relations deep.",
-				expandDepth)
-		}
-		for _, step := range steps {
-			b, err := r.branch(at, level, part{step, x.column})
-			if err != nil {
+		at, level, depth := &branch{to: c}, &tree, 0
+		for step := range strings.SplitSeq(x.text, ".") {
+			if at, err = r.branch(at, level, part{step, x.column}); err != nil {
 				return nil, err
 			}
-			at, level = b.to, &b.next
+			if at.to != nil {
+				depth++
+			}
+			if depth > expandDepth {
+				return nil, errParam(paramExpand, x.column,
+					"expand goes at most %d relations deep.", expandDepth)
+			}
+			level = &at.next
+		}
+		if at.in != nil {
+			return nil, errParam(paramExpand, x.column,
+				"%s is a list of objects: name a relation in it, as in %s.product.", x.text, x.text)
 		}
 	}
 	return tree, nil
 }
 
-// branch finds or adds a branch at a level of the tree.
-func (r *run) branch(c *app.Collection, level *[]*branch, x part) (*branch, error) {
+// branch finds or adds a branch behind another, at a level of the tree.
+func (r *run) branch(behind *branch, level *[]*branch, x part) (*branch, error) {
 	for _, b := range *level {
 		if b.name == x.text {
 			return b, nil
 		}
 	}
-	known := r.known(c)
-	if _, ok := known.Index(x.text); !ok {
-		return nil, errField(c, paramExpand, x, known.Names())
+	shape, known := behind.in, behind.in
+	if behind.to != nil {
+		shape, known = behind.to.Shape, r.known(behind.to)
 	}
-	slot, _ := c.Shape.Index(x.text)
-	t := &c.Shape.Fields()[slot].Type
+	if _, ok := known.Index(x.text); !ok {
+		where := behind.name
+		if behind.to != nil {
+			where = behind.to.Name
+		}
+		return nil, errField(where, paramExpand, x, known.Names())
+	}
+	slot, _ := shape.Index(x.text)
+	t := &shape.Fields()[slot].Type
 	b := &branch{name: x.text, slot: slot}
 	if t.Kind == value.TypeList {
 		t, b.many = t.Elem, true
 	}
-	if t.Kind == value.TypeRelation {
+	switch t.Kind {
+	case value.TypeRelation:
 		b.to = r.Collection(t.Of)
+	case value.TypeObject:
+		b.in = t.Fields
 	}
-	if b.to == nil {
+	if b.to == nil && b.in == nil {
 		return nil, errParam(paramExpand, x.column, "The field %s is no relation.", x.text)
 	}
 	*level = append(*level, b)
@@ -83,10 +103,29 @@ func (r *run) branch(c *app.Collection, level *[]*branch, x part) (*branch, erro
 }
 
 // expand puts beside the items the records they point to, as far as the caller may
-// read them. Each branch reads the records of all items together.
-func (r *run) expand(ctx context.Context, v store.View, c *app.Collection, items []Item,
-	tree []*branch) error {
+// read them, within the bound of what an answer holds.
+func (r *run) expand(ctx context.Context, v store.View, items []Item, tree []*branch) error {
+	if len(tree) == 0 {
+		return nil
+	}
+	if err := r.grow(ctx, v, items, tree); err != nil {
+		return err
+	}
+	if room := expandShown; !fits(items, &room) {
+		return errExpanded("hold", expandShown)
+	}
+	return nil
+}
+
+// grow reads the records of each branch for all items together.
+func (r *run) grow(ctx context.Context, v store.View, items []Item, tree []*branch) error {
 	for _, b := range tree {
+		if b.in != nil {
+			if err := r.growInside(ctx, v, items, b); err != nil {
+				return err
+			}
+			continue
+		}
 		var ids []string
 		for _, item := range items {
 			ids = appendIDs(ids, item.Record.Slots[b.slot])
@@ -94,13 +133,13 @@ func (r *run) expand(ctx context.Context, v store.View, c *app.Collection, items
 		slices.Sort(ids)
 		ids = slices.Compact(ids)
 		if r.expanded += len(ids); r.expanded > expandMax {
-			return errParam(paramExpand, 1, "This would expand more than %d records.", expandMax)
+			return errExpanded("read", expandMax)
 		}
 		found, err := r.find(ctx, v, b.to, ids)
 		if err != nil {
 			return err
 		}
-		if err := r.expand(ctx, v, b.to, found, b.next); err != nil {
+		if err := r.grow(ctx, v, found, b.next); err != nil {
 			return err
 		}
 		for i := range items {
@@ -117,6 +156,48 @@ func (r *run) expand(ctx context.Context, v store.View, c *app.Collection, items
 		}
 	}
 	return nil
+}
+
+// growInside expands what the objects of a list point to, those of all items together.
+func (r *run) growInside(ctx context.Context, v store.View, items []Item, b *branch) error {
+	var all []Item
+	for _, item := range items {
+		for _, object := range item.Record.Slots[b.slot].List() {
+			all = append(all, Item{Record: object.Record()})
+		}
+		if len(all) > expandShown {
+			return errExpanded("hold", expandShown)
+		}
+	}
+	if err := r.grow(ctx, v, all, b.next); err != nil {
+		return err
+	}
+	for i := range all {
+		all[i].Record = value.Record{} // the object stands in its own place
+	}
+	for i := range items {
+		n := len(items[i].Record.Slots[b.slot].List())
+		items[i].Expand = append(items[i].Expand,
+			Expansion{Name: b.name, Many: true, Items: all[:n:n]})
+		all = all[n:]
+	}
+	return nil
+}
+
+// fits reports whether what is beside the items takes no more than the room.
+func fits(items []Item, room *int) bool {
+	for i := range items {
+		for _, x := range items[i].Expand {
+			if *room -= len(x.Items); *room < 0 || !fits(x.Items, room) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func errExpanded(would string, most int) error {
+	return errParam(paramExpand, 1, "This would %s more than %d expanded records.", would, most)
 }
 
 func appendIDs(ids []string, v value.Value) []string {

@@ -98,7 +98,7 @@ func (r *run) list(ctx context.Context, v store.View, op *operation) (Answer, er
 		}
 		answer.Items[i].Record = row
 	}
-	if err := r.expand(ctx, v, l.coll, answer.Items, l.tree); err != nil {
+	if err := r.expand(ctx, v, answer.Items, l.tree); err != nil {
 		return Answer{}, err
 	}
 	project(answer.Items, l.keep)
@@ -374,7 +374,7 @@ func (r *run) usable(s *selection, param string, x part) (int, error) {
 		shape = s.coll.Shape
 	}
 	if _, ok := shape.Index(x.text); !ok {
-		return 0, errField(s.coll, param, x, shape.Names())
+		return 0, errField(s.coll.Name, param, x, shape.Names())
 	}
 	slot, _ := s.coll.Shape.Index(x.text)
 	if !scalar(s.coll, slot) {
@@ -396,7 +396,7 @@ func (r *run) arguments(ctx context.Context, s *selection, p params) (
 			return nil, false, err
 		}
 		if !v.Allowed() {
-			return nil, false, errField(s.coll, x.param, x.at, nil)
+			return nil, false, errField(s.coll.Name, x.param, x.at, nil)
 		}
 	}
 	if s.read != nil {

@@ -154,7 +154,11 @@ func (p params) equalValues(args []value.Value) ([]value.Value, error) {
 	for _, name := range p.equal {
 		slot, _ := p.coll.Shape.Index(name)
 		t := p.coll.Shape.Fields()[slot].Type
-		t.Min, t.Max, t.Pattern = nil, nil, nil // what cannot be there is simply not found
+		// What cannot be there is simply not found; how long it is, the door bounds.
+		t.Min, t.Max, t.Pattern = nil, nil, nil
+		if t.ValueKind() == value.Text {
+			t.Max = &value.Bound{Int: BodyMax}
+		}
 		v, issues := value.ParseText(&t, p.get(name), "#")
 		if len(issues) > 0 {
 			return nil, errParam(name, 1, "The parameter %s %s.", name, issues[0].Detail)
@@ -211,8 +215,8 @@ func errParam(name string, column int, format string, args ...any) error {
 }
 
 // errField says of a hidden field what it says of one that does not exist.
-func errField(c *app.Collection, param string, x part, candidates []string) error {
-	return errParam(param, x.column, "no field %s in %s%s.", shown(x.text), c.Name,
+func errField(of, param string, x part, candidates []string) error {
+	return errParam(param, x.column, "no field %s in %s%s.", shown(x.text), of,
 		meant(x.text, candidates))
 }
 

@@ -97,7 +97,7 @@ func (r *run) get(ctx context.Context, v store.View, op *operation) (Answer, err
 		return Answer{}, err
 	}
 	items := []Item{{Record: record, Version: versionOf(record)}}
-	if err := r.expand(ctx, v, op.coll, items, tree); err != nil {
+	if err := r.expand(ctx, v, items, tree); err != nil {
 		return Answer{}, err
 	}
 	project(items, keep)
@@ -115,7 +115,7 @@ func (r *run) view(c *app.Collection, p params) (keep []bool, tree []*branch, er
 		for _, x := range names {
 			slot, ok := r.known(c).Index(x.text)
 			if !ok {
-				return nil, nil, errField(c, paramFields, x, r.known(c).Names())
+				return nil, nil, errField(c.Name, paramFields, x, r.known(c).Names())
 			}
 			slot, _ = c.Shape.Index(r.known(c).Fields()[slot].Name)
 			keep[slot] = true

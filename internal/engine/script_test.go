@@ -222,7 +222,10 @@ func (s *script) decode(text []byte) (v any) {
 }
 
 func (s *script) item(i engine.Item) any {
-	v := s.decode(value.AppendRecord(nil, i.Record))
+	var v any = map[string]any{}
+	if !i.Record.Zero() {
+		v = s.decode(value.AppendRecord(nil, i.Record))
+	}
 	if len(i.Expand) > 0 {
 		beside := map[string]any{}
 		for _, x := range i.Expand {

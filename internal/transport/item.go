@@ -13,19 +13,28 @@ import (
 // AppendItem appends an item as JSON: its record, and what was expanded beside it
 // under "expand". What its caller may not see is left out.
 func AppendItem(dst []byte, item *engine.Item) []byte {
-	if len(item.Expand) == 0 || item.Record.Zero() {
+	if item.Record.Zero() {
+		return appendExpand(dst, item.Expand) // of an object in a list
+	}
+	if len(item.Expand) == 0 {
 		return value.AppendRecord(dst, item.Record)
 	}
 	dst, some := value.AppendMembers(append(dst, '{'), item.Record)
 	if some {
 		dst = append(dst, ',')
 	}
-	dst = append(dst, `"expand":{`...)
+	return append(appendExpand(append(dst, `"expand":`...), item.Expand), '}')
+}
+
+// appendExpand appends what was expanded by the names of the relations. What there is
+// none of, or none for this caller, is left out.
+func appendExpand(dst []byte, all []engine.Expansion) []byte {
+	dst = append(dst, '{')
 	first := true
-	for i := range item.Expand {
-		x := &item.Expand[i]
+	for i := range all {
+		x := &all[i]
 		if !x.Many && len(x.Items) == 0 {
-			continue // there is none, or none for this caller
+			continue
 		}
 		if !first {
 			dst = append(dst, ',')
@@ -38,7 +47,7 @@ func AppendItem(dst []byte, item *engine.Item) []byte {
 			dst = AppendItem(dst, &x.Items[0])
 		}
 	}
-	return append(dst, '}', '}')
+	return append(dst, '}')
 }
 
 func appendItemList(dst []byte, items []engine.Item) []byte {

@@ -105,6 +105,20 @@ func TestExpandedRecordsStandBesideTheirIds(t *testing.T) {
 	}
 }
 
+func TestWhatAListOfObjectsPointsToStandsInAListBesideIt(t *testing.T) {
+	shape := value.NewShape("products", []value.Field{{Name: "name", Type: value.Type{Kind: value.TypeString}}})
+	pen := engine.Item{Record: value.Record{Shape: shape, Slots: []value.Value{value.OfText("pen")}}}
+	x := pen
+	x.Expand = []engine.Expansion{{Name: "items", Many: true, Items: []engine.Item{
+		{Expand: []engine.Expansion{{Name: "product", Items: []engine.Item{pen}}}},
+		{Expand: []engine.Expansion{{Name: "product"}}},
+	}}}
+	want := `{"name":"pen","expand":{"items":[{"product":{"name":"pen"}},{}]}}`
+	if got := string(transport.AppendItem(nil, &x)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestRepliesOfABatchStandInOrder(t *testing.T) {
 	shape := value.NewShape("notes", []value.Field{{Name: "id"}})
 	item := engine.Item{Record: value.Record{Shape: shape,
