@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	mrand "math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -97,6 +98,19 @@ func ParseRecord(text string) (Record, error) {
 		}
 	}
 	return Record(text), nil
+}
+
+// Made returns the instant, to the millisecond, in which the id says that it was made.
+// Whoever chooses an id chooses it too. It is 1970 for what is no id.
+func (r Record) Made() time.Time {
+	if len(r) != recordLen {
+		return time.UnixMilli(0)
+	}
+	var ms int64
+	for i := range 10 { // the first ten characters hold the 48 bits
+		ms = ms<<5 | int64(max(strings.IndexByte(alphabet, r[i]), 0))
+	}
+	return time.UnixMilli(ms)
 }
 
 // Call is the id of one call, unique over all nodes for practical purposes: 16

@@ -84,6 +84,8 @@ func (s *Store) reshape(
 	}
 	s.head++
 	s.catalog.Store(m.next)
+	s.ledger.reset()
+	s.settled.Store(s.ledger.clock)
 	s.feed.publish([]*journal.Entry{kept}, s.head)
 	if err := s.dialect.Tidy(w); classOf(err) == Broken {
 		s.fail(err)

@@ -150,12 +150,63 @@ func (c *catalog) statement(p *query.Plan) (*statement, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.reads = c.reads(p)
 	if c.count.Add(1) > plansMax {
 		c.plans.Clear()
 		c.count.Store(1)
 	}
 	c.plans.Store(p, s)
 	return s, nil
+}
+
+// reads returns the tables that a plan looks into.
+func (c *catalog) reads(p *query.Plan) []*table {
+	var out []*table
+	add := func(name string) {
+		if t := c.tables[name]; t != nil && !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	add(p.From)
+	walk := func(e query.Expr) {
+		query.Walk(e, func(e query.Expr) bool {
+			switch e := e.(type) {
+			case query.Field:
+				add(e.Collection)
+			case query.Exists:
+				add(e.From)
+			case query.Count:
+				add(e.From)
+			}
+			return true
+		})
+	}
+	walk(p.Where)
+	for _, o := range p.Sort {
+		walk(o.By)
+	}
+	for _, g := range p.Group {
+		walk(g)
+	}
+	for _, a := range p.Aggregates {
+		walk(a.Of)
+	}
+	return out
+}
+
+// unique returns the statement that finds the record with the values of a unique set,
+// which are its arguments in the order of slots.
+func (t *table) unique(set int) string {
+	return t.cached('q', t.uniques[set], func(b *strings.Builder) {
+		b.WriteString("SELECT " + t.columns + " FROM " + t.dialect.Quote(t.Name) + " WHERE ")
+		for n, slot := range slices.Sorted(slices.Values(t.uniques[set])) {
+			if n > 0 {
+				b.WriteString(" AND ")
+			}
+			b.WriteString(t.dialect.Quote(t.shape.Fields()[slot].Name) + " = " +
+				t.dialect.Placeholder(n+1))
+		}
+	})
 }
 
 // insert returns the statement that inserts these slots.

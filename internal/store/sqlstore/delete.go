@@ -102,6 +102,9 @@ func (t *tx) plan(ctx context.Context, f *fall) error {
 // pointers returns the ids of the records that point at id, and remembers the
 // records, which are about to change.
 func (t *tx) pointers(ctx context.Context, p pointer, id ident.Record) ([]ident.Record, error) {
+	if err := t.scanTable(ctx, p.from); err != nil {
+		return nil, err
+	}
 	found, err := t.collect(ctx, p.from.reader, p.find,
 		[]value.Value{value.OfText(string(id))})
 	if err != nil {
@@ -130,7 +133,8 @@ func (t *tx) drop(ctx context.Context, f *fall) error {
 			return t.broke(err)
 		}
 	}
-	if len(f.goes) > 1 {
+	deferred := len(f.goes) > 1 && t.ahead == nil
+	if deferred {
 		if err := t.conn.Defer(true); err != nil {
 			return t.broke(err)
 		}
@@ -140,7 +144,7 @@ func (t *tx) drop(ctx context.Context, f *fall) error {
 			return err
 		}
 	}
-	if len(f.goes) > 1 {
+	if deferred {
 		if err := t.conn.Defer(false); err != nil {
 			return t.broke(err)
 		}
@@ -150,9 +154,11 @@ func (t *tx) drop(ctx context.Context, f *fall) error {
 
 // remove deletes one record to which nothing points.
 func (t *tx) remove(k recordKey) error {
-	t.args = append(t.args[:0], value.OfText(string(k.id)))
-	if err := t.conn.Exec(k.table.delete, t.args); err != nil {
-		return t.broke(err)
+	if t.ahead == nil {
+		t.args = append(t.args[:0], value.OfText(string(k.id)))
+		if err := t.conn.Exec(k.table.delete, t.args); err != nil {
+			return t.broke(err)
+		}
 	}
 	t.note(t.known(k), value.Record{})
 	return nil

@@ -79,35 +79,51 @@ func (s *Store) page(ctx context.Context, after uint64) ([]journal.Entry, error)
 // entries reads the entries of a condition in one view.
 func (s *Store) entries(
 	ctx context.Context, rest string, args []value.Value,
-) ([]journal.Entry, error) {
-	var out []journal.Entry
-	err := s.Read(ctx, func(v store.View) error {
-		c := v.(*view).conn
-		var found []raw
-		err := c.Query(ctx, "SELECT "+entryColumns+" FROM "+s.dialect.Quote(tableJournal)+
-			rest, args, func(r Row) error {
-			found = append(found, readRaw(r))
-			return nil
-		})
-		if err != nil {
-			return s.reading(ctx, err)
-		}
-		out = make([]journal.Entry, len(found))
-		for i := range found {
-			if err := s.decode(ctx, c, &found[i]); err != nil {
-				return err
-			}
-			out[i] = found[i].entry
-		}
-		return nil
+) (out []journal.Entry, err error) {
+	err = s.Read(ctx, func(v store.View) error {
+		out, err = v.(*view).entries(ctx, rest, args)
+		return err
 	})
 	return out, err
 }
 
+func (v *view) entries(
+	ctx context.Context, rest string, args []value.Value,
+) ([]journal.Entry, error) {
+	s := v.store
+	var found []raw
+	err := v.conn.Query(ctx, "SELECT "+entryColumns+" FROM "+s.dialect.Quote(tableJournal)+
+		rest, args, func(r Row) error {
+		found = append(found, readRaw(r))
+		return nil
+	})
+	if err != nil {
+		return nil, s.reading(ctx, err)
+	}
+	out := make([]journal.Entry, len(found))
+	for i := range found {
+		if err := s.decode(ctx, v.conn, &found[i]); err != nil {
+			return nil, err
+		}
+		out[i] = found[i].entry
+	}
+	return out, nil
+}
+
 // holder returns the entry that holds the origin's key, or nil.
-func (s *Store) holder(ctx context.Context, o *journal.Origin) (*journal.Entry, error) {
-	d := s.dialect
-	found, err := s.entries(ctx, " WHERE subject = "+d.Placeholder(1)+" AND operation = "+
+func (s *Store) holder(
+	ctx context.Context, o *journal.Origin,
+) (held *journal.Entry, err error) {
+	err = s.Read(ctx, func(v store.View) error {
+		held, err = v.(*view).holder(ctx, o)
+		return err
+	})
+	return held, err
+}
+
+func (v *view) holder(ctx context.Context, o *journal.Origin) (*journal.Entry, error) {
+	d := v.store.dialect
+	found, err := v.entries(ctx, " WHERE subject = "+d.Placeholder(1)+" AND operation = "+
 		d.Placeholder(2)+" AND key = "+d.Placeholder(3)+" AND held = 1", []value.Value{
 		value.OfText(o.Subject.String()), value.OfText(o.Operation), value.OfText(o.Key)})
 	if err != nil || len(found) == 0 {

@@ -38,6 +38,10 @@ type group struct {
 	// first is the place of the last entry before the group.
 	first   uint64
 	entries []*journal.Entry
+	// drafts counts the calls whose statements were queued; plain says that there
+	// are to be none.
+	drafts int
+	plain  bool
 	// lost says that the database gave the whole transaction up.
 	lost error
 	done chan struct{}
@@ -144,6 +148,7 @@ func (s *Store) settle(g *group) {
 	default:
 		g.err = s.commit()
 	}
+	s.settled.Store(s.ledger.clock)
 	if g.err != nil {
 		s.head = g.first
 		// Whatever the rollback says, the group's error stands.

@@ -18,6 +18,8 @@ type statement struct {
 	reader   *reader
 	params   int
 	literals []value.Value
+	// reads are the tables that the statement looks into.
+	reads []*table
 }
 
 // renderer writes one plan. Conditions become 1, 0 or null, as SQL and the tree mean

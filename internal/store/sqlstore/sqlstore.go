@@ -69,6 +69,12 @@ type Store struct {
 	old     oldSchemas
 	// head is the place of the last entry written, known to the line's holder.
 	head uint64
+	// ledger is the line's; settled is its time of the last commit.
+	ledger  ledger
+	settled atomic.Uint64
+	lucks   lucks
+	// room bounds the calls that run ahead at a time.
+	room chan struct{}
 
 	failure atomic.Pointer[failure]
 	failed  chan struct{}
@@ -92,6 +98,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		n = 4
 	}
 	s.readers = newPool(c.Dialect, n)
+	s.room = make(chan struct{}, max(n-2, 2))
 	s.claims.running = map[claim]chan struct{}{}
 	w, err := c.Dialect.Connect(ctx, true)
 	if err != nil {

@@ -34,6 +34,18 @@ type tx struct {
 	// over says that fn returned.
 	over bool
 	slot []int
+
+	// ahead is the snapshot on which the call runs before it has a place in the line:
+	// nothing is written yet.
+	ahead *snapshot
+	// group is set when the call went on in the line.
+	group *group
+	// behind says that the call must run anew, in the line.
+	behind bool
+	// scans are the tables of which more was read than records by their id.
+	scans []*table
+	// writes are the places of the records written, in the order of first writing.
+	writes []int
 }
 
 // recordKey names a record.
@@ -70,6 +82,19 @@ func (t *tx) known(k recordKey) *touched {
 	return nil
 }
 
+// place returns where a touched record stands.
+func (t *tx) place(seen *touched) int {
+	if t.index != nil {
+		return t.index[seen.recordKey]
+	}
+	for i := range t.touched {
+		if &t.touched[i] == seen {
+			return i
+		}
+	}
+	return -1
+}
+
 // remember notes a record as it is stored.
 func (t *tx) remember(k recordKey, r value.Record) *touched {
 	t.touched = append(t.touched, touched{recordKey: k, before: r, now: r})
@@ -99,7 +124,7 @@ func (t *tx) current(ctx context.Context, k recordKey) (*touched, error) {
 
 // reading notes the error of a read that ends the transaction.
 func (t *tx) reading(err error) error {
-	if !t.conn.Open() || t.store.Failure() != nil {
+	if t.ahead == nil && !t.conn.Open() || t.store.Failure() != nil {
 		t.broken = err
 	}
 	return err
@@ -112,6 +137,8 @@ func (t *tx) usable(ctx context.Context) error {
 		return fault.From(errors.New("a transaction is used after its end"))
 	case t.broken != nil:
 		return t.store.gaveUp(t.broken)
+	case t.behind:
+		return errBehind
 	case ctx.Err() != nil:
 		return ended(ctx)
 	default:
@@ -209,10 +236,14 @@ func (t *tx) insert(ctx context.Context, tb *table, r value.Record) (value.Recor
 	for i := range after.Slots {
 		t.slot = append(t.slot, i)
 	}
-	if err := t.exec(ctx, tb, after, tb.insert(t.slot), after.Slots); err != nil {
+	if t.ahead != nil {
+		if err := t.foresee(ctx, k, after, t.slot); err != nil {
+			return value.Record{}, err
+		}
+	} else if err := t.exec(ctx, tb, after, tb.insert(t.slot), after.Slots); err != nil {
 		return value.Record{}, err
 	}
-	if seen == nil {
+	if seen = t.known(k); seen == nil {
 		seen = t.remember(k, value.Record{})
 	}
 	t.note(seen, after)
@@ -252,15 +283,22 @@ func (t *tx) update(
 			t.slot = append(t.slot, i)
 		}
 	}
-	t.args = t.args[:0]
-	for _, i := range t.slot {
-		t.args = append(t.args, after.Slots[i])
+	k := recordKey{tb, id}
+	if t.ahead != nil {
+		if err := t.foresee(ctx, k, after, t.slot); err != nil {
+			return value.Record{}, err
+		}
+	} else {
+		t.args = t.args[:0]
+		for _, i := range t.slot {
+			t.args = append(t.args, after.Slots[i])
+		}
+		t.args = append(t.args, after.Slots[spec.SlotID])
+		if err := t.exec(ctx, tb, after, tb.update(t.slot), t.args); err != nil {
+			return value.Record{}, err
+		}
 	}
-	t.args = append(t.args, after.Slots[spec.SlotID])
-	if err := t.exec(ctx, tb, after, tb.update(t.slot), t.args); err != nil {
-		return value.Record{}, err
-	}
-	t.note(seen, after)
+	t.note(t.known(k), after)
 	return after.Clone(), nil
 }
 
@@ -273,6 +311,9 @@ func stale(stored int64) error {
 
 // note keeps what the record is now.
 func (t *tx) note(seen *touched, now value.Record) {
+	if !seen.written {
+		t.writes = append(t.writes, t.place(seen))
+	}
 	seen.now, seen.written = now, true
 	t.wrote, t.fresh = true, false
 }
@@ -348,6 +389,9 @@ func (t *tx) dangling(ctx context.Context, tb *table, r value.Record) error {
 // Find returns the rows of the query, with this transaction's own writes.
 func (t *tx) Find(ctx context.Context, q query.Query) ([]value.Record, error) {
 	if err := t.usable(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.scan(ctx, q); err != nil {
 		return nil, err
 	}
 	found, err := t.view.Find(ctx, q)

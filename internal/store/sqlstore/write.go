@@ -22,27 +22,46 @@ func (s *Store) Write(
 	}
 	defer s.calls.Done()
 	origin.Now = millis(origin.Now)
-	if origin.Key == "" {
-		return s.try(ctx, &origin, 0, fn)
-	}
-	if !origin.DryRun {
+	if origin.Key != "" && !origin.DryRun {
 		done, err := s.claims.take(ctx, claimOf(&origin))
 		if err != nil {
 			return journal.Entry{}, err
 		}
 		defer done()
 	}
-	held, err := s.holder(ctx, &origin)
-	if err != nil {
-		return journal.Entry{}, err
+	luck := s.lucks.find(origin.Operation)
+	if origin.DryRun || !luck.ahead() {
+		return s.direct(ctx, &origin, fn)
 	}
-	if held == nil {
-		return s.try(ctx, &origin, 0, fn)
+	d, entry, err := s.ahead(ctx, &origin, fn)
+	if d == nil {
+		return entry, err
 	}
-	if origin.Now.Sub(held.At) >= keyAge {
-		return s.try(ctx, &origin, held.Seq.Lo, fn)
+	if d.tx == nil {
+		luck.lost()
 	}
-	return replay(&origin, held)
+	return s.try(ctx, &origin, d, luck, fn)
+}
+
+// direct takes the call into the line without a run ahead.
+func (s *Store) direct(
+	ctx context.Context, origin *journal.Origin, fn func(store.Tx) error,
+) (journal.Entry, error) {
+	d := &draft{since: s.settled.Load()}
+	if origin.Key != "" {
+		held, err := s.holder(ctx, origin)
+		if err != nil {
+			return journal.Entry{}, err
+		}
+		switch {
+		case held == nil:
+		case origin.Now.Sub(held.At) < keyAge:
+			return replay(origin, held)
+		default:
+			d.expired = held.Seq.Lo
+		}
+	}
+	return s.try(ctx, origin, d, nil, fn)
 }
 
 // replay answers a call from the entry that holds its key.
@@ -62,38 +81,81 @@ func replay(origin *journal.Origin, held *journal.Entry) (journal.Entry, error) 
 	return *held, nil
 }
 
-// try runs the call until its transaction is not lost by the doing of others.
+// try takes the call into the line until its transaction is not lost by the doing of
+// others. luck, if there is one, learns how its run ahead went.
 func (s *Store) try(
-	ctx context.Context, origin *journal.Origin, expired uint64, fn func(store.Tx) error,
+	ctx context.Context, origin *journal.Origin, d *draft, luck *luck,
+	fn func(store.Tx) error,
 ) (journal.Entry, error) {
 	for n := 1; ; n++ {
-		e, err := s.turn(ctx, origin, expired, fn)
+		drafted := d.tx != nil
+		e, err := s.turn(ctx, origin, d, n > 1, fn)
+		if luck != nil && drafted {
+			if d.tx == nil {
+				luck.lost()
+			} else {
+				luck.won()
+			}
+		}
 		if !errors.Is(err, errTurn) {
 			return e, err
 		}
 		if n == writeTries {
 			return e, s.gaveUp(err)
 		}
+		d.tx, d.err = nil, nil
 	}
 }
 
-// turn is the call's one stay in the line.
+// turn is the call's one stay in the line. again keeps drafts out of its group, whose
+// errors would show late.
 func (s *Store) turn(
-	ctx context.Context, origin *journal.Origin, expired uint64, fn func(store.Tx) error,
+	ctx context.Context, origin *journal.Origin, d *draft, again bool,
+	fn func(store.Tx) error,
 ) (journal.Entry, error) {
+	g, err := s.stand(ctx, again)
+	if err != nil {
+		return journal.Entry{}, err
+	}
+	if d.tx != nil && (g.plain || d.tx.catalog != s.catalog.Load() ||
+		!s.ledger.stands(d.tx, d.since)) {
+		d.tx, d.err = nil, nil
+	}
+	var entry journal.Entry
+	if d.tx != nil {
+		entry, err = s.write(g, d, origin)
+	} else {
+		entry, err = s.run(ctx, g, origin, d.expired, fn)
+	}
+	return s.part(g, entry, err)
+}
+
+// stand waits for the line and returns with the open group of whose transaction the
+// caller is part. again asks for one without drafts, whose errors would show late.
+func (s *Store) stand(ctx context.Context, again bool) (*group, error) {
 	if err := s.Failure(); err != nil {
-		return journal.Entry{}, stopped(err)
+		return nil, stopped(err)
 	}
 	g, err := s.line.enter(ctx)
 	if err != nil {
-		return journal.Entry{}, err
+		return nil, err
+	}
+	if again && g != nil && g.drafts > 0 {
+		s.settle(g)
+		close(g.done)
+		g = nil
 	}
 	if g, err = s.join(g); err != nil {
 		s.lose(g, err)
 		s.pass(g)
-		return journal.Entry{}, s.gaveUp(err)
+		return nil, s.gaveUp(err)
 	}
-	entry, err := s.run(ctx, g, origin, expired, fn)
+	g.plain = g.plain || again
+	return g, nil
+}
+
+// part passes the line on and waits for the commit of what the call did there.
+func (s *Store) part(g *group, entry journal.Entry, err error) (journal.Entry, error) {
 	mine, wait := g.lost != nil, g.dirty || g.lost != nil
 	s.pass(g)
 	if !wait {
@@ -105,12 +167,25 @@ func (s *Store) turn(
 		return entry, err
 	case g.lost == nil:
 		return journal.Entry{}, g.err
+	case g.drafts > 0 && late(g.lost):
+		return journal.Entry{}, errTurn
 	case mine && err != nil:
 		return journal.Entry{}, err
 	case !mine && classOf(g.lost) == Other:
 		return journal.Entry{}, errTurn
 	default:
 		return journal.Entry{}, g.err
+	}
+}
+
+// late reports whether the loss of a group may be the doing of what a draft queued,
+// and not of the database's state.
+func late(err error) bool {
+	switch classOf(err) {
+	case Full, Broken, Gone, Interrupted:
+		return false
+	default:
+		return true
 	}
 }
 
@@ -136,16 +211,18 @@ func (s *Store) run(
 		s.lose(g, err)
 		return journal.Entry{}, s.gaveUp(err)
 	}
-	finished := false
-	defer func() {
-		t.over = true
-		if !finished { // fn panicked, or ended its goroutine
-			s.revert(g)
-			s.pass(g)
-		}
-	}()
+	t.group = g
+	defer t.abandon()
 	err = fn(t)
-	finished = true
+	t.group = nil
+	return s.finish(ctx, g, t, origin, expired, err)
+}
+
+// finish writes the entry of a function that ended with err. What it returns holds if
+// the group is committed.
+func (s *Store) finish(
+	ctx context.Context, g *group, t *tx, origin *journal.Origin, expired uint64, err error,
+) (entry journal.Entry, _ error) {
 	if t.broken != nil {
 		err = s.gaveUp(t.broken)
 	}
@@ -155,20 +232,18 @@ func (s *Store) run(
 	if err != nil || origin.DryRun {
 		s.revert(g)
 	}
-	refusal := fault.From(err)
-	if g.lost != nil || origin.DryRun ||
-		err != nil && (origin.Key == "" || !refusal.Kind.Kept()) {
+	if g.lost != nil || origin.DryRun || err != nil && !kept(origin, err) {
 		return t.entry(origin, err), err
 	}
 	if err != nil {
-		t.changes, t.intents, t.reply = nil, nil, value.Value{}
+		t.forget()
 		if err := s.writer.Save(); err != nil {
 			s.lose(g, err)
 			return journal.Entry{}, s.gaveUp(err)
 		}
 	}
 	entry = t.entry(origin, err)
-	entry.Refusal = refusal
+	entry.Refusal = refusal(err)
 	return s.conclude(g, t, &entry, expired)
 }
 
@@ -176,13 +251,13 @@ func (s *Store) run(
 func (s *Store) conclude(
 	g *group, t *tx, entry *journal.Entry, expired uint64,
 ) (journal.Entry, error) {
-	silent := len(entry.Changes) == 0 && len(entry.Intents) == 0 && entry.Origin.Key == ""
-	if silent && !t.wrote {
+	if silent(entry) && !t.wrote {
 		return *entry, s.release(g)
 	}
 	g.dirty = true
-	if !silent {
-		if err := s.append(g, t, entry, expired); err != nil {
+	s.ledger.add(t)
+	if !silent(entry) {
+		if err := s.append(g, entry, expired); err != nil {
 			s.revert(g)
 			return journal.Entry{}, s.gaveUp(err)
 		}
@@ -217,7 +292,7 @@ func (s *Store) revert(g *group) {
 }
 
 // append writes the entry into the journal and takes the next place for it.
-func (s *Store) append(g *group, t *tx, entry *journal.Entry, expired uint64) error {
+func (s *Store) append(g *group, entry *journal.Entry, expired uint64) error {
 	if expired > 0 {
 		if err := s.writer.Exec(s.sqlFree(), []value.Value{value.OfInt(int64(expired))}); err != nil {
 			return err
@@ -231,6 +306,29 @@ func (s *Store) append(g *group, t *tx, entry *journal.Entry, expired uint64) er
 	s.head++
 	g.entries = append(g.entries, kept)
 	return nil
+}
+
+// kept reports whether a refusal is the answer to its key.
+func kept(origin *journal.Origin, err error) bool {
+	return origin.Key != "" && fault.From(err).Kind.Kept()
+}
+
+// refusal is the fault that an entry keeps.
+func refusal(err error) *fault.Fault {
+	if err == nil {
+		return nil
+	}
+	return fault.From(err)
+}
+
+// silent reports whether nothing of the call is told by an entry.
+func silent(e *journal.Entry) bool {
+	return len(e.Changes) == 0 && len(e.Intents) == 0 && e.Origin.Key == ""
+}
+
+// forget drops what the transaction did.
+func (t *tx) forget() {
+	t.changes, t.intents, t.reply, t.writes = nil, nil, value.Value{}, nil
 }
 
 // entry is what the transaction did, as it stands now.
