@@ -61,6 +61,7 @@ type Check struct {
 func Checks() []Check {
 	all := append(writeChecks(), recordChecks()...)
 	all = append(all, serialChecks()...)
+	all = append(all, rerunChecks()...)
 	all = append(all, keyChecks()...)
 	all = append(all, deleteChecks()...)
 	all = append(all, queryChecks()...)
