@@ -53,7 +53,7 @@ func (c *command) why() *cobra.Command {
 
 // whyRequest tells the journey of a request, which the server wrote to its folder.
 func (c *command) whyRequest(ctx context.Context, id string) error {
-	j, err := c.journey(id)
+	j, err := observe.OpenJourneys(c.config.Journeys()).Await(ctx, id)
 	if errors.Is(err, observe.ErrJourney) {
 		return fmt.Errorf("no request %s is kept in %s; the last ones are, refusals longest",
 			id, c.config.Journeys())
@@ -79,6 +79,9 @@ func (c *command) whyRequest(ctx context.Context, id string) error {
 		fmt.Fprintln(c.out, c.dim(line))
 	}
 	c.verdict(j.Rules)
+	for _, f := range j.Findings {
+		fmt.Fprintln(c.out, c.red("✗"), f)
+	}
 	for _, l := range j.Logs {
 		fmt.Fprintln(c.out, "log", l)
 	}
@@ -93,13 +96,17 @@ func (c *command) whyRequest(ctx context.Context, id string) error {
 func (c *command) verdict(rules []observe.JourneyRule) {
 	times := map[string]int{}
 	for _, r := range rules {
-		if r.Yes {
+		if r.Yes && !r.Query {
 			times[r.Rule]++
 		}
 	}
 	for _, r := range rules {
 		mark, more := c.green("✓"), ""
 		switch n := times[r.Rule]; {
+		case r.Query && r.Yes:
+			more = "  for each record that was found"
+		case r.Query:
+			mark, more = c.red("✗"), "  for every record: there was nothing to look for"
 		case !r.Yes:
 			mark = c.red("✗")
 		case n == 0:
@@ -166,17 +173,6 @@ func (c *command) askDoor(ctx context.Context, door *serve.Door, path string) ([
 	}
 	defer res.Body.Close()
 	return io.ReadAll(io.LimitReader(res.Body, 1<<20))
-}
-
-// journey looks twice: what just happened is written within a quarter of a second.
-func (c *command) journey(id string) (observe.Journey, error) {
-	journeys := observe.OpenJourneys(c.config.Journeys())
-	j, err := journeys.Find(id)
-	if !errors.Is(err, observe.ErrJourney) {
-		return j, err
-	}
-	time.Sleep(400 * time.Millisecond)
-	return journeys.Find(id)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -592,3 +592,23 @@ collections:
 		}
 	}
 }
+
+func TestJourneyTellsWhichRuleFilteredAList(t *testing.T) {
+	w := open(t, shop(t), nil)
+	ana := buyers(w, 1)[0]
+	for who, some := range map[string]bool{string(ana): true, "": false} {
+		call := engine.Call{Verb: engine.List, Target: "orders", Credential: who,
+			Seen: &observe.Call{}}
+		if _, err := w.engine.Query(t.Context(), call); err != nil {
+			t.Fatal(err)
+		}
+		if len(call.Seen.Rules) != 1 {
+			t.Fatalf("%q: %+v", who, call.Seen.Rules)
+		}
+		v := call.Seen.Rules[0]
+		if v.Rule != "orders.allow.read" || !v.Query || v.Yes != some || v.Place == "" ||
+			v.Explain() != "record.customer == auth" {
+			t.Errorf("%q: got %+v that says %s", who, v, v.Explain())
+		}
+	}
+}

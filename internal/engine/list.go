@@ -404,6 +404,7 @@ func (r *run) arguments(ctx context.Context, s *selection, p params) (
 			return nil, false, err
 		}
 		none = s.read.Never(args)
+		r.part(s.coll.Read, !none)
 		args = args[:len(args):len(args)]
 	}
 	if s.filter != nil {

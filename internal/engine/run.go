@@ -147,6 +147,14 @@ func (r *run) ask(ctx context.Context, x *rule.Rule) (bool, error) {
 	return yes, nil
 }
 
+// part notes that a rule was part of a query, and whether it let it find anything.
+func (r *run) part(x *rule.Rule, some bool) {
+	if seen := r.call.Seen; seen != nil && len(seen.Rules) < verdictsMax {
+		seen.Asked(observe.Verdict{Rule: x.Name(), Place: r.PlaceOf(x), Yes: some, Query: true,
+			Explain: func() string { return x.Text().Source }})
+	}
+}
+
 // about puts a record before the rules.
 func (r *run) about(record, before, input value.Record) {
 	r.in.Record, r.in.Before, r.in.Input = record, before, input

@@ -45,6 +45,7 @@ type Journey struct {
 	Trace     string         `json:"trace,omitempty"`
 	Stages    []JourneyStage `json:"stages,omitempty"`
 	Rules     []JourneyRule  `json:"rules,omitempty"`
+	Findings  []string       `json:"findings,omitempty"`
 	Logs      []string       `json:"logs,omitempty"`
 	Cause     string         `json:"cause,omitempty"`
 }
@@ -55,12 +56,13 @@ type JourneyStage struct {
 	Took time.Duration `json:"took"`
 }
 
-// JourneyRule is a rule that was asked: its name, its place, its verdict, and the
-// tree of its values.
+// JourneyRule is a rule that was asked: its name, its place, its verdict, whether it was
+// part of a query, and the tree of its values.
 type JourneyRule struct {
 	Rule  string `json:"rule"`
 	Place string `json:"place,omitempty"`
 	Yes   bool   `json:"yes"`
+	Query bool   `json:"query,omitempty"`
 	Tree  string `json:"tree,omitempty"`
 }
 
@@ -213,13 +215,13 @@ func (j *Journeys) append(name string, most int64, calls []*Call) error {
 func (c *Call) journey() Journey {
 	j := Journey{ID: c.ID, At: c.Started.UTC(), Method: c.Method, Path: short(c.Path, 512),
 		Status: c.Status, Took: c.Took, Who: c.Who, Operation: c.Operation, Outcome: c.Outcome,
-		Code: c.Code, Writes: c.Writes, Trace: c.Trace}
+		Code: c.Code, Writes: c.Writes, Trace: c.Trace, Findings: c.Findings}
 	for _, s := range c.Stages {
 		j.Stages = append(j.Stages, JourneyStage(s))
 	}
 	room := journeyMax / 2
 	for _, r := range c.Rules[:min(len(c.Rules), listMax)] {
-		rule := JourneyRule{Rule: r.Rule, Place: r.Place, Yes: r.Yes}
+		rule := JourneyRule{Rule: r.Rule, Place: r.Place, Yes: r.Yes, Query: r.Query}
 		if r.Explain != nil && room > 0 {
 			rule.Tree = short(r.Explain(), min(treeMax, room))
 			room -= len(rule.Tree)
@@ -273,6 +275,26 @@ func (j *Journeys) Find(id string) (Journey, error) {
 		return Journey{}, fmt.Errorf("%d requests begin with %s", len(found), id)
 	}
 	return found[len(found)-1], nil
+}
+
+// Await is Find for a request that may have ended just now: it looks until whatever
+// waited when it was called must have been written.
+func (j *Journeys) Await(ctx context.Context, id string) (Journey, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*journeyFlush)
+	defer cancel()
+	tick := time.NewTicker(journeyFlush / 10)
+	defer tick.Stop()
+	for {
+		one, err := j.Find(id)
+		if !errors.Is(err, ErrJourney) {
+			return one, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return j.Find(id)
+		}
+	}
 }
 
 // Recent returns the last journeys, at most most, the newest last.

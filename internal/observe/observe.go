@@ -39,6 +39,8 @@ type Call struct {
 	Name string
 	// Rules are the rules that were asked, with their verdicts.
 	Rules []Verdict
+	// Findings are what was wrong with an input: places and the promises they break.
+	Findings []string
 	// Logs are the lines that the app's own code wrote.
 	Logs []string
 	// Cause is the error behind an internal fault, for the log only.
@@ -58,13 +60,15 @@ type Stage struct {
 }
 
 // Verdict is one rule that was asked: its name such as orders.allow.read, its
-// place, and what it said. Explain, if set, tells the tree of its values, without
+// place, and what it said. Where Query is set the rule was part of a query, which it
+// let find some records or, if it said no, none at all. Explain, if set, tells the tree of its values, without
 // those of fields that nobody may read. It is called at most once, after the call and
 // perhaps by another goroutine, so it holds all that it needs.
 type Verdict struct {
 	Rule    string
 	Place   string
 	Yes     bool
+	Query   bool
 	Explain func() string
 }
 
@@ -103,6 +107,17 @@ func (c *Call) End() { c.Begin("") }
 func (c *Call) Asked(v Verdict) {
 	if c != nil {
 		c.Rules = append(c.Rules, v)
+	}
+}
+
+// findingsMax is how many findings of one call are noted, findingMax how long each may
+// be, in bytes.
+const findingsMax, findingMax = 20, 256
+
+// Found notes what is wrong with an input. It must not hold the input itself.
+func (c *Call) Found(finding string) {
+	if c != nil && len(c.Findings) < findingsMax {
+		c.Findings = append(c.Findings, short(finding, findingMax))
 	}
 }
 

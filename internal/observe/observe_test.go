@@ -145,6 +145,10 @@ func TestJourneysAreFoundByAnotherReader(t *testing.T) {
 	c := seen(o, "01k9vq3r7t000000", 403)
 	c.Asked(observe.Verdict{Rule: "cards.allow.update", Place: "galley.yaml:68",
 		Explain: func() string { return "✗ m.role != \"viewer\"   false" }})
+	c.Asked(observe.Verdict{Rule: "cards.allow.read", Yes: true, Query: true})
+	for range 30 {
+		c.Found("#/" + strings.Repeat("x", 500))
+	}
 	c.Cause = errors.New("why")
 	o.Done(c)
 	stop() // what waits is written before Run ends
@@ -153,12 +157,25 @@ func TestJourneysAreFoundByAnotherReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Status != 403 || len(got.Rules) != 1 ||
+	if got.Status != 403 || len(got.Rules) != 2 || !got.Rules[1].Query ||
+		len(got.Findings) != 20 || len(got.Findings[0]) > 256 ||
 		got.Rules[0].Tree != `✗ m.role != "viewer"   false` ||
 		len(got.Stages) != 2 || got.Cause != "why" {
 		t.Errorf("got %+v", got)
 	}
 	if _, err := j.Find("01k9nothing"); !errors.Is(err, observe.ErrJourney) {
+		t.Errorf("got %v, want ErrJourney", err)
+	}
+}
+
+func TestAwaitFindsWhatIsNotWrittenYet(t *testing.T) {
+	j, _ := running(t, t.TempDir())
+	o := observe.New(observe.Config{Journeys: j})
+	o.Done(seen(o, "justnow000000000", 200))
+	if got, err := j.Await(t.Context(), "justnow"); err != nil || got.Status != 200 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := j.Await(t.Context(), "never"); !errors.Is(err, observe.ErrJourney) {
 		t.Errorf("got %v, want ErrJourney", err)
 	}
 }

@@ -207,6 +207,12 @@ func (x *exchange) problem(p transport.Problem) {
 	if x.seen.Code == "" {
 		x.seen.Code = f.CodeOr()
 	}
+	if f.At.Parameter != "" {
+		x.seen.Found("the parameter " + f.At.Parameter)
+	}
+	for _, i := range f.Items {
+		x.seen.Found(i.Pointer + " " + i.Detail)
+	}
 	switch {
 	case f.RetryAfter > 0:
 		x.set("Retry-After", strconv.Itoa(f.RetryAfter))

@@ -449,6 +449,20 @@ func TestFaultsOfTheHouseTellNothing(t *testing.T) {
 	}
 }
 
+func TestTheJourneyTellsWhatWasWrongWithAnInput(t *testing.T) {
+	f := fault.New(fault.Invalid, "The input is not valid.")
+	f.Items = []fault.Item{{Pointer: "#/items/0/quantity", Code: "min", Detail: "must be at least 1"}}
+	s := &script{err: f}
+	r := request("PATCH", "/api/products/"+id, "{}")
+	if res := ask(t, s, r); res.StatusCode != 422 {
+		t.Fatal(res.StatusCode)
+	}
+	got := s.last().Seen.Findings
+	if len(got) != 1 || got[0] != "#/items/0/quantity must be at least 1" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestLimitsAreToldOnEveryAnswer(t *testing.T) {
 	limited := engineFunc(func(c engine.Call) error {
 		c.Seen.Limited(observe.Limit{Name: "burst", Quota: 100, Left: 50, Window: time.Minute,
