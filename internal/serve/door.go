@@ -34,16 +34,8 @@ type Door struct {
 // Dial opens the local door: to the server that runs on the data folder, or, if none
 // runs, to the app opened in this process.
 func Dial(ctx context.Context, cfg Config) (*Door, error) {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", cfg.Socket())
-	}
-	if conn, err := dial(ctx, "", ""); err == nil {
-		_ = conn.Close() // it was only asked whether somebody listens
-		t := &http.Transport{DialContext: dial}
-		return &Door{client: &http.Client{Transport: t}, close: func() error {
-			t.CloseIdleConnections()
-			return nil
-		}}, nil
+	if door, ok := dialSocket(ctx, cfg); ok {
+		return door, nil
 	}
 	cfg.door = true
 	s, err := Open(ctx, cfg)
@@ -51,6 +43,23 @@ func Dial(ctx context.Context, cfg Config) (*Door, error) {
 		return nil, err
 	}
 	return &Door{client: &http.Client{Transport: direct{s.local()}}, close: s.Close}, nil
+}
+
+// dialSocket opens the local door of the server that runs on the data folder.
+func dialSocket(ctx context.Context, cfg Config) (*Door, bool) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", cfg.Socket())
+	}
+	conn, err := dial(ctx, "", "")
+	if err != nil {
+		return nil, false
+	}
+	_ = conn.Close() // it was only asked whether somebody listens
+	t := &http.Transport{DialContext: dial}
+	return &Door{client: &http.Client{Transport: t}, close: func() error {
+		t.CloseIdleConnections()
+		return nil
+	}}, true
 }
 
 // Do sends a request; its host has no meaning.

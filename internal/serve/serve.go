@@ -101,6 +101,7 @@ type database interface {
 	store.Store
 	store.History
 	store.Planner
+	copied
 	// Schema returns the schema in force.
 	Schema() *spec.Schema
 	// Failed is closed when the store takes no more writes, Failure says why.
@@ -170,7 +171,10 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if s.store, s.shared, err = openDatabase(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if err := s.tie(ctx, compiled); err != nil {
+	if err = s.store.Usable(ctx); err == nil {
+		err = s.tie(ctx, compiled)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

@@ -279,3 +279,13 @@ func (f *Filler) Whole(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Count returns how many records a collection has.
+func (f *Filler) Count(ctx context.Context, collection string) (n int64, err error) {
+	err = f.conn.Query(ctx, "SELECT count(*) FROM "+f.store.dialect.Quote(collection), nil,
+		func(r Row) error {
+			n = r.Int(0)
+			return nil
+		})
+	return n, err
+}

@@ -1,0 +1,42 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/store/sqlite"
+)
+
+// schemeFile begins the address of a database in a file.
+const schemeFile = "sqlite:"
+
+// openAddress opens the database of an address. One in a file must be there.
+func openAddress(ctx context.Context, address string) (database, error) {
+	if path, ok := strings.CutPrefix(address, schemeFile); ok {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fault.Wrap(fault.NotFound, err, "There is no database at %s.", path)
+		}
+	}
+	return makeAddress(ctx, address)
+}
+
+// makeAddress opens the database of an address, and makes a file that is missing.
+func makeAddress(ctx context.Context, address string) (database, error) {
+	if path, ok := strings.CutPrefix(address, schemeFile); ok && path != "" {
+		return sqlite.Open(ctx, sqlite.Config{Path: path})
+	}
+	return nil, fault.New(fault.Invalid, "%q is no address of a database: sqlite:PATH",
+		shown(address))
+}
+
+// shown is an address as it may be told: without its password.
+func shown(address string) string {
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		return fmt.Sprint(u.Redacted())
+	}
+	return address
+}
