@@ -53,7 +53,7 @@ func (o *overlap) now() {
 		select {
 		case <-o.done:
 			o.inside = true
-			o.b.patience.Store(int64(patienceMax))
+			o.b.patience.Store(min(2*o.b.patience.Load(), int64(patienceMax)))
 		case <-timer.C:
 			o.b.patience.Store(max(o.b.patience.Load()/4, int64(patienceMin)))
 		}
@@ -139,12 +139,12 @@ func (b *bench) whole() {
 type world struct {
 	tag                                          string
 	ana, bob, pen, ink, order, item, free, spare ident.Record
-	lease                                        ident.Record
+	lease, folder                                ident.Record
 }
 
 func (b *bench) world(tag string) *world {
 	b.Helper()
-	w := &world{tag: tag, free: ident.NewRecord(), spare: ident.NewRecord()}
+	w := &world{tag: tag, free: ident.NewRecord()}
 	b.must(func(tx store.Tx) error {
 		put := func(collection string, pairs ...any) ident.Record {
 			r, err := tx.Put(b.ctx, collection, b.record(collection, pairs...))
@@ -158,6 +158,7 @@ func (b *bench) world(tag string) *world {
 		w.order = put("orders", "customer", w.ana, "total", 7, "note", tag)
 		w.item = put("order_items", "order", w.order, "product", w.pen, "quantity", 2)
 		w.lease = put("leases", "name", tag, "count", 1)
+		w.folder = put("folders", "name", "folder")
 		return nil
 	})
 	return w

@@ -62,6 +62,7 @@ func Checks() []Check {
 	all := append(writeChecks(), recordChecks()...)
 	all = append(all, serialChecks()...)
 	all = append(all, rerunChecks()...)
+	all = append(all, ownChecks()...)
 	all = append(all, keyChecks()...)
 	all = append(all, deleteChecks()...)
 	all = append(all, queryChecks()...)
