@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/galleybackend/galley/bench/load"
+	"github.com/galleybackend/galley/bench/process"
 )
 
 // galleyPackage is the command itself.
@@ -30,7 +31,7 @@ func prepareGalley(pkg string) func(context.Context, *bench, string) (command, e
 			{"import", "products", b.fixture.products},
 			{"import", "users", b.fixture.users},
 		} {
-			if _, err := run(ctx, path, append(args, where...)...); err != nil {
+			if _, err := process.Run(ctx, path, append(args, where...)...); err != nil {
 				return command{}, err
 			}
 		}
@@ -57,7 +58,7 @@ func signIn(ctx context.Context, b *bench, t *target) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		request := t.api.head(nil, "POST", t.server.addr, "", "", len(in), "/api/auth/sign-in")
+		request := t.api.head(nil, "POST", t.server.Addr, "", "", len(in), "/api/auth/sign-in")
 		var out struct{ Token string }
 		if err := ask(ctx, t, append(request, in...), &out); err != nil {
 			return nil, fmt.Errorf("sign in as %s: %w", u.Email, err)
@@ -69,7 +70,7 @@ func signIn(ctx context.Context, b *bench, t *target) ([]string, error) {
 
 // ask sends one request and reads the JSON of a 200.
 func ask(ctx context.Context, t *target, request []byte, out any) error {
-	status, body, err := load.Once(ctx, t.server.addr, request)
+	status, body, err := load.Once(ctx, t.server.Addr, request)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func ask(ctx context.Context, t *target, request []byte, out any) error {
 func galleySums(ctx context.Context, b *bench, t *target) (s sums, err error) {
 	aggregate := func(collection, selected, token string, out any) error {
 		page := struct{ Items any }{Items: out}
-		return ask(ctx, t, t.api.head(nil, "GET", t.server.addr, token, "", 0,
+		return ask(ctx, t, t.api.head(nil, "GET", t.server.Addr, token, "", 0,
 			"/api/", collection, "/aggregate?select=", url.QueryEscape(selected)), &page)
 	}
 	var stock []struct{ Sum int64 }
@@ -115,7 +116,7 @@ func galleySums(ctx context.Context, b *bench, t *target) (s sums, err error) {
 		}
 		var u user
 		path := "/api/users/" + b.fixture.people[i].ID
-		err := ask(ctx, t, t.api.head(nil, "GET", t.server.addr, token, "", 0, path), &u)
+		err := ask(ctx, t, t.api.head(nil, "GET", t.server.Addr, token, "", 0, path), &u)
 		if err != nil {
 			return s, err
 		}

@@ -150,14 +150,14 @@ func (b *bench) ready(ctx context.Context, t *target, r *results) error {
 		if t.server, err = t.newServer(ctx, b); err != nil {
 			return err
 		}
-		took = append(took, float64(t.server.start.Microseconds())/1e3)
+		took = append(took, float64(t.server.Took.Microseconds())/1e3)
 		if i < starts-1 {
-			if err := t.server.stop(); err != nil {
+			if err := t.server.Stop(); err != nil {
 				return err
 			}
 		}
 	}
-	idle, _ := t.server.memory()
+	idle, _ := t.server.Memory()
 	r.Memory[t.name] = memory{Start: median(took), Idle: idle}
 	if t.tokens != nil {
 		t.token, err = t.tokens(ctx, b, t)
@@ -173,7 +173,7 @@ func (b *bench) finish(ctx context.Context, r *results) error {
 			continue
 		}
 		m := r.Memory[t.name]
-		_, m.Most = t.server.memory()
+		_, m.Most = t.server.Memory()
 		r.Memory[t.name] = m
 		if t.acked.wrong > 0 {
 			all = append(all, fmt.Errorf("%s gave %d wrong answers", t.name, t.acked.wrong))
@@ -188,7 +188,7 @@ func (b *bench) finish(ctx context.Context, r *results) error {
 func (b *bench) stopAll() {
 	for _, t := range b.targets {
 		if t.server != nil {
-			if err := t.server.stop(); err != nil {
+			if err := t.server.Stop(); err != nil {
 				fmt.Fprintln(os.Stderr, "bench:", err)
 			}
 		}

@@ -104,12 +104,12 @@ func (b *bench) measureCell(ctx context.Context, r *results, w workload, width i
 				cells[t.name] = c
 				r.Cells = append(r.Cells, c)
 			}
-			used := t.server.cpu()
+			used := t.server.CPU()
 			got, err := b.load(ctx, t, width, func(n int) load.Script { return w.script(b, t, n) })
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.name, err)
 			}
-			used = t.server.cpu() - used
+			used = t.server.CPU() - used
 			w.count(t, got.Right)
 			c.add(t, got, used)
 		}
@@ -138,7 +138,7 @@ func (b *bench) load(ctx context.Context, t *target, conns int,
 	case <-time.After(pause):
 	}
 	return load.Run(ctx, load.Plan{
-		Addr: t.server.addr, Conns: conns, Warm: b.config.warm, Time: b.config.time, Script: script,
+		Addr: t.server.Addr, Conns: conns, Warm: b.config.warm, Time: b.config.time, Script: script,
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/galleybackend/galley/bench/process"
 )
 
 // preparePocketbase builds the module of bench/pocketbase, which stays out of
@@ -18,7 +20,7 @@ func preparePocketbase(ctx context.Context, b *bench, dir string) (command, erro
 	if text, err := build.CombinedOutput(); err != nil {
 		return command{}, fmt.Errorf("build bench/pocketbase: %w\n%.800s", err, text)
 	}
-	_, err := run(ctx, path, "load", dir, b.fixture.products, b.fixture.users)
+	_, err := process.Run(ctx, path, "load", dir, b.fixture.products, b.fixture.users)
 	return command{path: path, args: []string{"serve", dir}}, err
 }
 

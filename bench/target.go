@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+
+	"github.com/galleybackend/galley/bench/process"
 )
 
 // target is one server that is measured.
@@ -31,7 +33,7 @@ type target struct {
 	// What the run fills in.
 	dir     string
 	command command
-	server  *server
+	server  *process.Server
 	token   []string
 	missing error // why it is not measured
 	acked   acked
@@ -104,10 +106,10 @@ func (t *target) takes(workload string) bool {
 }
 
 // newServer starts the target once more.
-func (t *target) newServer(ctx context.Context, b *bench) (*server, error) {
+func (t *target) newServer(ctx context.Context, b *bench) (*process.Server, error) {
 	cmd := exec.CommandContext(ctx, t.command.path, t.command.args...)
 	id := b.fixture.listed[0]
-	return startServer(ctx, cmd, filepath.Join(t.dir, "server.log"), func(addr string) []byte {
+	return process.Start(ctx, cmd, filepath.Join(t.dir, "server.log"), func(addr string) []byte {
 		return t.api.get(nil, addr, id, "")
 	})
 }
@@ -115,7 +117,7 @@ func (t *target) newServer(ctx context.Context, b *bench) (*server, error) {
 // build compiles a package of this module into the work folder.
 func (b *bench) build(ctx context.Context, pkg string) (string, error) {
 	path := filepath.Join(b.dir, "bin", filepath.Base(pkg))
-	_, err := run(ctx, "go", "build", "-o", path, pkg)
+	_, err := process.Run(ctx, "go", "build", "-o", path, pkg)
 	return path, err
 }
 
@@ -130,7 +132,7 @@ func prepareDirect(flags ...string) func(context.Context, *bench, string) (comma
 		if err != nil {
 			return command{}, err
 		}
-		_, err = run(ctx, path, "load", dir, b.fixture.products, b.fixture.users)
+		_, err = process.Run(ctx, path, "load", dir, b.fixture.products, b.fixture.users)
 		return command{path: path, args: append([]string{"serve", dir}, flags...)}, err
 	}
 }
@@ -151,7 +153,7 @@ func directSums(ctx context.Context, b *bench, t *target) (sums, error) {
 
 // commandSums reads the sums that a command prints.
 func commandSums(ctx context.Context, path string, args ...string) (s sums, err error) {
-	text, err := run(ctx, path, args...)
+	text, err := process.Run(ctx, path, args...)
 	if err != nil {
 		return s, err
 	}

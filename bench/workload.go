@@ -68,7 +68,7 @@ func getScript(signed bool) func(*bench, *target, int) load.Script {
 			Status: 200,
 			Next: func() []byte {
 				id = b.fixture.listed[chance.IntN(len(b.fixture.listed))]
-				buf = t.api.get(buf[:0], t.server.addr, id, token)
+				buf = t.api.get(buf[:0], t.server.Addr, id, token)
 				return buf
 			},
 			Check: func(body []byte) error {
@@ -103,7 +103,7 @@ func listScript(step int64, path func(*target) string) func(*bench, *target, int
 			Status: 200,
 			Next: func() []byte {
 				most = 1000 + step*chance.Int64N(19_000/step)
-				buf = t.api.find(buf[:0], t.server.addr, path(t), most)
+				buf = t.api.find(buf[:0], t.server.Addr, path(t), most)
 				return buf
 			},
 			Check: func(body []byte) error {
@@ -133,7 +133,7 @@ func createScript(b *bench, t *target, n int) load.Script {
 	return load.Script{
 		Status: t.createdStatus(),
 		Next: func() []byte {
-			buf = t.api.create(buf[:0], t.server.addr, t.token[n%len(t.token)], keys())
+			buf = t.api.create(buf[:0], t.server.Addr, t.token[n%len(t.token)], keys())
 			return buf
 		},
 		Check: func(body []byte) error {
@@ -168,7 +168,7 @@ func checkoutScript(pick func(*bench, *rand.Rand) string) func(*bench, *target, 
 			Status: 200,
 			Next: func() []byte {
 				token := t.token[n%len(t.token)]
-				buf = t.api.checkout(buf[:0], t.server.addr, token, keys(), pick(b, chance))
+				buf = t.api.checkout(buf[:0], t.server.Addr, token, keys(), pick(b, chance))
 				return buf
 			},
 			Check: func(body []byte) error {

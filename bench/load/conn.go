@@ -18,8 +18,8 @@ const bodyMax = 4 << 20
 
 var errAnswer = errors.New("the answer is no HTTP/1.1 that this client reads")
 
-// conn is one kept-alive connection.
-type conn struct {
+// Conn is one kept-alive connection. One goroutine at a time uses it.
+type Conn struct {
 	net  net.Conn
 	buf  []byte // what was read and not yet used is buf[from:to]
 	from int
@@ -28,22 +28,24 @@ type conn struct {
 	due  time.Time
 }
 
-func dial(ctx context.Context, addr string) (*conn, error) {
+// Dial connects to a server.
+func Dial(ctx context.Context, addr string) (*Conn, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{net: c, buf: make([]byte, 16<<10)}, nil
+	return &Conn{net: c, buf: make([]byte, 16<<10)}, nil
 }
 
-func (c *conn) close() {
+// Close ends the connection.
+func (c *Conn) Close() {
 	_ = c.net.Close() // nothing is in flight any more
 }
 
-// exchange writes the request and reads its answer. The body is valid until the next
+// Exchange writes the request and reads its answer. The body is valid until the next
 // call. After an error the connection is of no more use.
-func (c *conn) exchange(request []byte) (int, []byte, error) {
+func (c *Conn) Exchange(request []byte) (int, []byte, error) {
 	if now := time.Now(); c.due.Before(now.Add(answerTime / 2)) { // seldom: it costs
 		c.due = now.Add(answerTime)
 		if err := c.net.SetDeadline(c.due); err != nil {
@@ -82,7 +84,7 @@ func (c *conn) exchange(request []byte) (int, []byte, error) {
 }
 
 // head returns the status line and the header fields.
-func (c *conn) head() ([]byte, error) {
+func (c *Conn) head() ([]byte, error) {
 	for seen := c.from; ; {
 		if i := bytes.Index(c.buf[seen:c.to], []byte("\r\n\r\n")); i >= 0 {
 			head := c.buf[c.from : seen+i+2]
@@ -98,7 +100,7 @@ func (c *conn) head() ([]byte, error) {
 }
 
 // take returns the next n bytes.
-func (c *conn) take(n int) ([]byte, error) {
+func (c *Conn) take(n int) ([]byte, error) {
 	for c.to-c.from < n {
 		if _, err := c.fill(); err != nil {
 			return nil, err
@@ -110,7 +112,7 @@ func (c *conn) take(n int) ([]byte, error) {
 }
 
 // chunked reads a body in chunks, without trailers.
-func (c *conn) chunked() ([]byte, error) {
+func (c *Conn) chunked() ([]byte, error) {
 	c.body = c.body[:0]
 	for {
 		line, err := c.line()
@@ -132,7 +134,7 @@ func (c *conn) chunked() ([]byte, error) {
 	}
 }
 
-func (c *conn) line() ([]byte, error) {
+func (c *Conn) line() ([]byte, error) {
 	for {
 		if i := bytes.Index(c.buf[c.from:c.to], []byte("\r\n")); i >= 0 {
 			line := c.buf[c.from : c.from+i]
@@ -147,7 +149,7 @@ func (c *conn) line() ([]byte, error) {
 
 // fill reads more, after it has moved what is left to the front where room is short;
 // it returns by how much.
-func (c *conn) fill() (int, error) {
+func (c *Conn) fill() (int, error) {
 	shift := 0
 	if c.from == c.to {
 		shift = c.from

@@ -62,13 +62,13 @@ type Result struct {
 // Run carries out the plan and waits for the last answer of every connection. It
 // returns an error only when no connection could be made at all.
 func Run(ctx context.Context, p Plan) (Result, error) {
-	conns := make([]*conn, p.Conns)
+	conns := make([]*Conn, p.Conns)
 	for i := range conns {
-		c, err := dial(ctx, p.Addr)
+		c, err := Dial(ctx, p.Addr)
 		if err != nil {
 			return Result{}, fmt.Errorf("connect to %s: %w", p.Addr, err)
 		}
-		defer c.close()
+		defer c.Close()
 		conns[i] = c
 	}
 	count := time.Now().Add(p.Warm)
@@ -94,11 +94,11 @@ func Run(ctx context.Context, p Plan) (Result, error) {
 }
 
 // drive is the closed loop of one connection.
-func drive(ctx context.Context, c *conn, s Script, count, end time.Time) Result {
+func drive(ctx context.Context, c *Conn, s Script, count, end time.Time) Result {
 	var r Result
 	start := time.Now()
 	for n := 0; start.Before(end) && ctx.Err() == nil; n++ {
-		status, body, err := c.exchange(s.Next())
+		status, body, err := c.Exchange(s.Next())
 		now := time.Now()
 		switch {
 		case err != nil:
@@ -130,10 +130,10 @@ func drive(ctx context.Context, c *conn, s Script, count, end time.Time) Result 
 
 // Once sends one request on a connection of its own and returns status and body.
 func Once(ctx context.Context, addr string, request []byte) (int, []byte, error) {
-	c, err := dial(ctx, addr)
+	c, err := Dial(ctx, addr)
 	if err != nil {
 		return 0, nil, err
 	}
-	defer c.close()
-	return c.exchange(request)
+	defer c.Close()
+	return c.Exchange(request)
 }

@@ -1,4 +1,6 @@
-package main
+// Package process runs the servers that are measured as child processes: it starts one,
+// waits for its first answer, reads what it uses, and ends it.
+package process
 
 import (
 	"bytes"
@@ -28,27 +30,29 @@ const (
 
 var address = regexp.MustCompile(`http://(127\.0\.0\.1:\d+)`)
 
-// server is a running child process that answers on addr.
-type server struct {
-	addr  string
-	start time.Duration // from its start to the first 200
+// Server is a running child process that answers on Addr.
+type Server struct {
+	Addr string
+	// Took is the time from its start to the first 200.
+	Took time.Duration
+
 	log   string
 	cmd   *exec.Cmd
 	ended chan error
 }
 
-// startServer runs the command, waits for the line that holds its address and then
-// for a 200 to the request that ask makes for it. What it prints goes to a file.
-func startServer(ctx context.Context, cmd *exec.Cmd, log string,
+// Start runs the command, waits for the line that holds its address and then for a 200
+// to the request that ask makes for it. What it prints goes to the file log.
+func Start(ctx context.Context, cmd *exec.Cmd, log string,
 	ask func(addr string) []byte,
-) (*server, error) {
+) (*Server, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	s := &server{cmd: cmd, log: log, ended: make(chan error, 1)}
+	s := &Server{cmd: cmd, log: log, ended: make(chan error, 1)}
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -56,10 +60,10 @@ func startServer(ctx context.Context, cmd *exec.Cmd, log string,
 	go func() { s.ended <- cmd.Wait() }()
 	for {
 		if err := s.answers(ctx, ask); err == nil {
-			s.start = time.Since(begin)
+			s.Took = time.Since(begin)
 			return s, nil
 		} else if time.Since(begin) > startTime || ctx.Err() != nil {
-			return nil, errors.Join(fmt.Errorf("no 200 within %v: %w", startTime, err), s.stop())
+			return nil, errors.Join(fmt.Errorf("no 200 within %v: %w", startTime, err), s.Stop())
 		}
 		select {
 		case err := <-s.ended:
@@ -69,8 +73,8 @@ func startServer(ctx context.Context, cmd *exec.Cmd, log string,
 	}
 }
 
-func (s *server) answers(ctx context.Context, ask func(addr string) []byte) error {
-	if s.addr == "" {
+func (s *Server) answers(ctx context.Context, ask func(addr string) []byte) error {
+	if s.Addr == "" {
 		text, err := os.ReadFile(s.log)
 		if err != nil {
 			return err
@@ -79,17 +83,17 @@ func (s *server) answers(ctx context.Context, ask func(addr string) []byte) erro
 		if found == nil || !bytes.Contains(text[bytes.Index(text, found[0]):], []byte("\n")) {
 			return errors.New("no address printed")
 		}
-		s.addr = string(found[1])
+		s.Addr = string(found[1])
 	}
-	status, body, err := load.Once(ctx, s.addr, ask(s.addr))
+	status, body, err := load.Once(ctx, s.Addr, ask(s.Addr))
 	if err == nil && status != 200 {
 		err = fmt.Errorf("status %d: %.200s", status, body)
 	}
 	return err
 }
 
-// stop ends the process, by force when it does not end by itself.
-func (s *server) stop() error {
+// Stop ends the process, by force when it does not end by itself.
+func (s *Server) Stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return nil // it has ended
 	}
@@ -103,8 +107,15 @@ func (s *server) stop() error {
 	}
 }
 
-// memory returns what the process holds now and has held at most, in MB of 10⁶ bytes.
-func (s *server) memory() (now, most float64) {
+// Kill ends the process at once, as a crash would, and waits for its end.
+func (s *Server) Kill() error {
+	err := s.cmd.Process.Kill()
+	<-s.ended
+	return err
+}
+
+// Memory returns what the process holds now and has held at most, in MB of 10⁶ bytes.
+func (s *Server) Memory() (now, most float64) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		return 0, 0
@@ -122,8 +133,8 @@ func (s *server) memory() (now, most float64) {
 	return now, most
 }
 
-// cpu returns the processor time that the process has used.
-func (s *server) cpu() time.Duration {
+// CPU returns the processor time that the process has used.
+func (s *Server) CPU() time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
 		return 0
@@ -146,8 +157,8 @@ func tail(path string) string {
 	return string(text[max(0, len(text)-most):])
 }
 
-// run runs a command to its end; its output is in the error.
-func run(ctx context.Context, cmd string, args ...string) ([]byte, error) {
+// Run runs a command to its end; its output is in the error.
+func Run(ctx context.Context, cmd string, args ...string) ([]byte, error) {
 	var out, errs bytes.Buffer
 	c := exec.CommandContext(ctx, cmd, args...)
 	c.Stdout, c.Stderr = &out, &errs
