@@ -280,9 +280,20 @@ func (s *Server) catchUp(ctx context.Context) error {
 		bad = &stuck{now.Hash, err}
 		s.stuck.Store(bad)
 		s.log.Error("the app in force cannot be run by this node, which answers no calls "+
-			"until another one is in force", "deploy", now.Number, "cause", err)
+			"until another one is in force", "deploy", now.Number, "cause", err,
+			"first", firstError(next.Findings))
 	}
 	return fault.Wrap(fault.Unavailable, bad.err, "This node cannot run the app in force.")
+}
+
+// firstError is the first of the findings that is an error, as one line.
+func firstError(findings []spec.Finding) string {
+	for _, f := range findings {
+		if f.Severity == spec.Error {
+			return fmt.Sprintf("%s:%d:%d  %s", f.Pos.File, f.Pos.Line, f.Pos.Column, f.Message)
+		}
+	}
+	return ""
 }
 
 // take swaps to an app that another process deployed.

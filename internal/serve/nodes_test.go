@@ -20,8 +20,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/galleybackend/galley/internal/action/goaction"
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 )
@@ -33,6 +35,8 @@ type nodes struct {
 	store database
 	proxy *httptest.Server
 	log   *logs
+	// program is the Go code of nodes that are started.
+	program *goaction.Program
 
 	mu   sync.Mutex
 	all  []*node
@@ -109,8 +113,12 @@ func (x *nodes) next() *node {
 func (x *nodes) config(app string) Config {
 	dir := x.t.TempDir()
 	write(x.t, dir, app)
-	return Config{Config: config.Config{App: dir, Data: filepath.Join(dir, "data"), Limits: "off"},
+	cfg := Config{Config: config.Config{App: dir, Data: filepath.Join(dir, "data"), Limits: "off"},
 		Log: slog.New(slog.NewTextHandler(x.log, nil)), database: x.store}
+	if x.program != nil {
+		cfg.Program, cfg.Runner = x.program, goaction.Runner{}
+	}
+	return cfg
 }
 
 // start opens a node, which is in no list yet.
@@ -512,4 +520,90 @@ func TestACommandDeploysNothingOnASharedDatabase(t *testing.T) {
 	if n := x.store.Schema().App.Number; n != 1 || res.StatusCode != 200 {
 		t.Errorf("deploy %d, answer %d; want 1 and 200", n, res.StatusCode)
 	}
+}
+
+const counted = `app: counted
+collections:
+  notes:
+    fields: {text: {type: string, max: 80}}
+    allow: {read: true}
+actions:
+  one: {allow: true, output: {n: int}}
+  two: {allow: true, input: {by: int}, output: {n: int}}
+`
+
+type number struct{ N int64 }
+
+// coded is a program in Go with a function of its own number for each name.
+func coded(functions map[string]any) *goaction.Program {
+	p := goaction.New()
+	for name, fn := range functions {
+		switch fn := fn.(type) {
+		case func(*goaction.Call, struct{}) (number, error):
+			goaction.Add(p, name, fn, fn)
+		case func(*goaction.Call, struct{ By int64 }) (number, error):
+			goaction.Add(p, name, fn, fn)
+		}
+	}
+	return p
+}
+
+func TestANodeWithOlderCodeRunsWhatItHas(t *testing.T) {
+	one := func(*goaction.Call, struct{}) (number, error) { return number{1}, nil }
+	two := func(_ *goaction.Call, in struct{ By int64 }) (number, error) { return number{in.By}, nil }
+	x := openNodes(t, 0, "")
+	x.program = coded(map[string]any{"one": one, "two": two})
+	x.all = []*node{x.start(counted), nil}
+	// Action two has another input, and there is a third.
+	x.program = coded(map[string]any{"one": one, "two": one, "three": one})
+	next := later(t, counted, "input: {by: int}, ", "") + "  three: {allow: true, output: {n: int}}\n"
+	x.all[1] = x.start(next)
+	for _, c := range []struct {
+		node   int
+		action string
+		status int
+	}{{0, "one", 200}, {0, "two", 503}, {0, "three", 503}, {1, "two", 200}, {1, "three", 200}} {
+		r := x.ask(x.all[c.node].url.String(), "POST", "/api/actions/"+c.action, "", "", "")
+		x.want(fmt.Sprintf("%s on node %d", c.action, c.node), r, c.status)
+		if r.status == 503 && r.header.Get("Retry-After") == "" {
+			t.Errorf("the answer does not say when to ask again: %v", r.header)
+		}
+	}
+	if !strings.Contains(x.log.String(), `actions="[two three]"`) {
+		t.Errorf("the log does not say which actions are missing:\n%s", x.log)
+	}
+	x.want("health", x.ask(x.all[0].url.String(), "GET", "/api/health", "", "", ""), 200)
+}
+
+func TestANodeThatCannotRunTheAppInForceSaysSo(t *testing.T) {
+	x := openNodes(t, 2, diary)
+	src := sources{texts: map[string][]byte{"galley.yaml": []byte("app: diary\nfuture: true\n")}}
+	files, err := src.pack("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := *x.store.Schema()
+	good := schema
+	schema.App = successor(schema.App, files)
+	apply := func(s *spec.Schema) {
+		t.Helper()
+		_, err := x.store.Apply(t.Context(), journal.Origin{Operation: "migrate"},
+			[]spec.Step{{Kind: spec.Adopt, Schema: s}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(&schema)
+	at := x.all[1].url.String()
+	r := x.ask(at, "GET", "/api/notes", "", "", "")
+	if x.want("list", r, 503); strings.Contains(r.body, "future") {
+		t.Errorf("the answer tells of the app: %s", r.body)
+	}
+	x.want("health", x.ask(at, "GET", "/api/health", "", "", ""), 503)
+	if !strings.Contains(x.log.String(), "cannot be run by this node") {
+		t.Errorf("the log does not say so:\n%s", x.log)
+	}
+	apply(&good)
+	x.want("list", x.ask(at, "GET", "/api/notes", "", "", ""), 200)
+	x.want("health", x.ask(at, "GET", "/api/health", "", "", ""), 200)
 }

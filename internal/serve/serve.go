@@ -340,7 +340,7 @@ func (s *Server) health(context.Context) error {
 	if err := s.store.Failure(); err != nil {
 		return fault.Wrap(fault.Unavailable, err, "The database does not take writes.")
 	}
-	if bad := s.stuck.Load(); bad != nil {
+	if bad := s.stuck.Load(); bad != nil && s.moved() != nil {
 		return fault.Wrap(fault.Unavailable, bad.err, "This node cannot run the app in force.")
 	}
 	return nil
