@@ -20,7 +20,7 @@ import (
 // patienceMax bounds how long a call waits inside for another to be committed; a
 // store that runs calls one by one lets it wait in vain.
 const (
-	patienceMax = 400 * time.Millisecond
+	patienceMax = 150 * time.Millisecond
 	patienceMin = 2 * time.Millisecond
 )
 

@@ -52,7 +52,7 @@ func stepsSeeEachOther(r Report, p Place) {
 	b.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	pool := steps()
-	for n := range 250 {
+	for n := range 150 {
 		one, many := b.world(fmt.Sprintf("o%d.", n)), b.world(fmt.Sprintf("m%d.", n))
 		var names []string
 		var do []step

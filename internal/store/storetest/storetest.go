@@ -63,6 +63,8 @@ func Checks() []Check {
 	all = append(all, serialChecks()...)
 	all = append(all, rerunChecks()...)
 	all = append(all, ownChecks()...)
+	all = append(all, crowdChecks()...)
+	all = append(all, peerChecks()...)
 	all = append(all, keyChecks()...)
 	all = append(all, deleteChecks()...)
 	all = append(all, queryChecks()...)
