@@ -139,7 +139,7 @@ func (sn *snapshot) release() {
 func (t *tx) join(ctx context.Context) error {
 	s, since := t.store, t.ahead.since
 	t.ahead.release()
-	g, err := s.stand(ctx, true)
+	g, err := s.stand(ctx, false)
 	if err != nil {
 		t.behind = true
 		return err
@@ -412,10 +412,11 @@ func (l *luck) ahead() bool {
 
 func (l *luck) won() { l.penalty.Store(l.penalty.Load() / 2) }
 
+// lost lets one loss pass and makes the wait longer with each that follows it.
 func (l *luck) lost() {
-	n := min(l.penalty.Load()*2+1, penaltyMax)
-	l.penalty.Store(n)
+	n := l.penalty.Load()
 	l.wait.Store(n)
+	l.penalty.Store(min(n*2+1, penaltyMax))
 }
 
 // lucks are the operations that are known: few, because their names are the app's.
