@@ -13,18 +13,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func applyChecks() []Check {
-	return []Check{
-		{"ApplyChangesShapes", applyChangesShapes},
-		{"ApplyIsAllOrNothing", applyAllOrNothing},
-		{"ApplyFillsAndConverts", applyFills},
-		{"RenamesChangePlaces", renamesChangePlaces},
-		{"StepsOfADiffLeadThereAndBack", diffLeads},
-		{"PlansAreCounted", plansAreCounted},
-		{"OldEntriesKeepTheirShape", oldEntriesKeepShape},
-	}
-}
-
 // clone returns a copy of a schema that may be changed.
 func (b *bench) clone() *spec.Schema {
 	b.Helper()

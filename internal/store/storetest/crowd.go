@@ -18,22 +18,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func crowdChecks() []Check {
-	return []Check{
-		{"AHundredAddAtOnce", hundredAdd},
-		{"MoneyIsConservedInACrowd", moneyInACrowd},
-		{"WhatWasAcknowledgedIsSeenByTheNext", acknowledgedIsSeen},
-	}
-}
-
-func peerChecks() []Check {
-	return []Check{
-		{"TwoHandlesHaveOneHistory", twoHandles},
-		{"SameKeyAtTwoHandlesHasOneEffect", keyAtTwoHandles},
-		{"ShapesReachTheOtherHandle", shapesReachTheOther},
-	}
-}
-
 // hundredAdd adds to one record by operators: nothing is lost, and every call sees a
 // sum of its own, in the order of the journal.
 func hundredAdd(r Report, p Place) {

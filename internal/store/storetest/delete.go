@@ -10,16 +10,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func deleteChecks() []Check {
-	return []Check{
-		{"DeleteIsRefusedWhileInUse", deleteInUse},
-		{"DeleteTakesAndClears", deleteTakesAndClears},
-		{"DeleteOfATree", deleteTree},
-		{"DeleteOfARing", deleteRing},
-		{"DeleteIsBounded", deleteBounded},
-	}
-}
-
 func (b *bench) delete(collection string, id ident.Record) (journal.Entry, error) {
 	return b.write(journal.Origin{}, func(tx store.Tx) error {
 		return tx.Delete(b.ctx, collection, id)

@@ -13,20 +13,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func keyChecks() []Check {
-	return []Check{
-		{"SameKeyHasTheFirstAnswer", sameKeySameAnswer},
-		{"KeyIsOfSubjectAndOperation", keyScope},
-		{"SameKeyOtherInputIsRefused", otherInput},
-		{"RefusalIsKept", refusalIsKept},
-		{"OtherFaultsAreNotKept", othersAreNotKept},
-		{"SecretReplyIsNotKept", secretIsNotKept},
-		{"KeyIsFreeAfterFourteenDays", keyIsFreed},
-		{"EqualCallsAtOnceHaveOneEffect", equalCallsAtOnce},
-		{"CallInFlightIsToldSo", inFlight},
-	}
-}
-
 func (b *bench) customer(o journal.Origin, name string) (journal.Entry, error) {
 	return b.write(o, func(tx store.Tx) error {
 		rec, err := tx.Put(b.ctx, "customers", b.record("customers", "name", name, "wallet", 1))

@@ -13,13 +13,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func ownChecks() []Check {
-	return []Check{
-		{"StepsOfOneCallSeeEachOtherAsCallsDo", stepsSeeEachOther},
-		{"OrderOfWritesIsKept", writesKeepTheirOrder},
-	}
-}
-
 // step is something that a call does, and what it heard.
 type step struct {
 	name string

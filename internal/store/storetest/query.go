@@ -10,17 +10,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func queryChecks() []Check {
-	return []Check{
-		{"FindSortsAndBounds", findSorts},
-		{"ConditionsAreThreeValued", conditions},
-		{"FunctionsAreThoseOfRules", functions},
-		{"CalculationsEndInNull", calculations},
-		{"RelationsAndSetsAreLookedThrough", relations},
-		{"AggregatesGroup", aggregates},
-	}
-}
-
 func all(collection string) *query.Plan { return &query.Plan{From: collection} }
 
 func queryOf(p *query.Plan) query.Query { return query.Query{Plan: p} }

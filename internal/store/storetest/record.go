@@ -13,22 +13,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func recordChecks() []Check {
-	return []Check{
-		{"ValuesComeBackAsTheyWere", valuesComeBack},
-		{"PutSetsWhatTheHouseKeeps", putSetsSystemFields},
-		{"AbsentSlotsKeepWhatIsStored", absentKeeps},
-		{"VersionsGuardWrites", versionsGuard},
-		{"OperatorsApplyToWhatIsStored", operatorsApply},
-		{"OperatorsKeepBounds", operatorsKeepBounds},
-		{"UniqueValuesAreTakenOnce", uniqueOnce},
-		{"RelationsMustExist", relationsExist},
-		{"ATransactionSeesItsOwnWrites", ownWrites},
-		{"RecordsBelongToTheCaller", recordsAreTheCallers},
-		{"ATransactionEndsWithItsCall", txEnds},
-	}
-}
-
 func valuesComeBack(r Report, p Place) {
 	b := start(r, p, Faults{})
 	texts := []string{"", "plain", "zürich 東京 🚢", "a\x00b", `"quoted" \ and 'more'`,

@@ -14,18 +14,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func rerunChecks() []Check {
-	return []Check{
-		{"OnlyTheLastRunOfACallCounts", lastRunCounts},
-		{"PanicInAnyRunLeavesNothing", panicInAnyRun},
-		{"ErrorInAnyRunLeavesNothing", errorInAnyRun},
-		{"ContextEndsInTheMiddle", contextEnds},
-		{"DryRunBesideOthersIsOneState", dryRunBeside},
-		{"SchemaChangesBetween", schemaBetween},
-		{"CommitThatFailsTakesNobodyAlong", failedCommitAmongMany},
-	}
-}
-
 // rerun runs a call whose record is changed by another after its first look, so that
 // a store that runs calls beside each other runs it again. fn gets the run's number.
 func (b *bench) rerun(

@@ -11,18 +11,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func serialChecks() []Check {
-	return []Check{
-		{"WhatACallReadsStillHoldsWhenItIsCommitted", readsHold},
-		{"KeptRefusalsAreJudgedOnTheTrueState", refusalsAreTrue},
-		{"NoLostUpdate", noLostUpdate},
-		{"NoWriteSkew", noWriteSkew},
-		{"NoPhantoms", noPhantoms},
-		{"UniqueValuesTakenMeanwhileAreCaught", uniqueMeanwhile},
-		{"ChildrenAndTheirParentsMeet", childrenMeet},
-	}
-}
-
 // dry runs a call that is not kept.
 func (b *bench) dry(fn func(tx store.Tx) error) error {
 	o := b.fresh()

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -51,34 +50,20 @@ type Faults struct {
 // Place is an empty database of a check. It can be opened again after it was closed.
 type Place func(f Faults) (Store, error)
 
-// Check is one promise.
-type Check struct {
-	Name string
-	Run  func(r Report, p Place)
-}
-
-// Checks returns the whole suite.
-func Checks() []Check {
-	all := append(writeChecks(), recordChecks()...)
-	all = append(all, serialChecks()...)
-	all = append(all, rerunChecks()...)
-	all = append(all, ownChecks()...)
-	all = append(all, crowdChecks()...)
-	all = append(all, peerChecks()...)
-	all = append(all, keyChecks()...)
-	all = append(all, deleteChecks()...)
-	all = append(all, queryChecks()...)
-	return append(all, applyChecks()...)
-}
-
-// Run runs the suite as tests; place makes an empty database for each.
-func Run(t *testing.T, place func(t *testing.T) Place) {
-	for _, c := range Checks() {
-		t.Run(c.Name, func(t *testing.T) { c.Run(t, place(t)) })
+// Run runs the suite as tests, T being *testing.T; place makes an empty database for
+// each check.
+func Run[T interface {
+	Report
+	Run(name string, fn func(T)) bool
+}](t T, place func(T) Place) {
+	for _, g := range Guarantees() {
+		for _, c := range g.Checks {
+			t.Run(c.Name, func(t T) { c.Run(t, place(t)) })
+		}
 	}
 }
 
-// Budget bounds a check, so that what hangs is told and not waited for.
+// budget bounds a check, so that what hangs is told and not waited for.
 const budget = 60 * time.Second
 
 // bench is a store with the suite's schema, and short words for what is done to it.

@@ -14,24 +14,6 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-func writeChecks() []Check {
-	return []Check{
-		{"FollowSeesEachEntryOnceInOrder", followSeesAll},
-		{"FollowEndsWithItsContext", followEnds},
-		{"WritesAreSerializable", writesAreSerializable},
-		{"FailedCallLeavesNothing", failedCallLeavesNothing},
-		{"PanicLeavesNothing", panicLeavesNothing},
-		{"QueuedCallLeavesWhenItsContextEnds", queuedCallLeaves},
-		{"DryRunLeavesNothing", dryRunLeavesNothing},
-		{"ErrorBeforeCommitLeavesNothing", errorBeforeCommit},
-		{"ErrorAfterCommitIsUnknown", errorAfterCommit},
-		{"CallWithoutEffectLeavesNoEntry", noEffectNoEntry},
-		{"EntryHoldsTheCall", entryHoldsTheCall},
-		{"ReadersSeeOneStateWhileOthersWrite", readersSeeOneState},
-		{"ClosedStoreRefuses", closedStoreRefuses},
-	}
-}
-
 const writers, perWriter = 16, 40
 
 // followSeesAll follows from two places while many write.
