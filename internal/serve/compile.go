@@ -13,6 +13,7 @@ import (
 	"github.com/galleybackend/galley/internal/auth"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
+	"github.com/galleybackend/galley/internal/system"
 )
 
 // The names by which app and engine know the languages.
@@ -111,8 +112,9 @@ func withCode(files fs.FS, texts map[string][]byte, findings []spec.Finding) map
 
 // house returns the quiet collections that an app needs.
 func house(s *spec.Spec) []*spec.Collection {
-	if s.Auth == nil {
-		return nil
+	all := system.Collections()
+	if s.Auth != nil {
+		all = append(all, auth.Collections()...)
 	}
-	return auth.Collections()
+	return all
 }

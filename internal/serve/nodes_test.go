@@ -321,6 +321,12 @@ func TestNodesBehaveAsOne(t *testing.T) {
 	if one.body != two.body || two.header.Get("Idempotent-Replayed") == "" {
 		t.Errorf("the retry on another node answers %v %s, the first %s", two.header, two.body, one.body)
 	}
+	x.want("create", x.ask(c, "POST", "/api/notes", token, "", `{"text":"two"}`), 201)
+	page := x.ask(a, "GET", "/api/notes?limit=1", "", "", "")
+	x.want("page", page, 200)
+	next := url.Values{"limit": {"1"}, "cursor": {x.part(page.body, "next")}}
+	x.want("the page behind, of another node", x.ask(b, "GET", "/api/notes?"+next.Encode(), "", "", ""),
+		200)
 	x.want("sign out", x.ask(b, "POST", "/api/auth/sign-out", token, "", ""), 204)
 	for _, at := range []string{a, b, c} {
 		r := x.ask(at, "POST", "/api/notes", token, "", `{"text":"late"}`)

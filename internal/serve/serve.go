@@ -5,7 +5,6 @@ package serve
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -192,18 +191,19 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 		tries = auth.NewTries(s.cfg.Now)
 	}
 	var kept store.Store = s.store
+	var secret []byte
 	if !s.cfg.Keep {
 		kept = guarded{s.store, s}
 		if c, err = s.begin(ctx, c); err != nil {
 			return err
 		}
+		shape := c.App.Schema.Table(system.Keys).Shape
+		if secret, err = system.Key(ctx, s.store, shape, system.KeyCursors); err != nil {
+			return fmt.Errorf("read the key of cursors: %w", err)
+		}
 	}
 	s.accounts, s.hasher = auth.NewAccounts(s.cfg.Now), auth.NewHasher()
 	s.system = system.New(kept, s.accounts, s.hasher, tries)
-	secret, err := cursorKey(filepath.Join(s.cfg.DataDir(), "cursor.key"))
-	if err != nil {
-		return err
-	}
 	s.watchCalls()
 	runners := map[string]action.Runner{languageTS: tsaction.Runner{},
 		languageGo: partRunner{s.cfg.Runner}}
@@ -241,25 +241,6 @@ func (s *Server) beginChores(ctx context.Context) error {
 	}
 	s.chores.Go(func() { s.follow(chores, last[0].Seq) })
 	return nil
-}
-
-// cursorKey returns the key that authenticates cursors, which is made once for a data
-// folder, so that a cursor outlives a restart.
-func cursorKey(path string) ([]byte, error) {
-	const size = 32
-	key, err := os.ReadFile(path)
-	if err == nil && len(key) == size {
-		return key, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the key of cursors: %w", err)
-	}
-	key = make([]byte, size)
-	if _, err := rand.Read(key); err != nil {
-		return nil, err
-	}
-	// Half a key, written when the machine stopped, is replaced at the next start.
-	return key, os.WriteFile(path, key, 0o600)
 }
 
 // journeysAgain is how long to wait after journeys could not be written.
