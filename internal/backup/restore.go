@@ -198,19 +198,10 @@ func (r *restorer) again(row []value.Value) error {
 
 // tables makes the collections, unless the journal has made them.
 func (r *restorer) tables(s *spec.Schema) error {
-	if r.folds || len(s.Collections) == 0 {
+	if r.folds {
 		return nil
 	}
-	return r.into.Apply(r.ctx, anew(s))
-}
-
-// anew returns the steps that make the collections of a schema where there are none.
-func anew(s *spec.Schema) []spec.Step {
-	var steps []spec.Step
-	for _, t := range s.Collections {
-		steps = append(steps, spec.Step{Kind: spec.AddCollection, Collection: t.Name})
-	}
-	return append(steps, spec.Step{Kind: spec.Adopt, Schema: s})
+	return r.into.Make(r.ctx, s)
 }
 
 // record keeps a record that the journal has not made.

@@ -195,7 +195,8 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(
 		c.init(), c.dev(), c.serve(), c.check(), c.migrate(), c.gen(),
 		c.get(), c.call(), c.why(),
-		c.set(), c.imports(), c.exports(), c.backup(), c.restore(), c.format(), c.version(),
+		c.set(), c.imports(), c.exports(), c.backup(), c.restore(), c.move(),
+		c.format(), c.version(),
 	)
 	root.SetFlagErrorFunc(flagError)
 	explainArgs(root)

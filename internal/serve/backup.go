@@ -19,8 +19,9 @@ import (
 type copied interface {
 	// Usable says why the database must not be served.
 	Usable(ctx context.Context) error
-	// Snapshot and Fill are as in sqlstore.
+	// Snapshot, Leave and Fill are as in sqlstore.
 	Snapshot(ctx context.Context, fn func(*sqlstore.Snapshot) error) error
+	Leave(ctx context.Context, to string, fn func(*sqlstore.Snapshot) error) error
 	Fill(ctx context.Context, fn func(*sqlstore.Filler) error) error
 }
 

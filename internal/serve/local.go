@@ -37,6 +37,7 @@ func (s *Server) local() http.Handler {
 	mux.HandleFunc("GET /local/export/{collection}", s.handleExport)
 	mux.HandleFunc("GET /local/journal", s.handleJournal)
 	mux.HandleFunc("GET /local/backup", s.handleBackup)
+	mux.HandleFunc("POST /local/move", s.handleMove)
 	mux.HandleFunc("GET /local/user/{id}", s.handleUser)
 	mux.HandleFunc("GET /local/plan", s.handlePlan)
 	mux.HandleFunc("POST /local/apply", s.handleApply)

@@ -170,6 +170,9 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if s.store, s.shared, err = openDatabase(ctx, cfg); err != nil {
 		return nil, err
 	}
+	if cfg.database == nil {
+		s.store = newMovable(s.store)
+	}
 	if err = s.store.Usable(ctx); err == nil {
 		err = s.tie(ctx, compiled)
 	}

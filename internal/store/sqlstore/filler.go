@@ -150,6 +150,23 @@ func (f *Filler) Schema(hash, text string) error {
 		[]value.Value{value.OfText(hash), value.OfText(text)})
 }
 
+// Make makes the collections of a schema where there are none.
+func (f *Filler) Make(ctx context.Context, schema *spec.Schema) error {
+	none, err := newCatalog(f.store.dialect, nil)
+	if err != nil {
+		return err
+	}
+	f.catalog = none
+	if len(schema.Collections) == 0 {
+		return nil
+	}
+	var steps []spec.Step
+	for _, t := range schema.Collections {
+		steps = append(steps, spec.Step{Kind: spec.AddCollection, Collection: t.Name})
+	}
+	return f.Apply(ctx, append(steps, spec.Step{Kind: spec.Adopt, Schema: schema}))
+}
+
 // Apply takes the collections from one form to the next, with their records.
 func (f *Filler) Apply(ctx context.Context, steps []spec.Step) error {
 	m, err := newMigration(f.store.dialect, f.catalog, steps)
@@ -218,6 +235,45 @@ func (f *Filler) Delete(collection string, id ident.Record) error {
 		return err
 	}
 	return f.conn.Queue(t.delete, []value.Value{value.OfText(string(id))})
+}
+
+// Detach takes away the records of quiet collections that point to a record, because
+// no entry does when it goes.
+func (f *Filler) Detach(ctx context.Context, collection string, id ident.Record) error {
+	t, err := f.catalog.table(collection)
+	if err != nil {
+		return err
+	}
+	for _, p := range t.pointing {
+		if !p.from.Quiet {
+			continue
+		}
+		var ids []ident.Record
+		err := f.conn.Query(ctx, p.find, []value.Value{value.OfText(string(id))}, func(r Row) error {
+			ids = append(ids, ident.Record(r.Text(spec.SlotID)))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, one := range ids {
+			if err := f.Detach(ctx, p.from.Name, one); err != nil {
+				return err
+			}
+			if err := f.Delete(p.from.Name, one); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Records is as that of Snapshot.
+func (f *Filler) Records(
+	ctx context.Context, collection string, after ident.Record, each func(value.Record) error,
+) error {
+	p := Snapshot{store: f.store, conn: f.conn, catalog: f.catalog}
+	return p.Records(ctx, collection, after, each)
 }
 
 // Change makes a change of an entry: what was before it is taken for granted.

@@ -1,0 +1,420 @@
+package transfer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store/sqlstore"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Bounds of a move.
+const (
+	// chunkMax is how many rows are written in one commit.
+	chunkMax = 1000
+	// nearMax is how many entries the target may be behind before the writes wait for
+	// it, and roundsMax how often it is tried to come that near.
+	nearMax   = 500
+	roundsMax = 50
+	// pauseMax bounds how long writes wait for the last entries, pauseTries how often
+	// that is tried.
+	pauseMax   = 3 * time.Second
+	pauseTries = 5
+)
+
+// Source is the database that is left.
+type Source interface {
+	Snapshot(ctx context.Context, fn func(*sqlstore.Snapshot) error) error
+	Leave(ctx context.Context, to string, fn func(*sqlstore.Snapshot) error) error
+}
+
+// Target is the database that is filled. It must be closed after the move, and
+// opened again to be used.
+type Target interface {
+	Snapshot(ctx context.Context, fn func(*sqlstore.Snapshot) error) error
+	Fill(ctx context.Context, fn func(*sqlstore.Filler) error) error
+}
+
+// Progress is how far a move has come.
+type Progress struct {
+	// Phase is copy, follow, compare or pause, What the collection or the journal.
+	Phase string `json:"phase"`
+	What  string `json:"what,omitempty"`
+	// Done counts rows.
+	Done int64 `json:"done"`
+}
+
+// Moved is what a move came to.
+type Moved struct {
+	Seq string `json:"seq"`
+	// Records and Sums are those of the collections when they were compared.
+	Records map[string]int64  `json:"records,omitempty"`
+	Sums    map[string]string `json:"sums,omitempty"`
+	// Pause is how long writes waited for the last entries.
+	Pause time.Duration `json:"pause"`
+}
+
+// Move copies everything from one database to another while the first is written to,
+// and leaves the first one. It goes on where an earlier one was broken off, whatever
+// broke it.
+//
+//	copy → follow → compare → pause: last entries, quiet collections → leave → done
+//
+// What is in the target is, at any time, what was in the source at the place of the
+// target's last entry: the copy of a collection goes on from a later state only after
+// what was copied before has followed to that state.
+type Move struct {
+	From Source
+	To   Target
+	// Name is the address of the target as the source is to tell it.
+	Name string
+	// Report is told how far the move has come; nil means nobody is.
+	Report func(Progress)
+}
+
+// mark is what the target remembers of a move.
+type mark struct {
+	// From is the epoch of the source.
+	From  string `json:"from"`
+	Phase phase  `json:"phase"`
+	// Made says that the collections are there.
+	Made bool `json:"made,omitempty"`
+	// Collection and Last are how far records have been copied, by the order of names
+	// and of ids.
+	Collection string       `json:"collection,omitempty"`
+	Last       ident.Record `json:"last,omitempty"`
+}
+
+// phase is where a move stands.
+type phase string
+
+const (
+	phaseCopy   phase = "copy"
+	phaseFollow phase = "follow"
+	// phaseReady says that the target has everything: the source is being left, or
+	// was.
+	phaseReady phase = "ready"
+)
+
+// covers reports whether a record has been copied, or would have been if it had been
+// there.
+func (m mark) covers(collection string, id ident.Record) bool {
+	return m.Phase != phaseCopy || collection < m.Collection ||
+		collection == m.Collection && id <= m.Last
+}
+
+// mover is a move that runs.
+type mover struct {
+	Move
+	ctx  context.Context
+	mark mark
+	// at is the place of the target's last entry.
+	at   journal.Seq
+	rows sqlstore.Rows
+	out  Moved
+}
+
+// errAgain asks for the copy to begin anew.
+var errAgain = errors.New("the schema was changed while it was copied")
+
+// Run moves.
+func (v Move) Run(ctx context.Context) (Moved, error) {
+	m := &mover{Move: v, ctx: ctx,
+		out: Moved{Records: map[string]int64{}, Sums: map[string]string{}}}
+	if m.Report == nil {
+		m.Report = func(Progress) {}
+	}
+	left, err := m.begin()
+	if err != nil || left {
+		return m.out, err
+	}
+	for {
+		err := m.copy()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errAgain) {
+			return m.out, err
+		}
+		if err := m.clear(); err != nil {
+			return m.out, err
+		}
+	}
+	if err := m.follow(); err != nil {
+		return m.out, err
+	}
+	return m.out, m.leave()
+}
+
+// begin looks at both databases. left says that the source has been left for this
+// target before, so that nothing is to be done any more.
+func (m *mover) begin() (left bool, err error) {
+	var marks map[string]string
+	err = m.From.Snapshot(m.ctx, func(p *sqlstore.Snapshot) error {
+		marks = p.Marks
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("look at the database to leave: %w", err)
+	}
+	gone := marks[sqlstore.MarkMoved]
+	if gone != "" && gone != m.Name {
+		return false, fault.WithCode(fault.Conflict, sqlstore.CodeMoved,
+			"This database was moved to %s before.", gone)
+	}
+	err = m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+		left, err = m.meet(f, marks[sqlstore.MarkEpoch], gone != "")
+		return err
+	})
+	return left, err
+}
+
+// meet looks at the target, and takes it or goes on with it.
+func (m *mover) meet(f *sqlstore.Filler, epoch string, gone bool) (left bool, err error) {
+	if m.at, err = f.Head(m.ctx); err != nil {
+		return false, err
+	}
+	m.out.Seq = m.at.String()
+	there, err := f.Marks(m.ctx)
+	if err != nil {
+		return false, err
+	}
+	text := there[sqlstore.MarkFilling]
+	switch {
+	case text != "":
+		if err := json.Unmarshal([]byte(text), &m.mark); err != nil {
+			return false, fmt.Errorf("read how far the move has come: %w", err)
+		}
+		if m.mark.From != epoch {
+			return false, fault.New(fault.Conflict,
+				"The move into this database is one from another database.")
+		}
+		if gone && m.mark.Phase == phaseReady {
+			return true, f.Mark(sqlstore.MarkFilling, "")
+		}
+		if m.mark.Phase == phaseReady {
+			m.mark.Phase = phaseFollow
+		}
+	case gone && there[sqlstore.MarkEpoch] == epoch:
+		return true, nil
+	case there[sqlstore.MarkMoved] != "" && there[sqlstore.MarkEpoch] == epoch:
+		// Everything came from here once: what is missing is what came since.
+		m.mark = mark{From: epoch, Phase: phaseFollow, Made: true}
+		if err := f.Mark(sqlstore.MarkMoved, ""); err != nil {
+			return false, err
+		}
+	case m.at != journal.Seq{}:
+		return false, fault.WithCode(fault.Conflict, CodeNotEmpty,
+			"The database to move to is not empty: it holds %v entries.", m.at)
+	default:
+		m.mark = mark{From: epoch, Phase: phaseCopy}
+	}
+	if gone {
+		return false, fault.WithCode(fault.Conflict, sqlstore.CodeMoved,
+			"This database was moved, and the other one does not have everything.")
+	}
+	return false, m.keep(f)
+}
+
+// CodeNotEmpty is the code of a move into a database that is in use.
+const CodeNotEmpty = "not_empty"
+
+// keep writes down how far the move has come.
+func (m *mover) keep(f *sqlstore.Filler) error {
+	text, err := json.Marshal(m.mark)
+	if err != nil {
+		return err
+	}
+	return f.Mark(sqlstore.MarkFilling, string(text))
+}
+
+// clear lets the copy begin anew.
+func (m *mover) clear() error {
+	m.mark = mark{From: m.mark.From, Phase: phaseCopy}
+	m.at = journal.Seq{}
+	return m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+		if err := f.Clear(m.ctx); err != nil {
+			return err
+		}
+		return m.keep(f)
+	})
+}
+
+// copy copies what has not been copied yet, from one state.
+func (m *mover) copy() error {
+	if m.mark.Phase != phaseCopy {
+		return nil
+	}
+	return m.From.Snapshot(m.ctx, func(p *sqlstore.Snapshot) error {
+		if err := m.catchUp(m.ctx, p, "copy", false); err != nil {
+			return err
+		}
+		if !m.mark.Made {
+			err := m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+				m.mark.Made = true
+				return errors.Join(f.Make(m.ctx, p.Schema()), m.keep(f))
+			})
+			if err != nil {
+				return err
+			}
+		}
+		for _, t := range sorted(p.Schema()) {
+			if t.Name < m.mark.Collection {
+				continue
+			}
+			if err := m.copyRecords(p, t.Name); err != nil {
+				return fmt.Errorf("copy %s: %w", t.Name, err)
+			}
+		}
+		m.mark.Phase = phaseFollow
+		return m.To.Fill(m.ctx, m.keep)
+	})
+}
+
+// sorted returns the collections in the order in which they are copied.
+func sorted(s *spec.Schema) []*spec.Table {
+	return slices.SortedFunc(slices.Values(s.Collections), func(a, b *spec.Table) int {
+		return strings.Compare(a.Name, b.Name)
+	})
+}
+
+// copyRecords copies the records of a collection from where it was broken off.
+func (m *mover) copyRecords(p *sqlstore.Snapshot, name string) error {
+	if m.mark.Collection != name {
+		m.mark.Collection, m.mark.Last = name, ""
+	}
+	done := int64(0)
+	var page []value.Record
+	flush := func() error {
+		if len(page) == 0 {
+			return nil
+		}
+		err := m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+			for _, r := range page {
+				if err := f.Insert(r); err != nil {
+					return err
+				}
+			}
+			m.mark.Last = ident.Record(page[len(page)-1].Slots[spec.SlotID].Text())
+			return m.keep(f)
+		})
+		done += int64(len(page))
+		page = page[:0]
+		m.Report(Progress{"copy", name, done})
+		return err
+	}
+	err := p.Records(m.ctx, name, m.mark.Last, func(r value.Record) error {
+		if page = append(page, r.Clone()); len(page) < chunkMax {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// catchUp copies the entries up to the snapshot, and does again what they did to
+// records that were copied. If it is careful, each record must be what the entry says
+// it was before.
+func (m *mover) catchUp(ctx context.Context, p *sqlstore.Snapshot, phase string, careful bool) error {
+	if m.at == p.Seq {
+		return nil
+	}
+	err := m.To.Fill(ctx, func(f *sqlstore.Filler) error {
+		return p.Schemas(ctx, func(hash, text string) error {
+			return errors.Join(m.rows.Schema(hash, text), f.Schema(hash, text))
+		})
+	})
+	if err != nil {
+		return err
+	}
+	var page [][]value.Value
+	flush := func() error {
+		if len(page) == 0 {
+			return nil
+		}
+		err := m.To.Fill(ctx, func(f *sqlstore.Filler) error {
+			for _, row := range page {
+				if err := m.again(ctx, f, row, careful); err != nil {
+					return err
+				}
+			}
+			return m.keep(f)
+		})
+		if err == nil {
+			m.at = journal.Seq{Lo: uint64(page[len(page)-1][0].Int())}
+			m.out.Seq = m.at.String()
+			m.Report(Progress{phase, "journal", page[len(page)-1][0].Int()})
+		}
+		page = page[:0]
+		return err
+	}
+	err = p.Entries(ctx, m.at, func(row []value.Value) error {
+		if page = append(page, slices.Clone(row)); len(page) < chunkMax {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// again copies an entry, and does what it did.
+func (m *mover) again(
+	ctx context.Context, f *sqlstore.Filler, row []value.Value, careful bool,
+) error {
+	if err := f.Entry(row); err != nil || !m.mark.Made {
+		return err
+	}
+	e, err := m.rows.Entry(row)
+	if err != nil {
+		return err
+	}
+	if err := m.reshape(ctx, f, e); err != nil {
+		return err
+	}
+	for _, c := range e.Changes {
+		if !m.mark.covers(c.Collection, c.ID) {
+			continue
+		}
+		if careful {
+			if err := m.expect(ctx, f, c); err != nil {
+				return fmt.Errorf("entry %v: %w", e.Seq, err)
+			}
+		}
+		if c.After.Zero() {
+			if err := f.Detach(ctx, c.Collection, c.ID); err != nil {
+				return err
+			}
+		}
+		if err := f.Change(c); err != nil {
+			return fmt.Errorf("entry %v, %s of %s: %w", e.Seq, c.ID, c.Collection, err)
+		}
+	}
+	return nil
+}
+
+// expect asks that a record is in the target what it was in the source.
+func (m *mover) expect(ctx context.Context, f *sqlstore.Filler, c journal.Change) error {
+	is, err := f.Get(ctx, c.Collection, c.ID)
+	if err != nil {
+		return err
+	}
+	if string(value.AppendRecord(nil, is)) != string(value.AppendRecord(nil, c.Before)) {
+		return fmt.Errorf("the record %s of %s is another in the copy", c.ID, c.Collection)
+	}
+	return nil
+}
