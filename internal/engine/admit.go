@@ -9,7 +9,8 @@ import (
 	"github.com/galleybackend/galley/internal/spec"
 )
 
-// admit counts the call against the rate of its subject, and each action that it asks
+// admit counts the call among those of its subject that are under way and against his
+// rate, and each action that it asks
 // for, alone or in a batch, against that action's own. Callers who are not signed in
 // are counted by their address.
 func (r *run) admit(op *operation) error {
@@ -20,6 +21,12 @@ func (r *run) admit(op *operation) error {
 	if r.subject.Who == ident.Anonymous {
 		who = r.call.Request.IP
 	}
+	if !r.engine.inside.Enter(who, callsOwnMax) {
+		f := fault.New(fault.Exhausted, "More than %d of your calls are under way.", callsOwnMax)
+		f.RetryAfter = 1
+		return f
+	}
+	r.inside = who
 	if err := r.count("burst", who, r.engine.rate); err != nil {
 		return err
 	}
@@ -29,6 +36,13 @@ func (r *run) admit(op *operation) error {
 		}
 	}
 	return r.countAction(op, who)
+}
+
+// leave ends what admit began.
+func (r *run) leave() {
+	if r.inside != "" {
+		r.engine.inside.Leave(r.inside)
+	}
 }
 
 // countAction counts an operation that is an action with a rate.

@@ -31,6 +31,8 @@ const (
 	ImportMax = 1000
 	// callsMax is how many calls may be under way at once.
 	callsMax = 4096
+	// callsOwnMax is how many of them may be one subject's.
+	callsOwnMax = 256
 	// queryTime is how long a query may take, executeTime a call that writes with
 	// all its waiting, actionTime an action's own code, if it names no other.
 	queryTime   = 5 * time.Second
@@ -86,6 +88,7 @@ type Engine struct {
 	runner map[string]action.Runner
 	house  []action.House
 	rates  *limit.Rates
+	inside limit.Inside
 	rate   spec.Rate
 	clock  Clock
 	seed   func() uint64

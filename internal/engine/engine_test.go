@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -610,5 +611,50 @@ func TestJourneyTellsWhichRuleFilteredAList(t *testing.T) {
 			v.Explain() != "record.customer == auth" {
 			t.Errorf("%q: got %+v that says %s", who, v, v.Explain())
 		}
+	}
+}
+
+func TestNobodyHoldsAllPlaces(t *testing.T) {
+	const most, greedy = 256, "192.0.2.1"
+	inside, release := make(chan bool, most), make(chan bool)
+	w := open(t, yaml(small), func(c *engine.Config) {
+		c.Limits, c.Rate = true, spec.Rate{Count: 10_000, Per: time.Minute}
+		c.House = []action.House{{Name: "wait",
+			Prepare: func(_ context.Context, c action.Caller, in value.Record) (value.Record, error) {
+				if c.Address == greedy {
+					inside <- true
+					<-release
+				}
+				return in, nil
+			},
+			Run: func(context.Context, action.Host, action.Caller, value.Record) (value.Value, error) {
+				return value.OfNull(), nil
+			}}}
+	})
+	call := func(ip string) error {
+		_, err := w.engine.Execute(t.Context(), engine.Call{ID: ident.NewCall(),
+			Verb: engine.Action, Target: "wait", Request: engine.Request{IP: ip}})
+		return err
+	}
+	var all sync.WaitGroup
+	for range most {
+		all.Go(func() {
+			if err := call(greedy); err != nil {
+				t.Error(err)
+			}
+		})
+		<-inside
+	}
+	if f := fault.From(call(greedy)); f.Kind != fault.Exhausted || f.RetryAfter != 1 ||
+		!strings.Contains(f.Message, "256") {
+		t.Errorf("one more than may be under way: %+v", f)
+	}
+	if err := call("192.0.2.2"); err != nil {
+		t.Error("another is held back:", err)
+	}
+	close(release)
+	all.Wait()
+	if err := call(greedy); err != nil {
+		t.Error("all had left:", err)
 	}
 }

@@ -18,6 +18,7 @@ func (e *Engine) Execute(ctx context.Context, call Call) (Reply, error) {
 	}
 	defer leave()
 	r := e.begin(&call)
+	defer r.leave()
 	ctx, cancel := context.WithTimeout(ctx, executeTime)
 	defer cancel()
 	reply, err := r.execute(ctx)

@@ -18,6 +18,7 @@ func (e *Engine) Query(ctx context.Context, call Call) (Answer, error) {
 	}
 	defer leave()
 	r := e.begin(&call)
+	defer r.leave()
 	if call.Verb != Get || e.looks(&call) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, queryTime)

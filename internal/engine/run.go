@@ -26,6 +26,8 @@ type run struct {
 	seed uint64
 	// in is what rules are asked about; its view is the transaction's.
 	in rule.Input
+	// inside is the name under which the call is counted among its subject's.
+	inside string
 	// expanded counts the records that are put beside others.
 	expanded int
 

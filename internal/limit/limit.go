@@ -90,3 +90,37 @@ func (s *shard) forget(at int64) {
 		delete(s.whole, name)
 	}
 }
+
+// Inside counts how many of each name are inside at once. It is safe for concurrent
+// use; the zero value has nobody inside.
+type Inside struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+// Enter lets one of the name in unless there are most already, and reports whether it
+// did. Who was let in must Leave.
+func (i *Inside) Enter(name string, most int) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	n := i.count[name]
+	if n >= most {
+		return false
+	}
+	if i.count == nil {
+		i.count = map[string]int{}
+	}
+	i.count[name] = n + 1
+	return true
+}
+
+// Leave says that one of the name is not inside any more.
+func (i *Inside) Leave(name string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if n := i.count[name]; n > 1 {
+		i.count[name] = n - 1
+	} else {
+		delete(i.count, name)
+	}
+}

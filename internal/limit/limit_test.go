@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -60,6 +61,35 @@ func TestMemoryIsBounded(t *testing.T) {
 		if n := len(r.shards[i].whole); n > namesMax {
 			t.Fatalf("a shard remembers %d names", n)
 		}
+	}
+}
+
+func TestNoMoreAreInsideThanMayBe(t *testing.T) {
+	var i Inside
+	var inside, most, refused atomic.Int64
+	var wait sync.WaitGroup
+	for range 200 {
+		wait.Go(func() {
+			for range 100 {
+				if !i.Enter("a", 10) {
+					refused.Add(1)
+					continue
+				}
+				n := inside.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				runtime.Gosched()
+				inside.Add(-1)
+				i.Leave("a")
+			}
+		})
+	}
+	wait.Wait()
+	if most.Load() > 10 || refused.Load() == 0 {
+		t.Errorf("%d were inside, %d were refused", most.Load(), refused.Load())
+	}
+	if len(i.count) != 0 {
+		t.Errorf("%d names are remembered after all have left", len(i.count))
 	}
 }
 

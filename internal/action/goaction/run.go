@@ -137,7 +137,7 @@ func (c *Call) step(do func(action.Host) error) error {
 	}
 	c.steps++
 	if most := c.run.Bounds.Calls; most > 0 && c.steps > most {
-		c.fatal = internal("action %s made more than %d calls to tx", c.run.Name, most)
+		c.fatal = fault.New(fault.Timeout, "The action made more than %d calls.", most)
 		return c.fatal
 	}
 	err := do(c.host)

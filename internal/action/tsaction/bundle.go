@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"strings"
 
@@ -16,9 +17,10 @@ import (
 const bundleMax = 8 << 20
 
 // The entry of every bundle hands the default export to start, which is a parameter
-// of the function that the bundle is wrapped in, as is the module "galley".
+// of the function that the bundle is wrapped in, as are the module "galley" and what
+// measure needs.
 const (
-	bundleHead  = `(function(__galley, __start) { "use strict";`
+	bundleHead  = `(function(__galley, __start, __sized, __spread) { "use strict";`
 	bundleFoot  = `})`
 	bundleEntry = "import main from %q;\n__start(main);\n"
 	moduleText  = "export const { action, refuse, cel, add, append, remove, max, min } = __galley;\n"
@@ -39,9 +41,17 @@ var native = map[string]bool{
 	"optional-catch-binding":    true,
 }
 
+// stepwise is native but for the rest of an object, which takes many steps then: those
+// that could be stopped.
+func stepwise() map[string]bool {
+	m := maps.Clone(native)
+	m["object-rest-spread"] = false
+	return m
+}
+
 // bundle makes one script of the file and all it imports. Imports stay within the
 // app's folder: nothing outside fsys can be named.
-func bundle(fsys fs.FS, file string) (string, []spec.Finding) {
+func bundle(fsys fs.FS, file string, supported map[string]bool) (string, []spec.Finding) {
 	r := resolver{fsys: fsys}
 	result := api.Build(api.BuildOptions{
 		Stdin: &api.StdinOptions{
@@ -55,7 +65,7 @@ func bundle(fsys fs.FS, file string) (string, []spec.Finding) {
 		Format:         api.FormatIIFE,
 		Platform:       api.PlatformNeutral,
 		Target:         api.ES2017,
-		Supported:      native,
+		Supported:      supported,
 		Sourcemap:      api.SourceMapInline,
 		SourcesContent: api.SourcesContentExclude,
 		Charset:        api.CharsetUTF8,

@@ -281,7 +281,7 @@ func firstLine(err error) string {
 	var f *fault.Fault
 	if errors.As(err, &f) {
 		if f.Kind == fault.Timeout {
-			return fmt.Sprintf("it took longer than %s", loadTime)
+			return "it" + strings.TrimSuffix(strings.TrimPrefix(f.Message, "The action"), ".")
 		}
 		return f.Cause.Error()
 	}

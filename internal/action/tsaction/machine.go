@@ -38,12 +38,15 @@ type machine struct {
 	// galley is the module "galley", start what a bundle hands its action to.
 	galley goja.Value
 	start  goja.Value
+	// looks are the functions by which a bundle is measured.
+	looks  [2]goja.Value
 	tables *tables
 	log    goja.Value
 	random goja.Value
 
 	// What the host needs of the engine's own functions, as they were at first.
 	errorClass *goja.Object
+	rangeError *goja.Object
 	dateClass  *goja.Object
 	parse      goja.Callable
 	stringify  goja.Callable
@@ -73,6 +76,7 @@ func newMachine(p *Program) (*machine, error) {
 		return nil, err
 	}
 	m.galley, m.start = host.Get("galley"), host.Get("start")
+	m.looks = [2]goja.Value{vm.ToValue(m.sized), vm.ToValue(m.spread)}
 	return m, nil
 }
 
@@ -85,6 +89,7 @@ func (m *machine) hostObject() *goja.Object {
 		return f
 	}
 	m.errorClass = vm.Get("Error").ToObject(vm)
+	m.rangeError = vm.Get("RangeError").ToObject(vm)
 	m.dateClass = vm.Get("Date").ToObject(vm)
 	json, object := vm.Get("JSON").ToObject(vm), vm.Get("Object").ToObject(vm)
 	m.parse, m.stringify = function(json, "parse"), function(json, "stringify")
@@ -115,7 +120,7 @@ func (m *machine) hostObject() *goja.Object {
 	set("clock", func(goja.FunctionCall) goja.Value { return vm.ToValue(time.Now().UnixNano() / 1e6) })
 	set("stop", func(c goja.FunctionCall) goja.Value {
 		m.fatal(fault.Wrap(fault.Timeout, internal("%s", c.Argument(0).String()),
-			"The action took too long."))
+			"A regular expression of the action took longer than %s.", matchTime))
 		return goja.Undefined()
 	})
 	set("matchTime", matchGivenUp.Milliseconds())
@@ -137,6 +142,12 @@ func (m *machine) factory(s *script) (goja.Callable, error) {
 	}
 	m.made[s] = f
 	return f, nil
+}
+
+// module runs a script's module, which hands its action to start.
+func (m *machine) module(factory goja.Callable, start goja.Value) error {
+	_, err := factory(goja.Undefined(), m.galley, start, m.looks[0], m.looks[1])
+	return err
 }
 
 // rand is the chance of the call; outside one there is none.
@@ -190,7 +201,7 @@ func (p *Program) tryModule(name string) []spec.Finding {
 	})
 	factory, err := m.factory(p.scripts[name])
 	if err == nil {
-		_, err = factory(goja.Undefined(), m.galley, start)
+		err = m.module(factory, start)
 	}
 	if whole := m.watch.end(); whole {
 		p.keep(m)

@@ -12,6 +12,7 @@
   const apply = Reflect.apply, construct = Reflect.construct;
   const defineProperty = Object.defineProperty, isArray = Array.isArray;
   const getPrototypeOf = Object.getPrototypeOf, keys = Object.keys;
+  const freeze = Object.freeze, ownKeys = Reflect.ownKeys;
   const num = Number, str = String, floor = Math.floor, min = Math.min;
 
   function hide(object, name, value) {
@@ -198,6 +199,25 @@
     bounded(args);
     return old(f, args, ...by);
   } }).m);
+
+  // What goes through all characters of a text or all items of a list in one step.
+  function spreadable(x) {
+    if (typeof x === "string" || isArray(x) || x instanceof String) {
+      if (x.length > ITEMS) tooLong("what " + this + " goes through", ITEMS);
+    }
+  }
+  for (const [object, names] of [
+    [Object, ["assign", "entries", "keys", "values", "getOwnPropertyNames",
+      "getOwnPropertyDescriptors", "freeze", "seal", "isFrozen", "isSealed", "preventExtensions"]],
+    [Reflect, ["ownKeys"]],
+  ]) {
+    for (const name of names) {
+      replaceMethod(object, name, (old) => ({ m(...args) {
+        for (let i = 0; i < args.length; i++) apply(spreadable, name, [args[i]]);
+        return apply(old, this, args);
+      } }).m);
+    }
+  }
 
   // Constructors that take a length. What stands before them must answer instanceof
   // as they do.
@@ -451,7 +471,7 @@
   // Freeze all that can be reached. A function that makes nothing has only its name
   // and its length, which need no look.
   const seen = new Set(), all = [];
-  const { ownKeys } = Reflect, { freeze, getOwnPropertyDescriptor } = Object;
+  const { getOwnPropertyDescriptor } = Object;
   const accessors = new Set(["constructor", "toString", "toLocaleString", "valueOf", "hasOwnProperty"]);
   const reach = (x) => {
     if (x === null || typeof x !== "object" && typeof x !== "function" || seen.has(x)) return;

@@ -112,12 +112,17 @@ func (p *Program) load(fsys fs.FS, s *spec.Spec, file string) ([]spec.Finding, b
 	if err != nil {
 		return say(err.Error(), ""), false
 	}
-	code, found := bundle(fsys, file)
+	code, found := bundle(fsys, file, native)
 	found = append(found, scan(file, string(text), p.sentences)...)
 	if code == "" {
 		return found, false
 	}
 	prog, err := compile(file, code)
+	if errors.Is(err, errRest) {
+		if code, _ = bundle(fsys, file, stepwise()); code != "" {
+			prog, err = compile(file, code)
+		}
+	}
 	if err != nil {
 		return append(found, say(err.Error(), "")...), false
 	}
@@ -130,6 +135,9 @@ func (p *Program) load(fsys fs.FS, s *spec.Spec, file string) ([]spec.Finding, b
 func compile(file, code string) (*goja.Program, error) {
 	ast, err := goja.Parse("/"+file+".js", code)
 	if err != nil {
+		return nil, err
+	}
+	if err := measure(ast); err != nil {
 		return nil, err
 	}
 	return goja.CompileAST(ast, false)

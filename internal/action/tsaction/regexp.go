@@ -11,8 +11,9 @@ import (
 const matchTime = 100 * time.Millisecond
 
 // matchGivenUp is from when on a match that found nothing counts as given up: the
-// bound is kept in coarse ticks and may be a little early.
-const matchGivenUp = matchTime * 9 / 10
+// bound is kept in coarse ticks, which come late on a machine that has much to do, so
+// that it may be early.
+const matchGivenUp = matchTime / 2
 
 // matchLook is how exactly that is kept.
 const matchLook = 10 * time.Millisecond

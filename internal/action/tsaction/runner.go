@@ -83,7 +83,7 @@ func (m *machine) perform(s *script) (value.Value, error) {
 	if err != nil {
 		return value.Value{}, m.failure(err)
 	}
-	if _, err := factory(goja.Undefined(), m.galley, m.start); err != nil {
+	if err := m.module(factory, m.start); err != nil {
 		return value.Value{}, m.failure(err)
 	}
 	if m.run.fatal != nil {

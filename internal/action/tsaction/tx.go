@@ -6,6 +6,7 @@ import (
 
 	"github.com/dop251/goja"
 
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
@@ -118,7 +119,7 @@ func (m *machine) enter() bool {
 	}
 	r.calls++
 	if most := r.call.Bounds.Calls; most > 0 && r.calls > most {
-		m.fatal(internal("action %s made more than %d calls to tx", r.call.Name, most))
+		m.fatal(fault.New(fault.Timeout, "The action made more than %d calls.", most))
 		return false
 	}
 	if r.ctx.Err() != nil {

@@ -93,7 +93,7 @@ func (w *watch) look() {
 	case w.ctx.Err() != nil:
 		w.trip(fault.Wrap(fault.Timeout, context.Cause(w.ctx), "The action took too long."))
 	case w.tooMuch():
-		w.trip(internal("action %s used more than %d MB of memory", w.call.Name,
+		w.trip(fault.New(fault.Timeout, "The action used more than %d MB of memory.",
 			w.call.Bounds.Memory>>20))
 	default:
 		w.timer.Reset(watchEvery)
