@@ -241,6 +241,7 @@ func (s *Server) put(ctx context.Context, next Compiled, lose []string) (Plan, e
 		return p, errors.Join(err, site.close())
 	}
 	s.show(next, site)
+	s.broken.Store("")
 	return p, nil
 }
 

@@ -23,16 +23,27 @@ func Failed(findings []spec.Finding) bool { return spec.Failed(findings) }
 func (s *Server) Compiled() Compiled { return *s.compiled.Load() }
 
 // Reload reads the app again. If it has errors, or changes the schema in a way that
-// is not safe, the app in force stays. Calls that run end on the app they began with.
+// is not safe, the app in force stays, and problems say what is wrong until a later
+// Reload does better. Calls that run end on the app they began with.
 func (s *Server) Reload(ctx context.Context) ([]spec.Finding, map[string][]byte, error) {
 	s.reload.Lock()
 	defer s.reload.Unlock()
 	next := Compile(s.cfg)
 	if next.Failed() {
+		s.broken.Store(firstError(next.Findings))
 		return next.Findings, next.Files, nil
 	}
 	_, err := s.put(ctx, next, nil)
+	if err != nil {
+		s.broken.Store(err.Error())
+	}
 	return next.Findings, next.Files, err
+}
+
+// lastSave says what is wrong with the app that was read last, "" if nothing is.
+func (s *Server) lastSave() string {
+	text, _ := s.broken.Load().(string) // at first there is none
+	return text
 }
 
 // Editor returns what editors read of an app, by path below its folder.

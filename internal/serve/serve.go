@@ -77,8 +77,10 @@ type Server struct {
 	observe  *observe.Observer
 	engine   *engine.Engine
 	compiled atomic.Pointer[Compiled]
-	// reload guards the change from one app to the next.
+	// reload guards the change from one app to the next; broken says what is wrong with
+	// the app that was read last, "" if nothing is.
 	reload sync.Mutex
+	broken atomic.Value
 	// app is the deploy that the engine runs, stuck one that it cannot.
 	app   atomic.Pointer[spec.Deploy]
 	stuck atomic.Pointer[stuck]
@@ -308,7 +310,7 @@ func (s *Server) Handler() http.Handler {
 	})
 	door = rest.New(rest.Config{
 		Engine: calls{s}, Spec: s.Spec, Observe: s.observe, Dev: s.cfg.Dev,
-		Site: pages, Health: s.health,
+		Site: pages, Health: s.health, Broken: s.lastSave,
 	})
 	if s.cfg.Dev {
 		return ownHost(door)

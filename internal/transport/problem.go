@@ -22,6 +22,9 @@ type Problem struct {
 	Status  int
 	// Policies are the rate limits that were run over.
 	Policies []string
+	// Broken tells a developer what is wrong with the app as it was last saved; "" is
+	// nothing.
+	Broken string
 }
 
 // Problem returns err as a problem. An error that is no fault is an internal one,
@@ -72,6 +75,9 @@ func (p Problem) Append(dst []byte) []byte {
 		}
 	}
 	dst = value.AppendQuoted(append(dst, `,"request":`...), string(p.Request))
+	if p.Broken != "" {
+		dst = value.AppendQuoted(append(dst, `,"broken":`...), p.Broken)
+	}
 	return append(dst, '}')
 }
 

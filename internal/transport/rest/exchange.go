@@ -229,6 +229,9 @@ func (x *exchange) problem(p transport.Problem) {
 			}
 		}
 	}
+	if x.door.Broken != nil {
+		p.Broken = x.door.Broken()
+	}
 	b := buffers.Get().(*[]byte)
 	defer putBuffer(b)
 	*b = p.Append((*b)[:0])

@@ -62,6 +62,10 @@ type Config struct {
 	// Dev adds Server-Timing and the documents, and answers only to hosts that no
 	// other page can name: localhost and IP addresses.
 	Dev bool
+	// Broken tells what is wrong with the app as it was last saved, while the one
+	// before it is served, and "" where nothing is. Problems tell it on. Nil knows of
+	// nothing.
+	Broken func() string
 	// Docs serves /api/openapi.json outside of dev as well.
 	Docs bool
 	// Identify, where set, says who asks in place of the credential. Only a door
