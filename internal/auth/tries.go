@@ -7,16 +7,22 @@ import (
 	"github.com/galleybackend/galley/internal/fault"
 )
 
-// How many wrong passwords are taken, and in what time.
+// How many tries are taken in TriesTime: wrong passwords of one account from one network,
+// of all accounts from one network, and of one account from all networks in which nobody
+// is signed in to it; and sign-ups from one network. So a stranger who guesses is stopped
+// soon, and it takes many networks of strangers to hold an account's owner up in a place
+// where he has never been.
 const (
-	TriesAccount = 5
-	TriesAddress = 20
-	TriesTime    = 15 * time.Minute
+	TriesAccount    = 5
+	TriesAddress    = 20
+	TriesEverywhere = 100
+	TriesSignUp     = 30
+	TriesTime       = 15 * time.Minute
 	// triesMax bounds how many names are counted at once.
 	triesMax = 100_000
 )
 
-// Tries counts wrong passwords. A try is taken before the password is looked at,
+// Tries counts tries by names. That of a password is taken before the password is looked at,
 // so that many at once cannot pass together, and given back if it was right. It is
 // safe for concurrent use. A nil *Tries counts nothing.
 type Tries struct {
@@ -53,7 +59,7 @@ func (t *Tries) Take(name string, most int) error {
 	}
 	if n.count >= most || !ok && len(t.names) >= triesMax {
 		f := fault.New(fault.Exhausted,
-			"There were %d wrong tries in %d minutes.", most, int(TriesTime/time.Minute))
+			"There were %d tries in %d minutes.", most, int(TriesTime/time.Minute))
 		f.RetryAfter = max(1, int(n.since.Add(TriesTime).Sub(now)/time.Second))
 		return f
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/limit"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
 )
@@ -19,7 +20,7 @@ func (r *run) admit(op *operation) error {
 	}
 	who := r.subject.String()
 	if r.subject.Who == ident.Anonymous {
-		who = r.call.Request.IP
+		who = limit.Network(r.call.Request.IP)
 	}
 	if !r.engine.inside.Enter(who, callsOwnMax) {
 		f := fault.New(fault.Exhausted, "More than %d of your calls are under way.", callsOwnMax)

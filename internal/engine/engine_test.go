@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -656,5 +657,89 @@ func TestNobodyHoldsAllPlaces(t *testing.T) {
 	all.Wait()
 	if err := call(greedy); err != nil {
 		t.Error("all had left:", err)
+	}
+}
+
+// asking sends a call of the house from an address.
+func (w *world) asking(name, address, body string) error {
+	_, err := w.engine.Execute(w.t.Context(), engine.Call{ID: ident.NewCall(), Verb: engine.Action,
+		Target: name, Body: []byte(body), Request: engine.Request{IP: address}})
+	return err
+}
+
+func TestAStrangerWhoGuessesLocksNobodyOut(t *testing.T) {
+	w := withAuth(t)
+	house := system.New(w.store, auth.NewAccounts(w.now), auth.NewHasher(), auth.NewTries(w.now))
+	w.config.House = house.Actions(w.app.Spec)
+	w.engine = engine.New(w.config)
+	const right = `{"email":"ana@example.com","password":"a long password"}`
+	wrong := func(address string, n int) fault.Kind {
+		return fault.From(w.asking("auth/sign-in", address,
+			fmt.Sprintf(`{"email":"ana@example.com","password":"guess %d"}`, n))).Kind
+	}
+	err := w.asking("auth/sign-up", "198.51.100.1",
+		`{"email":"ana@example.com","password":"a long password","name":"Ana"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 {
+		want := fault.Unauthenticated
+		if i >= auth.TriesAccount {
+			want = fault.Exhausted
+		}
+		// The last half of an IPv6 address is its owner's to choose.
+		if got := wrong(fmt.Sprintf("2001:db8::%d", i), i); got != want {
+			t.Errorf("guess %d is %v, want %v", i, got, want)
+		}
+	}
+	if err := w.asking("auth/sign-in", "2001:db8::99", right); !fault.Is(err, fault.Exhausted) {
+		t.Errorf("a guesser who is stopped learns that a password is right: %v", err)
+	}
+	if err := w.asking("auth/sign-in", "198.51.100.2", right); err != nil {
+		t.Errorf("the owner cannot sign in at a new place: %v", err)
+	}
+	var all sync.WaitGroup
+	var looked atomic.Int64
+	for n := range 24 {
+		all.Go(func() {
+			for i := range auth.TriesAccount {
+				if wrong(fmt.Sprintf("203.0.113.%d", n), i) == fault.Unauthenticated {
+					looked.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := looked.Load(); n != auth.TriesEverywhere-auth.TriesAccount {
+		t.Errorf("%d guesses of many strangers were looked at", n)
+	}
+	if err := w.asking("auth/sign-in", "198.51.100.2", right); err != nil {
+		t.Errorf("the owner cannot sign in where he is signed in: %v", err)
+	}
+	w.clock.Add(auth.TriesTime.Milliseconds())
+	if err := w.asking("auth/sign-in", "198.51.100.3", right); err != nil {
+		t.Errorf("the owner cannot sign in later: %v", err)
+	}
+}
+
+func TestOneNetworkMakesAFewAccounts(t *testing.T) {
+	w := withAuth(t)
+	house := system.New(w.store, auth.NewAccounts(w.now), auth.NewHasher(), auth.NewTries(w.now))
+	w.config.House = house.Actions(w.app.Spec)
+	w.engine = engine.New(w.config)
+	sign := func(address string, n int) error {
+		return w.asking("auth/sign-up", address,
+			fmt.Sprintf(`{"email":"u%d@example.com","password":"a long password","name":"U"}`, n))
+	}
+	for i := range auth.TriesSignUp {
+		if err := sign("192.0.2.1", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sign("192.0.2.1", 1000); !fault.Is(err, fault.Exhausted) {
+		t.Errorf("one more: %v", err)
+	}
+	if err := sign("192.0.2.2", 1001); err != nil {
+		t.Errorf("from another address: %v", err)
 	}
 }

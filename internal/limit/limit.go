@@ -5,6 +5,7 @@ package limit
 
 import (
 	"hash/maphash"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -20,6 +21,20 @@ type State struct {
 	// that did not pass, Retry is how long until one will.
 	Reset time.Duration
 	Retry time.Duration
+}
+
+// Network returns the name under which an address is counted: itself, or of IPv6 the
+// network of 64 bits that everybody has to himself.
+func Network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	network, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return network.String()
 }
 
 const (

@@ -7,6 +7,7 @@ import (
 	"github.com/galleybackend/galley/internal/auth"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/limit"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -28,6 +29,11 @@ func (s *System) signUp(sp *spec.Spec) action.House {
 		Name: "auth/sign-up", Secret: true, Output: opened(),
 		Input: value.NewShape("auth/sign-up", fields),
 		Prepare: func(ctx context.Context, c action.Caller, in value.Record) (value.Record, error) {
+			// Each costs a hash and a record: one network makes a few.
+			from := "sign-up from " + limit.Network(c.Address)
+			if err := s.tries.Take(from, auth.TriesSignUp); err != nil {
+				return value.Record{}, err
+			}
 			hash, err := s.hasher.Hash(ctx, in.Get(fieldPassword).Text())
 			out := withSecrets(in)
 			out.Set(fieldPassword, value.OfText(hash))
@@ -102,7 +108,9 @@ func (s *System) prove(ctx context.Context, c action.Caller, in value.Record) (v
 	email, password := in.Get(spec.FieldEmail).Text(), in.Get(fieldPassword).Text()
 	var user ident.Record
 	var hash string
-	account := "account " + email
+	// Where the user is signed in already he is counted apart from strangers.
+	from := limit.Network(c.Address)
+	known := false
 	err := s.read(ctx, func(r auth.Reader) error {
 		row, err := s.accounts.UserOf(ctx, r, email)
 		if err != nil {
@@ -114,25 +122,24 @@ func (s *System) prove(ctx context.Context, c action.Caller, in value.Record) (v
 		if hash, err = s.accounts.PasswordOf(ctx, r, user); err != nil {
 			return err
 		}
-		// A place from which this user is signed in already is counted apart, so
-		// that a stranger who guesses cannot lock him out.
 		list, err := s.accounts.List(ctx, r, user)
 		for _, x := range list {
-			if x.Address == c.Address && c.Address != "" {
-				account = "account " + email + " at " + c.Address
-			}
+			known = known || x.Address != "" && limit.Network(x.Address) == from
 		}
 		return err
 	})
 	if err != nil {
 		return value.Record{}, err
 	}
-	address := "address " + c.Address
-	if err := s.tries.Take(address, auth.TriesAddress); err != nil {
-		return value.Record{}, err
+	tries := []try{{"network " + from, auth.TriesAddress},
+		{"account " + email + " from " + from, auth.TriesAccount}}
+	if !known {
+		tries = append(tries, try{"account " + email, auth.TriesEverywhere})
 	}
-	if err := s.tries.Take(account, auth.TriesAccount); err != nil {
-		return value.Record{}, err
+	for _, t := range tries {
+		if err := s.tries.Take(t.name, t.most); err != nil {
+			return value.Record{}, err
+		}
 	}
 	right, again, err := s.hasher.Verify(ctx, hash, password)
 	if err != nil || !right {
@@ -141,8 +148,9 @@ func (s *System) prove(ctx context.Context, c action.Caller, in value.Record) (v
 		}
 		return value.Record{}, err
 	}
-	s.tries.Give(address)
-	s.tries.Give(account)
+	for _, t := range tries {
+		s.tries.Give(t.name)
+	}
 	fresh := ""
 	if again {
 		if fresh, err = s.hasher.Hash(ctx, password); err != nil {
@@ -155,6 +163,12 @@ func (s *System) prove(ctx context.Context, c action.Caller, in value.Record) (v
 	out.Set(fieldHash, value.OfText(hash))
 	out.Set(fieldPassword, value.OfText(fresh))
 	return out, nil
+}
+
+// try is a name that a try is counted under, with how many there may be.
+type try struct {
+	name string
+	most int
 }
 
 // password changes the caller's password and ends all his other sessions.

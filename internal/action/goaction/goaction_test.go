@@ -68,12 +68,12 @@ func TestEndOfACall(t *testing.T) {
 					return none{}, nil
 				}
 			}
-		}, fault.Internal, "more than 100 calls"},
+		}, fault.Timeout, "more than 100 calls"},
 		"too many calls without errors": {func(c *Call, _ none) (none, error) {
 			for {
 				c.Log("again")
 			}
-		}, fault.Internal, "more than 100 calls"},
+		}, fault.Timeout, "more than 100 calls"},
 		"an unknown collection": {func(c *Call, _ none) (none, error) {
 			_, err := c.Count("prodcuts", Where{})
 			return none{}, err
