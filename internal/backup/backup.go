@@ -58,6 +58,11 @@ type End struct {
 	SHA256  string           `json:"sha256"`
 }
 
+// last is the last line.
+type last struct {
+	End *End `json:"end"`
+}
+
 // section begins the rows of one kind.
 type section struct {
 	Section string `json:"section"`
@@ -109,9 +114,7 @@ func Write(
 		w.end.Records[t.Name] = n
 	}
 	w.end.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
-	return w.object(struct {
-		End End `json:"end"`
-	}{w.end})
+	return w.object(last{&w.end})
 }
 
 // journal writes the schemas and the entries.

@@ -245,9 +245,13 @@ func (r *reader) force() error {
 
 // last reads the end, which must count what was read.
 func (r *reader) last() (End, error) {
-	var l struct{ End *End }
+	var l last
 	if err := json.Unmarshal(r.line, &l); err != nil || l.End == nil {
 		return End{}, errors.New("there is no end")
+	}
+	// The line that holds the hash is not in it, and must be what was written.
+	if text, err := json.Marshal(l); err != nil || string(text)+"\n" != string(r.line) {
+		return End{}, errors.New("the file is damaged: its end is another")
 	}
 	if hex.EncodeToString(r.hash.Sum(nil)) != l.End.SHA256 {
 		return End{}, errors.New("the file is damaged: its hash is another")

@@ -10,7 +10,6 @@ import (
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
-	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -179,7 +178,7 @@ func (r *restorer) again(row []value.Value) error {
 	if err != nil {
 		return err
 	}
-	steps, err := store.ParseSteps(e)
+	steps, err := r.rows.Steps(e)
 	if err != nil {
 		return err
 	}

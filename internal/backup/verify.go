@@ -8,7 +8,6 @@ import (
 
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
-	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -57,7 +56,7 @@ func (v *verifier) apply(row []value.Value) error {
 	if err != nil {
 		return err
 	}
-	steps, err := store.ParseSteps(e)
+	steps, err := v.rows.Steps(e)
 	if err == nil && steps != nil {
 		v.applied = append(v.applied, steps)
 	}

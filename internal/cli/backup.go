@@ -151,7 +151,8 @@ func (c *command) restore() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&to, "to", "", "an instant or the place of an entry (default the end)")
 	cmd.Flags().StringVar(&from, "journal", "",
-		"database whose journal goes on after the backup, such as sqlite:data/galley.db")
+		"database whose journal goes on after the backup, such as "+
+			serve.ExampleDatabase)
 	cmd.Flags().BoolVar(&replace, "replace", false, "let go of what is in the database")
 	return cmd
 }

@@ -21,11 +21,11 @@ func (c *command) move() *cobra.Command {
 			"while the last of them are copied. The running server then goes on with the new\n" +
 			"database, and the old one is not served any more. Places, ids and idempotency keys stay\n" +
 			"what they are, so the way back is another move. If it is broken off, run it again.",
-		Example: "  galley move --to sqlite:/mnt/fast/galley.db\n" +
-			"  galley move --from sqlite:data/galley.db --to sqlite:/mnt/fast/galley.db",
+		Example: "  galley move --to " + serve.ExampleDatabase,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if r.To == "" {
-				return wrong("--to names the database to move to, such as sqlite:/mnt/fast/galley.db")
+				return wrong("--to names the database to move to, such as %s",
+					serve.ExampleDatabase)
 			}
 			return c.runMove(cmd.Context(), r)
 		},

@@ -14,6 +14,9 @@ import (
 // schemeFile begins the address of a database in a file.
 const schemeFile = "sqlite:"
 
+// ExampleDatabase is an address of a database, for the help of commands.
+const ExampleDatabase = schemeFile + "/mnt/fast/galley.db"
+
 // openAddress opens the database of an address. One in a file must be there.
 func openAddress(ctx context.Context, address string) (database, error) {
 	if path, ok := strings.CutPrefix(address, schemeFile); ok {

@@ -110,6 +110,20 @@ func (d *Rows) Entry(row []value.Value) (journal.Entry, error) {
 	return e, nil
 }
 
+// Steps returns the steps of an entry by which the schema was changed, and none of any
+// other. The schema to which they lead must be the one that the entry names.
+func (d *Rows) Steps(e journal.Entry) ([]spec.Step, error) {
+	steps, err := store.ParseSteps(e)
+	if err != nil || steps == nil {
+		return nil, err
+	}
+	text, err := json.Marshal(steps[len(steps)-1].Schema)
+	if err != nil || hashOf(text) != e.Spec || d.shapes[e.Spec] == nil {
+		return nil, fmt.Errorf("entry %v: its steps do not lead to the schema %s", e.Seq, e.Spec)
+	}
+	return steps, nil
+}
+
 // cells are values as a Row.
 type cells []value.Value
 
