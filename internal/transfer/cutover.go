@@ -10,7 +10,6 @@ import (
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
-	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -18,7 +17,7 @@ import (
 // reshape changes the schema of the target as an entry did in the source. While only
 // a part has been copied, nothing but what changes no table can be done.
 func (m *mover) reshape(ctx context.Context, f *sqlstore.Filler, e journal.Entry) error {
-	steps, err := store.ParseSteps(e)
+	steps, err := m.rows.Steps(e)
 	if err != nil || steps == nil {
 		return err
 	}
