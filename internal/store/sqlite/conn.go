@@ -216,6 +216,13 @@ func (c *conn) Query(
 	return err
 }
 
+// Expect asks at once.
+func (c *conn) Expect(
+	ctx context.Context, sql string, args []value.Value, each func(sqlstore.Row) error,
+) error {
+	return c.Query(ctx, sql, args, each)
+}
+
 // Exec runs a statement that returns no rows.
 func (c *conn) Exec(sql string, args []value.Value) error {
 	s, err := c.prepare(sql)

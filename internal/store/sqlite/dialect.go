@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -56,6 +57,23 @@ func (*dialect) Column(t *value.Type) string {
 // TableTail makes tables strict and keeps their rows in the order of their key. A
 // table whose key is a number is in that order anyway.
 func (*dialect) TableTail() string { return " STRICT, WITHOUT ROWID" }
+
+// Typed writes a parameter as it is: values bring their types along.
+func (*dialect) Typed(sql string, _ value.Kind) string { return sql }
+
+// Key writes a column as it is: keys may have any length.
+func (*dialect) Key(_ *value.Type, column string, _ int, _ bool) string { return column }
+
+// Words are the words of SQLite, for which truths are numbers.
+func (*dialect) Words() sqlstore.Words {
+	return sqlstore.Words{True: "1", False: "0", IsTrue: " = 1", Same: " IS "}
+}
+
+// Watch has nothing to wait for: no other process writes.
+func (*dialect) Watch(ctx context.Context, _ func()) error {
+	<-ctx.Done()
+	return nil
+}
 
 // Tidy writes a log that has grown long into the file.
 func (*dialect) Tidy(sc sqlstore.Conn) error {

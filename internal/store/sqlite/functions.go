@@ -10,6 +10,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -33,11 +34,15 @@ var parts = map[string]bool{
 }
 
 // Call writes a function with the meaning that rules give it.
-func (*dialect) Call(name string, kinds []value.Kind, args []string) (string, bool) {
+func (*dialect) Call(name string, of []sqlstore.Arg) (string, bool) {
+	args := make([]string, len(of))
+	for i := range of {
+		args[i] = of[i].SQL
+	}
 	list := strings.Join(args, ", ")
 	first := value.Absent
-	if len(kinds) > 0 {
-		first = kinds[0]
+	if len(of) > 0 {
+		first = of[0].Kind
 	}
 	if text, ok := native[name]; ok && len(args) == 1 {
 		return strings.ReplaceAll(text, "%", list), true
@@ -46,10 +51,12 @@ func (*dialect) Call(name string, kinds []value.Kind, args []string) (string, bo
 		return part(name, first, args)
 	}
 	switch name {
+	case "sum", "avg", "min", "max":
+		return name + "(" + list + ")", true
 	case "contains", "startsWith", "endsWith", "matches":
 		return functionPrefix + strings.ToLower(name) + "(" + list + ")", len(args) == 2
 	case "has":
-		return functionPrefix + "has(" + list + ", " + itoa(int(kinds[1])) + ")", true
+		return functionPrefix + "has(" + list + ", " + itoa(int(of[1].Kind)) + ")", true
 	case "trim":
 		return functionPrefix + "trim(" + list + ")", len(args) == 1
 	case "size":
@@ -63,7 +70,18 @@ func (*dialect) Call(name string, kinds []value.Kind, args []string) (string, bo
 	if verb, ok := calculation[name]; ok && len(args) == 2 {
 		return functionPrefix + verb + "(" + list + ")", true
 	}
-	return "", false
+	return plain(name, args)
+}
+
+// plain writes what SQLite itself says as rules mean it: whole numbers within 62
+// bits, and floats, which become null where they are no number.
+func plain(name string, args []string) (string, bool) {
+	kind := strings.TrimRight(name, "+-*/%")
+	op := name[len(kind):]
+	if len(args) != 2 || kind != "plain" && (kind != "float" || !strings.Contains("+-*", op)) {
+		return "", false
+	}
+	return "(" + args[0] + " " + op + " " + args[1] + ")", true
 }
 
 func part(name string, kind value.Kind, args []string) (string, bool) {

@@ -43,10 +43,16 @@ func (s *Store) ahead(
 	}
 	defer sn.release()
 	d := &draft{since: sn.since}
-	v := view{store: s, conn: sn.conn, catalog: sn.catalog}
+	t := &tx{view: view{store: s, conn: sn.conn, catalog: sn.catalog}, now: origin.Now,
+		ahead: sn}
+	if err := t.expectShape(ctx); err != nil {
+		return nil, journal.Entry{}, s.reading(ctx, err)
+	}
 	if origin.Key != "" {
-		held, err := v.holder(ctx, origin)
+		held, err := t.holder(ctx, origin)
 		switch {
+		case t.stale:
+			return d, journal.Entry{}, nil
 		case err != nil:
 			return nil, journal.Entry{}, err
 		case held == nil:
@@ -60,11 +66,10 @@ func (s *Store) ahead(
 	if ctx.Err() != nil {
 		return nil, journal.Entry{}, ended(ctx)
 	}
-	t := &tx{view: v, now: origin.Now, ahead: sn}
 	defer t.abandon()
 	err = fn(t)
 	switch g := t.group; {
-	case t.behind:
+	case t.behind || t.stale:
 		t.over = true
 		return d, journal.Entry{}, nil
 	case g != nil:
@@ -84,6 +89,12 @@ func (s *Store) ahead(
 	}
 	entry := t.entry(origin, err)
 	if err != nil && !kept(origin, err) || err == nil && !t.wrote && silent(&entry) {
+		if err := t.settle(ctx); err != nil {
+			if t.stale {
+				return d, journal.Entry{}, nil
+			}
+			return nil, journal.Entry{}, err
+		}
 		return nil, entry, err
 	}
 	d.tx, d.err = t, err

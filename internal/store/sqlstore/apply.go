@@ -51,7 +51,8 @@ func (s *Store) Apply(
 func (s *Store) reshape(
 	ctx context.Context, origin journal.Origin, steps []spec.Step,
 ) (journal.Entry, error) {
-	m, err := newMigration(s.dialect, s.catalog.Load(), steps)
+	before := s.catalog.Load()
+	m, err := newMigration(s.dialect, before, steps)
 	if err != nil {
 		return journal.Entry{}, fault.From(err)
 	}
@@ -60,7 +61,7 @@ func (s *Store) reshape(
 		return journal.Entry{}, fault.From(err)
 	}
 	entry := journal.Entry{At: origin.Now, Origin: origin, Spec: m.next.hash,
-		Seq: seqOf(s.head + 1), Intents: []journal.Intent{
+		Intents: []journal.Intent{
 			{Kind: store.IntentApply, Name: m.next.hash, Payload: payload}}}
 	w := s.writer
 	if err := w.References(false); err != nil {
@@ -71,18 +72,30 @@ func (s *Store) reshape(
 			s.fail(err)
 		}
 	}()
+	g := &group{}
+	if err := s.open(g); err != nil {
+		return journal.Entry{}, errors.Join(s.gaveUp(err), w.Rollback())
+	}
+	if s.catalog.Load() != before {
+		// Whatever the rollback says, this is the error.
+		_ = w.Rollback()
+		return journal.Entry{}, &fault.Fault{Kind: fault.Unavailable, RetryAfter: 1,
+			Message: "Another change of the schema came first. Nothing was done."}
+	}
+	entry.Seq = seqOf(s.head + 1)
 	kept, err := s.rebuild(ctx, m, &entry)
 	if err != nil || origin.DryRun {
 		return entry, errors.Join(err, w.Rollback())
 	}
+	s.head++
 	s.shape.Lock()
 	defer s.shape.Unlock()
-	if err := s.commit(); err != nil {
+	if err := s.commit(g, m.next.hash); err != nil {
+		s.head--
 		// Whatever the rollback says, the commit's error stands.
 		_ = w.Rollback()
 		return journal.Entry{}, err
 	}
-	s.head++
 	s.catalog.Store(m.next)
 	s.ledger.reset()
 	s.settled.Store(s.ledger.clock)
@@ -97,9 +110,6 @@ func (s *Store) reshape(
 func (s *Store) rebuild(
 	ctx context.Context, m *migration, entry *journal.Entry,
 ) (*journal.Entry, error) {
-	if err := s.writer.Begin(true); err != nil {
-		return nil, s.gaveUp(err)
-	}
 	if err := m.run(ctx, s.writer); err != nil {
 		return nil, s.migrating(ctx, err)
 	}
@@ -108,8 +118,7 @@ func (s *Store) rebuild(
 		return nil, s.migrating(ctx, err)
 	}
 	if len(bad) > 0 {
-		return nil, fault.New(fault.Invalid,
-			"Records in %s point to records that are not there.", bad[0])
+		return nil, dangling(bad[0])
 	}
 	text, err := json.Marshal(m.next.schema)
 	if err != nil {

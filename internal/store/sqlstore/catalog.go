@@ -292,10 +292,33 @@ func (t *table) column(f value.Field) string {
 	if !f.Type.Optional {
 		text += " NOT NULL"
 	}
-	if f.Type.Kind == value.TypeRelation {
-		text += " REFERENCES " + d.Quote(f.Type.Of) + " (" + d.Quote(spec.FieldID) + ")"
+	if f.Type.Kind == value.TypeRelation && !d.Words().Apart {
+		text += t.reference(f)
 	}
 	return text
+}
+
+// reference writes what a relation points at.
+func (t *table) reference(f value.Field) string {
+	q := t.dialect.Quote
+	return " REFERENCES " + q(f.Type.Of) + " (" + q(spec.FieldID) + ")"
+}
+
+// constraints returns the definitions of the table's relations by name, where they
+// are constraints of their own. They can be looked at later than at once.
+func (t *table) constraints() map[string]string {
+	out := map[string]string{}
+	if !t.dialect.Words().Apart {
+		return out
+	}
+	for _, slot := range t.relations {
+		f := t.shape.Fields()[slot]
+		name := reservedPrefix + "relation_" + t.Name + "_" + f.Name
+		q := t.dialect.Quote
+		out[name] = "ALTER TABLE " + q(t.Name) + " ADD CONSTRAINT " + q(name) +
+			" FOREIGN KEY (" + q(f.Name) + ")" + t.reference(f) + " DEFERRABLE"
+	}
+	return out
 }
 
 // indexes returns the definitions of the table's indexes by name. A relation that no
@@ -307,11 +330,16 @@ func (t *table) indexes() map[string]string {
 	add := func(kind string, keys []spec.Key) {
 		names := make([]string, len(keys))
 		columns := make([]string, len(keys))
+		words := t.dialect.Words()
 		for i, k := range keys {
 			names[i], columns[i] = k.Field, t.dialect.Quote(k.Field)
 			if k.Desc {
 				names[i] += "-"
-				columns[i] += " DESC"
+			}
+			if slot, ok := t.shape.Index(k.Field); ok {
+				f := &t.shape.Fields()[slot].Type
+				columns[i] = t.dialect.Key(f, columns[i], len(keys), kind == "unique") +
+					words.order(k.Desc, f.Optional)
 			}
 		}
 		first[keys[0].Field] = true

@@ -19,13 +19,55 @@ type Dialect interface {
 	Column(t *value.Type) string
 	// TableTail stands behind the bracket that closes a table's definition.
 	TableTail() string
-	// Call writes a function of query.Func or query.Arith, of arguments whose kinds
-	// are given, so that it has the meaning that package query documents. A list
-	// stands for its JSON. It reports false for a function that it does not have.
-	Call(name string, kinds []value.Kind, args []string) (string, bool)
+	// Typed writes a parameter of a plan, or another term of which the database
+	// could not tell by itself of what kind it is.
+	Typed(sql string, kind value.Kind) string
+	// Key writes a column, quoted already, as one of the keys of an index.
+	Key(t *value.Type, column string, keys int, unique bool) string
+	// Call writes a function of query.Func or query.Arith, or an aggregate other than
+	// count, so that it has the meaning that package query documents. A list stands
+	// for its JSON. It reports false for a function that it does not have.
+	Call(name string, args []Arg) (string, bool)
+	// Words returns the words in which databases differ.
+	Words() Words
+	// Watch calls tell whenever another process may have committed, until ctx ends or
+	// the watching fails. Nothing depends on it but how soon others are heard of.
+	Watch(ctx context.Context, tell func()) error
 	// Tidy gives the database the chance to look after its files. It is called by
 	// the holder of the write line between two transactions.
 	Tidy(c Conn) error
+}
+
+// Arg is an argument of a function.
+type Arg struct {
+	SQL  string
+	Kind value.Kind
+	// Value is the argument itself if it is a constant, and Absent if it is not.
+	Value value.Value
+}
+
+// Words are the words in which databases differ.
+type Words struct {
+	// True and False are the two truths, IsTrue what stands behind a stored one to
+	// make it a condition for which an index is used.
+	True, False, IsTrue string
+	// Same is the equality for which two nulls are the same. Plain says that an index
+	// is used for it only as a plain one, where neither side is null.
+	Same  string
+	Plain bool
+	// Number stands behind a whole number that is written out.
+	Number string
+	// NullsFirst and NullsLast stand behind a key that may be null, in a rising and
+	// in a falling order.
+	NullsFirst, NullsLast string
+	// Lock stands behind a query whose rows nobody else is to lock until the end of
+	// the transaction. It is "" where no other process writes to the database.
+	Lock string
+	// Notify is the statement by which a commit is heard of by those who Watch.
+	Notify string
+	// Apart says that relations are constraints with names, which are made once all
+	// tables stand, and not part of a column.
+	Apart bool
 }
 
 // Conn is one connection. One goroutine at a time uses it. Its errors are Problems.
@@ -33,6 +75,9 @@ type Conn interface {
 	// Query runs a statement and calls each for every row; an error of each ends
 	// it and is returned as it is. The end of ctx stops the statement.
 	Query(ctx context.Context, sql string, args []value.Value, each func(Row) error) error
+	// Expect asks a query whose rows come with the answer to whatever is asked next,
+	// if not at once. An error of each ends that, and is returned there.
+	Expect(ctx context.Context, sql string, args []value.Value, each func(Row) error) error
 	// Exec runs a statement without rows. The end of ctx does not stop it, because
 	// a write that is broken off may take its whole transaction with it.
 	Exec(sql string, args []value.Value) error
@@ -89,6 +134,9 @@ const (
 	Missing
 	// Overflow is a sum beyond the range of its type.
 	Overflow
+	// Reshaped is a statement that does not fit the tables, which have another shape by
+	// now.
+	Reshaped
 	// Interrupted is a statement that its context ended.
 	Interrupted
 	// Busy is a database that somebody else holds.

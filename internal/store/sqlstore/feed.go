@@ -23,6 +23,13 @@ const (
 	feedBytes = 64 << 10
 )
 
+// place is the head.
+func (f *feed) place() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.head
+}
+
 // advance sets the head without entries.
 func (f *feed) advance(head uint64) {
 	f.mu.Lock()

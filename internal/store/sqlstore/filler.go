@@ -42,8 +42,9 @@ func (s *Store) Fill(ctx context.Context, fn func(*Filler) error) error {
 				err = errors.Join(err, s.gaveUp(again))
 			}
 		}()
-		if err := w.Begin(true); err != nil {
-			return s.gaveUp(err)
+		g := &group{}
+		if err := s.open(g); err != nil {
+			return errors.Join(s.gaveUp(err), w.Rollback())
 		}
 		f := &Filler{store: s, conn: w}
 		if err = f.look(ctx); err == nil {
@@ -58,12 +59,27 @@ func (s *Store) Fill(ctx context.Context, fn func(*Filler) error) error {
 			_ = w.Rollback()
 			return err
 		}
-		if err := s.commit(); err != nil {
+		if err := s.commitFilled(ctx, g); err != nil {
 			_ = w.Rollback() // as above
 			return err
 		}
 		return s.dialect.Tidy(w)
 	})
+}
+
+// commitFilled commits what was filled; the head is where the journal ends now.
+func (s *Store) commitFilled(ctx context.Context, g *group) error {
+	head, hash, err := s.lastEntry(ctx)
+	if err != nil {
+		return s.gaveUp(err)
+	}
+	before := s.head
+	s.head = head
+	if err := s.commit(g, hash); err != nil {
+		s.head = before
+		return err
+	}
+	return nil
 }
 
 // look reads which collections there are.

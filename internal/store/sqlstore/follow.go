@@ -70,9 +70,17 @@ func (s *Store) ends() bool {
 }
 
 // page reads the next entries from the database.
-func (s *Store) page(ctx context.Context, after uint64) ([]journal.Entry, error) {
-	d := s.dialect
-	return s.entries(ctx, " WHERE seq > "+d.Placeholder(1)+" ORDER BY seq LIMIT "+
+func (s *Store) page(ctx context.Context, after uint64) (out []journal.Entry, err error) {
+	err = s.Read(ctx, func(v store.View) error {
+		out, err = v.(*view).page(ctx, after)
+		return err
+	})
+	return out, err
+}
+
+func (v *view) page(ctx context.Context, after uint64) ([]journal.Entry, error) {
+	d := v.store.dialect
+	return v.entries(ctx, " WHERE seq > "+d.Placeholder(1)+" ORDER BY seq LIMIT "+
 		d.Placeholder(2), []value.Value{value.OfInt(int64(after)), value.OfInt(pageMax)})
 }
 
@@ -92,7 +100,7 @@ func (v *view) entries(
 ) ([]journal.Entry, error) {
 	s := v.store
 	var found []raw
-	err := v.conn.Query(ctx, "SELECT "+entryColumns+" FROM "+s.dialect.Quote(tableJournal)+
+	err := v.query(ctx, "SELECT "+entryColumns+" FROM "+s.dialect.Quote(tableJournal)+
 		rest, args, func(r Row) error {
 		found = append(found, readRaw(r))
 		return nil

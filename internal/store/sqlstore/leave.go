@@ -21,9 +21,9 @@ func (s *Store) Leave(ctx context.Context, to string, fn func(*Snapshot) error) 
 	}
 	defer s.calls.Done()
 	return s.exclusive(ctx, func() error {
-		w := s.writer
-		if err := w.Begin(true); err != nil {
-			return s.gaveUp(err)
+		w, g := s.writer, &group{}
+		if err := s.open(g); err != nil {
+			return errors.Join(s.gaveUp(err), w.Rollback())
 		}
 		p := &Snapshot{store: s, conn: w}
 		err := p.open(ctx)
@@ -37,9 +37,17 @@ func (s *Store) Leave(ctx context.Context, to string, fn func(*Snapshot) error) 
 			_ = w.Rollback() // the error that led here is the one to be told
 			return s.reading(ctx, err)
 		}
-		if err := s.commit(); err != nil {
+		if err == nil && s.shared {
+			// Other processes read it before they write.
+			err = s.writer.Queue("UPDATE "+s.dialect.Quote(tableHead)+" SET turn = -1", nil)
+		}
+		if err != nil {
 			_ = w.Rollback() // as above
-			return err
+			return s.reading(ctx, err)
+		}
+		if err := w.Commit(); err != nil {
+			_ = w.Rollback() // as above
+			return s.gaveUp(err)
 		}
 		s.writer = left{w}
 		return nil

@@ -1,5 +1,7 @@
 package sqlstore
 
+import "github.com/galleybackend/galley/internal/journal"
+
 // ledgerMax is how many changed records a half of the ledger holds.
 const ledgerMax = 4096
 
@@ -16,6 +18,40 @@ type ledger struct {
 	young, old    map[recordKey]uint64
 	floor, turned uint64
 	tables        map[*table]uint64
+	// keys are those of the entries of other processes, and keyFloor is the time of the
+	// last one that may be forgotten. quiet is when others may have changed quiet
+	// records, which leave no entry.
+	keys     map[claim]uint64
+	keyFloor uint64
+	quiet    uint64
+}
+
+// foreign notes what another process has committed.
+func (l *ledger) foreign(c *catalog, e *journal.Entry) {
+	l.clock++
+	for i := range e.Changes {
+		if t := c.tables[e.Changes[i].Collection]; t != nil {
+			l.change(recordKey{t, e.Changes[i].ID})
+		}
+	}
+	if e.Origin.Key == "" {
+		return
+	}
+	if l.keys == nil || len(l.keys) >= ledgerMax {
+		l.keys, l.keyFloor = map[claim]uint64{}, l.clock
+	}
+	l.keys[claimOf(&e.Origin)] = l.clock
+}
+
+// quieted notes that another process had its turn.
+func (l *ledger) quieted() {
+	l.clock++
+	l.quiet = l.clock
+}
+
+// free reports whether no other process has used the key after the time since.
+func (l *ledger) free(c claim, since uint64) bool {
+	return since >= l.keyFloor && since >= l.floor && l.keys[c] <= since
 }
 
 // add notes what a call wrote.
@@ -42,7 +78,7 @@ func (l *ledger) change(k recordKey) {
 // reset forgets the records of a catalog that is no more.
 func (l *ledger) reset() {
 	l.clock++
-	*l = ledger{clock: l.clock, floor: l.clock, turned: l.clock}
+	*l = ledger{clock: l.clock, floor: l.clock, turned: l.clock, keyFloor: l.clock}
 }
 
 // stands reports whether nothing that the call read or wrote has changed after the
@@ -55,12 +91,15 @@ func (l *ledger) stands(t *tx, since uint64) bool {
 		return false
 	}
 	for _, tb := range t.scans {
-		if l.tables[tb] > since {
+		if l.tables[tb] > since || tb.Quiet && l.quiet > since {
 			return false
 		}
 	}
 	for i := range t.touched {
 		k := t.touched[i].recordKey
+		if k.table.Quiet && l.quiet > since {
+			return false
+		}
 		if l.tables[k.table] > since && (l.young[k] > since || l.old[k] > since) {
 			return false
 		}

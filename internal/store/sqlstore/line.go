@@ -35,6 +35,8 @@ type group struct {
 	began time.Time
 	// dirty says that a call of the group has something to commit.
 	dirty bool
+	// turn names the group at a shared database's head.
+	turn int64
 	// first is the place of the last entry before the group.
 	first   uint64
 	entries []*journal.Entry
@@ -122,7 +124,7 @@ func (s *Store) join(g *group) (*group, error) {
 	if s.writer.Open() {
 		return g, nil
 	}
-	return g, s.writer.Begin(true)
+	return g, s.open(g)
 }
 
 // pass ends the caller's turn: it hands the open transaction on while others wait
@@ -146,7 +148,7 @@ func (s *Store) settle(g *group) {
 	case !g.dirty:
 		g.err = s.writer.Rollback()
 	default:
-		g.err = s.commit()
+		g.err = s.commit(g, s.catalog.Load().hash)
 	}
 	s.settled.Store(s.ledger.clock)
 	if g.err != nil {
@@ -165,28 +167,38 @@ func (s *Store) settle(g *group) {
 	}
 }
 
-// commit ends the transaction. Its error is the fault that each of the group gets.
-func (s *Store) commit() error {
+// commit ends the transaction, with the schema of that name in force. Its error is the
+// fault that each of the group gets.
+func (s *Store) commit(g *group, spec string) error {
 	if s.fault != nil {
 		if err := s.fault(BeforeCommit); err != nil {
 			return s.gaveUp(err)
 		}
 	}
-	err := s.writer.Commit()
+	err := s.moveHead(g, spec)
+	if err == nil {
+		err = s.writer.Commit()
+		if classOf(err) == Gone {
+			err = s.resolve(g, err)
+		}
+	}
 	if err == nil && s.fault != nil {
 		if err = s.fault(AfterCommit); err != nil {
 			err = &Problem{Class: Broken, Err: err}
 		}
 	}
-	if err == nil {
+	switch {
+	case err == nil:
+		s.last = g.turn
 		return nil
-	}
-	if classOf(err) != Broken {
+	case errors.Is(err, errUnresolved):
+		return unknown(err)
+	case classOf(err) != Broken:
+		g.lost = err
 		return s.gaveUp(err)
 	}
 	s.fail(err)
-	return fault.Wrap(fault.Unknown, err,
-		"It is not known whether the write was kept. Ask again with the same key.")
+	return unknown(err)
 }
 
 // gaveUp is the fault of calls of which nothing was committed.

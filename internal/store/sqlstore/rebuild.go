@@ -24,6 +24,12 @@ func (m *migration) run(ctx context.Context, w Conn) error {
 		}
 		return w.Exec(sql, nil)
 	}
+	drop, add := m.constraints()
+	for _, sql := range drop {
+		if err := exec(sql); err != nil {
+			return err
+		}
+	}
 	for _, mv := range m.moves {
 		if err := mv.begin(ctx, w, exec); err != nil {
 			return err
@@ -50,7 +56,62 @@ func (m *migration) run(ctx context.Context, w Conn) error {
 			}
 		}
 	}
+	for _, c := range add {
+		if err := exec(c.sql); err != nil {
+			if classOf(err) == Dangling {
+				return dangling(c.table)
+			}
+			return err
+		}
+	}
 	return nil
+}
+
+// constraint is a relation that is made when all tables stand.
+type constraint struct{ table, sql string }
+
+// constraints returns what takes away the relations that do not stay, and those that
+// come. One stays if nothing changes at either end.
+func (m *migration) constraints() (drop []string, add []constraint) {
+	stays := map[string]bool{}
+	for _, mv := range m.moves {
+		stays[mv.to.Name] = mv.inPlace()
+	}
+	kept := func(t *table, definition string) bool {
+		for _, slot := range t.relations {
+			f := t.shape.Fields()[slot]
+			if strings.Contains(definition, "("+m.dialect.Quote(f.Name)+")"+t.reference(f)) {
+				return stays[t.Name] && stays[f.Type.Of]
+			}
+		}
+		return false
+	}
+	had := map[string]string{}
+	for _, t := range m.before.tables {
+		for name, sql := range t.constraints() {
+			had[name] = sql
+			next := m.next.tables[t.Name]
+			if next == nil || next.constraints()[name] != sql || !kept(t, sql) {
+				drop = append(drop, "ALTER TABLE "+m.dialect.Quote(t.Name)+" DROP CONSTRAINT "+
+					m.dialect.Quote(name))
+			}
+		}
+	}
+	for _, t := range m.next.tables {
+		for name, sql := range t.constraints() {
+			if had[name] != sql || !kept(t, sql) {
+				add = append(add, constraint{t.Name, sql})
+			}
+		}
+	}
+	slices.Sort(drop)
+	slices.SortFunc(add, func(a, b constraint) int { return strings.Compare(a.sql, b.sql) })
+	return drop, add
+}
+
+// dangling is the fault of a migration after which relations point at nothing.
+func dangling(table string) error {
+	return fault.New(fault.Invalid, "Records in %s point to records that are not there.", table)
 }
 
 // begin makes the new table under its name of building and fills it, or changes the
@@ -299,3 +360,4 @@ func (plainDialect) Quote(name string) string  { return name }
 func (plainDialect) Placeholder(int) string    { return "?" }
 func (plainDialect) Column(*value.Type) string { return "" }
 func (plainDialect) TableTail() string         { return "" }
+func (plainDialect) Words() Words              { return Words{} }

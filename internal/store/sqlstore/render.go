@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,11 +23,12 @@ type statement struct {
 	reads []*table
 }
 
-// renderer writes one plan. Conditions become 1, 0 or null, as SQL and the tree mean
-// them alike.
+// renderer writes one plan. Conditions become true, false or null, as SQL and the tree
+// mean them alike.
 type renderer struct {
 	catalog  *catalog
 	dialect  Dialect
+	words    Words
 	params   int
 	literals []value.Value
 	// scopes holds the table of each scope.
@@ -40,7 +42,8 @@ type renderer struct {
 const (
 	// depthMax bounds how deep a tree may be.
 	depthMax = 200
-	// literalBase numbers literals until the number of parameters is known.
+	// literalMark stands before the number of a literal until that of the parameters
+	// is known.
 	literalMark = "\x00"
 )
 
@@ -49,7 +52,8 @@ func render(c *catalog, p *query.Plan) (*statement, error) {
 	if t == nil {
 		return nil, fmt.Errorf("no collection %q in the store", p.From)
 	}
-	r := &renderer{catalog: c, dialect: c.dialect, scopes: map[int]*table{0: t}}
+	r := &renderer{catalog: c, dialect: c.dialect, words: c.dialect.Words(),
+		scopes: map[int]*table{0: t}}
 	var b strings.Builder
 	b.WriteString("SELECT ")
 	out := t.reader
@@ -61,16 +65,14 @@ func render(c *catalog, p *query.Plan) (*statement, error) {
 	}
 	b.WriteString(" FROM " + c.dialect.Quote(t.Name) + " AS t0")
 	if p.Where != nil {
-		b.WriteString(" WHERE " + r.cond(p.Where))
+		b.WriteString(" WHERE " + r.holds(p.Where))
 	}
 	for i, g := range p.Group {
 		b.WriteString([]string{" GROUP BY ", ", "}[min(i, 1)] + r.expr(g))
 	}
 	for i, o := range p.Sort {
-		b.WriteString([]string{" ORDER BY ", ", "}[min(i, 1)] + r.expr(o.By))
-		if o.Desc {
-			b.WriteString(" DESC")
-		}
+		b.WriteString([]string{" ORDER BY ", ", "}[min(i, 1)] + r.expr(o.By) +
+			r.words.order(o.Desc, !r.certain(o.By)))
 	}
 	if p.Limit > 0 {
 		b.WriteString(" LIMIT " + strconv.Itoa(p.Limit))
@@ -111,15 +113,13 @@ func (r *renderer) aggregates(b *strings.Builder, p *query.Plan) {
 		parts = append(parts, r.expr(g))
 	}
 	for _, a := range p.Aggregates {
-		of := "*"
-		if a.Of != nil {
-			of = r.expr(a.Of)
-		}
-		switch a.Func {
-		case "count", "sum", "avg", "min", "max":
-			parts = append(parts, a.Func+"("+of+")")
+		switch {
+		case a.Func == "count" && a.Of == nil:
+			parts = append(parts, "count(*)")
+		case a.Func == "count":
+			parts = append(parts, "count("+r.expr(a.Of)+")")
 		default:
-			r.fail("no aggregate %q", a.Func)
+			parts = append(parts, r.call(a.Func, a.Of))
 		}
 	}
 	if len(parts) != p.Out.Len() {
@@ -144,7 +144,7 @@ func (r *renderer) expr(e query.Expr) string {
 	switch e := e.(type) {
 	case query.Param:
 		r.params = max(r.params, e.Index+1)
-		return r.dialect.Placeholder(e.Index + 1)
+		return r.dialect.Typed(r.dialect.Placeholder(e.Index+1), e.Type.ValueKind())
 	case query.Literal:
 		return r.literal(e.Value)
 	case query.Row:
@@ -154,15 +154,18 @@ func (r *renderer) expr(e query.Expr) string {
 	case query.Compare:
 		switch e.Op {
 		case "<", "<=", ">", ">=":
+			if text, ok := r.ordered(e.Op, e.L, e.R); ok {
+				return text
+			}
 			return "(" + r.expr(e.L) + " " + e.Op + " " + r.expr(e.R) + ")"
 		}
 		return r.fail("no comparison %q", e.Op)
 	case query.Same:
 		return r.same(e.L, e.R)
 	case query.And:
-		return r.join(e.Of, " AND ", "1")
+		return r.join(e.Of, " AND ", r.words.True, r.cond)
 	case query.Or:
-		return r.join(e.Of, " OR ", "0")
+		return r.join(e.Of, " OR ", r.words.False, r.cond)
 	case query.Not:
 		return "(NOT " + r.expr(e.Of) + ")"
 	case query.IsNull:
@@ -172,10 +175,16 @@ func (r *renderer) expr(e query.Expr) string {
 	case query.IsTrue:
 		return "(" + r.expr(e.Of) + " IS TRUE)"
 	case query.When:
+		if kindOf(e.Then) == value.Null {
+			return "NULL"
+		}
 		return "(CASE WHEN " + r.expr(e.If) + " THEN " + r.expr(e.Then) + " END)"
 	case query.Cond:
-		return "(CASE " + r.expr(e.If) + " WHEN 1 THEN " + r.expr(e.Then) +
-			" WHEN 0 THEN " + r.expr(e.Else) + " END)"
+		if kindOf(e) == value.Null {
+			return "NULL"
+		}
+		return "(CASE " + r.expr(e.If) + " WHEN " + r.words.True + " THEN " + r.expr(e.Then) +
+			" WHEN " + r.words.False + " THEN " + r.expr(e.Else) + " END)"
 	case query.In:
 		return r.in(e)
 	case query.Has:
@@ -193,34 +202,106 @@ func (r *renderer) expr(e query.Expr) string {
 	}
 }
 
-func (r *renderer) join(of []query.Expr, by, none string) string {
+func (r *renderer) join(
+	of []query.Expr, by, none string, part func(query.Expr) string,
+) string {
 	if len(of) == 0 {
 		return none
 	}
 	parts := make([]string, len(of))
 	for i, e := range of {
-		parts[i] = r.cond(e)
+		parts[i] = part(e)
 	}
 	return "(" + strings.Join(parts, by) + ")"
 }
 
-// cond writes a node as a condition. A stored truth alone says the same as its
-// comparison with 1, but only for that is an index used.
+// cond writes a node as a condition. A stored truth alone may say the same as its
+// comparison with the truth, but only for that is an index used.
 func (r *renderer) cond(e query.Expr) string {
-	if f, ok := e.(query.Field); ok && f.Type.Kind == value.TypeBool {
-		return "(" + r.expr(f) + " = 1)"
+	if f, ok := e.(query.Field); ok && f.Type.Kind == value.TypeBool && r.words.IsTrue != "" {
+		return "(" + r.expr(f) + r.words.IsTrue + ")"
 	}
 	return r.expr(e)
+}
+
+// holds writes a condition of which it matters only whether it is true, so that
+// unknown may stand for false.
+func (r *renderer) holds(e query.Expr) string {
+	if !r.words.Plain {
+		return r.cond(e)
+	}
+	switch e := e.(type) {
+	case query.And:
+		return r.join(e.Of, " AND ", r.words.True, r.holds)
+	case query.Or:
+		return r.join(e.Of, " OR ", r.words.False, r.holds)
+	case query.IsTrue:
+		return r.holds(e.Of)
+	case query.Same:
+		return r.sameTrue(e.L, e.R)
+	}
+	return r.cond(e)
+}
+
+// sameTrue is same where unknown may stand for false. A field is found by its index,
+// whether what it is compared with is null or not.
+func (r *renderer) sameTrue(l, m query.Expr) string {
+	if _, ok := r.ordered("=", l, m); ok {
+		return r.same(l, m)
+	}
+	if r.certain(l) || r.certain(m) {
+		return "(" + r.expr(l) + " = " + r.expr(m) + ")"
+	}
+	if _, ok := l.(query.Param); ok {
+		l, m = m, l
+	}
+	if _, ok := m.(query.Param); !ok {
+		return r.same(l, m)
+	}
+	x, y := r.expr(l), r.expr(m)
+	return "(" + x + " = " + y + " OR (" + x + " IS NULL AND " + y + " IS NULL))"
 }
 
 // same writes equality that is never unknown. Between two sides that cannot be null
 // it is the plain one, for which every index is used.
 func (r *renderer) same(l, m query.Expr) string {
-	op := " IS "
+	if text, ok := r.ordered("=", l, m); ok {
+		return "(CASE WHEN " + r.expr(l) + " IS NULL OR " + r.expr(m) + " IS NULL THEN " +
+			r.expr(l) + " IS NULL AND " + r.expr(m) + " IS NULL ELSE " + text + " END)"
+	}
+	op := r.words.Same
 	if r.certain(l) && r.certain(m) {
 		op = " = "
 	}
 	return "(" + r.expr(l) + op + r.expr(m) + ")"
+}
+
+// ordered compares a whole number of more than 53 bits with a float, where the
+// database would round it. It reports false where the plain comparison does.
+func (r *renderer) ordered(op string, l, m query.Expr) (string, bool) {
+	x, y := l, m
+	if kindOf(x) == value.Float {
+		x, y = y, x
+	}
+	if kindOf(x) != value.Int || kindOf(y) != value.Float || bitsOf(x) <= 53 {
+		return "", false
+	}
+	return r.dialect.Call("order"+op, []Arg{{SQL: r.expr(l), Kind: kindOf(l)},
+		{SQL: r.expr(m), Kind: kindOf(m)}})
+}
+
+// order writes what stands behind a key of an order or of an index.
+func (w Words) order(desc, nullable bool) string {
+	switch {
+	case desc && nullable:
+		return " DESC" + w.NullsLast
+	case desc:
+		return " DESC"
+	case nullable:
+		return w.NullsFirst
+	default:
+		return ""
+	}
 }
 
 // certain reports whether the node is never null.
@@ -241,7 +322,7 @@ func (r *renderer) certain(e query.Expr) bool {
 // in writes membership in a few items, by the index where one helps.
 func (r *renderer) in(e query.In) string {
 	if len(e.Of) == 0 {
-		return "0"
+		return r.words.False
 	}
 	x := r.expr(e.X)
 	parts := make([]string, len(e.Of))
@@ -252,7 +333,7 @@ func (r *renderer) in(e query.In) string {
 	}
 	if !plain {
 		for i := range parts {
-			parts[i] = x + " IS " + parts[i]
+			parts[i] = x + r.words.Same + parts[i]
 		}
 		return "(" + strings.Join(parts, " OR ") + ")"
 	}
@@ -268,13 +349,26 @@ func (r *renderer) literal(v value.Value) string {
 	switch v.Kind() {
 	case value.Absent, value.Null:
 		return "NULL"
-	case value.Bool, value.Int, value.Time, value.Date, value.Duration:
-		if n := v.Int(); n > math.MinInt64 {
-			return strconv.FormatInt(n, 10)
+	case value.Bool:
+		if v.Bool() {
+			return r.words.True
+		}
+		return r.words.False
+	case value.Int, value.Time, value.Date, value.Duration:
+		if n := v.Int(); n >= 0 {
+			return strconv.FormatInt(n, 10) + r.words.Number
+		} else if n > math.MinInt64 {
+			return "(" + strconv.FormatInt(n, 10) + ")" + r.words.Number
 		}
 	}
-	r.literals = append(r.literals, v)
-	return literalMark + strconv.Itoa(len(r.literals)-1) + ";"
+	n := slices.IndexFunc(r.literals, func(w value.Value) bool {
+		return w.Kind() == v.Kind() && w.Equal(v)
+	})
+	if n < 0 {
+		n = len(r.literals)
+		r.literals = append(r.literals, v)
+	}
+	return r.dialect.Typed(literalMark+strconv.Itoa(n)+";", v.Kind())
 }
 
 func (r *renderer) scope(n int) string {
@@ -324,7 +418,7 @@ func (r *renderer) from(name string, scope int, where query.Expr) string {
 	r.scopes[scope] = t
 	text := " FROM " + r.dialect.Quote(name) + " AS t" + strconv.Itoa(scope)
 	if where != nil {
-		text += " WHERE " + r.cond(where)
+		text += " WHERE " + r.holds(where)
 	}
 	delete(r.scopes, scope)
 	if had {
@@ -335,35 +429,38 @@ func (r *renderer) from(name string, scope int, where query.Expr) string {
 
 // call writes a function.
 func (r *renderer) call(name string, args ...query.Expr) string {
-	texts := make([]string, len(args))
-	kinds := make([]value.Kind, len(args))
+	of := make([]Arg, len(args))
 	for i, a := range args {
-		texts[i], kinds[i] = r.expr(a), kindOf(a)
+		of[i] = Arg{SQL: r.expr(a), Kind: kindOf(a)}
+		if l, ok := a.(query.Literal); ok {
+			of[i].Value = l.Value
+		}
+		if of[i].Kind == value.Null {
+			return "NULL"
+		}
 	}
-	text, ok := r.dialect.Call(name, kinds, texts)
+	text, ok := r.dialect.Call(name, of)
 	if !ok {
 		return r.fail("no function %s of %d arguments", name, len(args))
 	}
 	return text
 }
 
-// arith writes a calculation. Where the result might leave 64 bits, or is of a kind
-// with a range of its own, the dialect's function is asked, which yields null there.
+// arith writes a calculation. The result is null where there is none; "plain" says
+// that it cannot leave 64 bits.
 func (r *renderer) arith(e query.Arith) string {
-	l, m := r.expr(e.L), r.expr(e.R)
-	plain := "(" + l + " " + e.Op + " " + m + ")"
-	switch {
-	case e.Kind == value.Text && e.Op == "+":
-		return "(" + l + " || " + m + ")"
-	case e.Kind == value.Float && e.Op != "/" && e.Op != "%":
-		return plain
-	case e.Kind == value.Int && bitsOf(e) <= 62:
-		return plain
-	}
+	l, m := Arg{SQL: r.expr(e.L), Kind: kindOf(e.L)}, Arg{SQL: r.expr(e.R), Kind: kindOf(e.R)}
 	name := map[value.Kind]string{value.Int: "int", value.Float: "float", value.Time: "time",
 		value.Date: "time", value.Duration: "duration"}[e.Kind]
-	text, ok := r.dialect.Call(name+e.Op, []value.Kind{kindOf(e.L), kindOf(e.R)},
-		[]string{l, m})
+	switch {
+	case l.Kind == value.Null || m.Kind == value.Null:
+		return "NULL"
+	case e.Kind == value.Text && e.Op == "+":
+		return "(" + l.SQL + " || " + m.SQL + ")"
+	case e.Kind == value.Int && bitsOf(e) <= 62:
+		name = "plain"
+	}
+	text, ok := r.dialect.Call(name+e.Op, []Arg{l, m})
 	if !ok {
 		return r.fail("no %s on %v", e.Op, e.Kind)
 	}

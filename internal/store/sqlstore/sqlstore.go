@@ -56,6 +56,8 @@ const (
 // Store is a store.Store over a Dialect.
 type Store struct {
 	dialect Dialect
+	// shared says that other processes may write to the same database.
+	shared  bool
 	fault   func(Point) error
 	writer  Conn
 	readers *pool
@@ -69,6 +71,8 @@ type Store struct {
 	old     oldSchemas
 	// head is the place of the last entry written, known to the line's holder.
 	head uint64
+	// last is whose turn at a shared database's head was the last that is known here.
+	last int64
 	// ledger is the line's; settled is its time of the last commit.
 	ledger  ledger
 	settled atomic.Uint64
@@ -82,6 +86,8 @@ type Store struct {
 	closed  sync.Once
 	calls   sync.WaitGroup
 	gate    sync.RWMutex
+	// watched is closed when nobody watches for the commits of others any more.
+	watched chan struct{}
 }
 
 type failure struct{ err error }
@@ -93,6 +99,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		dialect: c.Dialect, fault: c.Fault,
 		failed: make(chan struct{}), closing: make(chan struct{}),
 	}
+	s.shared = c.Dialect.Words().Lock != ""
 	n := c.Readers
 	if n == 0 {
 		n = 4
@@ -108,6 +115,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
+	if s.shared {
+		s.watched = make(chan struct{})
+		go s.watch()
+	}
 	return s, nil
 }
 
@@ -117,6 +128,9 @@ func (s *Store) prepare(ctx context.Context) error {
 		return fmt.Errorf("open for writing: %w", err)
 	}
 	err := s.ownTables()
+	if err == nil && s.shared {
+		err = s.ownHead()
+	}
 	if err == nil {
 		err = s.ownMarks(ctx)
 	}
@@ -128,6 +142,11 @@ func (s *Store) prepare(ctx context.Context) error {
 			errors.Join(err, s.writer.Rollback()))
 	}
 	head, current, err := s.lastEntry(ctx)
+	if s.shared {
+		var h headRow
+		h, err = s.readHead(ctx, s.writer, "")
+		head, current, s.last = h.seq, h.spec, h.turn
+	}
 	if err != nil {
 		return fmt.Errorf("read the head of the journal: %w", err)
 	}
@@ -177,6 +196,9 @@ func (s *Store) Close() error {
 		close(s.closing)
 		s.gate.Unlock()
 		s.calls.Wait()
+		if s.watched != nil {
+			<-s.watched
+		}
 		err = errors.Join(s.readers.close(), s.writer.Close())
 	})
 	return err
@@ -195,27 +217,53 @@ func (s *Store) begin() error {
 	}
 }
 
-// Read calls fn with a view of one committed state.
+// Read calls fn with a view of one committed state. If other processes write to the
+// database, fn may be called again, because they changed the schema; only the last call
+// counts.
 func (s *Store) Read(ctx context.Context, fn func(store.View) error) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
 	defer s.calls.Done()
+	for try := 1; ; try++ {
+		v, err := s.look(ctx, fn)
+		if v == nil || !v.stale {
+			return err
+		}
+		if try == reshapedTries {
+			return fault.Wrap(fault.Unavailable, errReshaped, "The schema is being changed.")
+		}
+		if err := s.refresh(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// look calls fn with a view, which it returns if there was one.
+func (s *Store) look(ctx context.Context, fn func(store.View) error) (*view, error) {
 	c, err := s.readers.take(ctx)
 	if err != nil {
-		return s.reading(ctx, err)
+		return nil, s.reading(ctx, err)
 	}
 	defer s.readers.give(c)
 	s.shape.RLock()
 	defer s.shape.RUnlock()
 	if err := c.Begin(false); err != nil {
-		return s.reading(ctx, err)
+		return nil, s.reading(ctx, err)
 	}
 	defer func() {
 		// A transaction that only read has nothing to lose.
 		_ = c.Rollback()
 	}()
-	return fn(&view{store: s, conn: c, catalog: s.catalog.Load()})
+	v := &view{store: s, conn: c, catalog: s.catalog.Load()}
+	if err := v.expectShape(ctx); err != nil {
+		return v, err
+	}
+	err = fn(v)
+	if err == nil || !v.asked {
+		err = errors.Join(err, v.settle(ctx))
+	}
+	return v, err
 }
 
 // reading turns the error of a read into a fault.
@@ -231,7 +279,7 @@ func (s *Store) reading(ctx context.Context, err error) error {
 	switch p.Class {
 	case Interrupted:
 		return ended(ctx)
-	case Busy, Full:
+	case Busy, Full, Gone, Reshaped:
 		return fault.Wrap(fault.Unavailable, err, "The database cannot be read now.")
 	case Overflow:
 		return &fault.Fault{Kind: fault.Invalid, Cause: err,

@@ -15,9 +15,13 @@ type view struct {
 	store   *Store
 	conn    Conn
 	catalog *catalog
-	rows    rows
-	args    []value.Value
-	add     func(Row) error
+	// asked says that a statement was asked, stale that the catalog is not the one in
+	// force.
+	asked bool
+	stale bool
+	rows  rows
+	args  []value.Value
+	add   func(Row) error
 }
 
 // collect runs the statement and returns its rows as records of the reader's shape.
@@ -28,7 +32,7 @@ func (v *view) collect(
 	if v.add == nil {
 		v.add = v.rows.add
 	}
-	if err := v.conn.Query(ctx, sql, args, v.add); err != nil {
+	if err := v.query(ctx, sql, args, v.add); err != nil {
 		return nil, v.store.reading(ctx, err)
 	}
 	return v.rows.records, nil

@@ -117,6 +117,17 @@ func (s *Store) turn(
 	if err != nil {
 		return journal.Entry{}, err
 	}
+	if origin.Key != "" && !origin.DryRun && !s.ledger.free(claimOf(origin), d.since) {
+		v := view{store: s, conn: s.writer, catalog: s.catalog.Load()}
+		held, err := v.holder(ctx, origin)
+		if err != nil {
+			return s.part(g, journal.Entry{}, err)
+		}
+		if held != nil && origin.Now.Sub(held.At) < keyAge {
+			entry, err := replay(origin, held)
+			return s.part(g, entry, err)
+		}
+	}
 	if d.tx != nil && (g.plain || d.tx.catalog != s.catalog.Load() ||
 		!s.ledger.stands(d.tx, d.since)) {
 		d.tx, d.err = nil, nil

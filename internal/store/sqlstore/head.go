@@ -1,0 +1,354 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Where other processes write to the same database, the head is a row that each group
+// locks before it does anything: so the groups of all processes follow one another,
+// whatever the isolation of the database, and the numbers of entries have no gaps. The
+// row says the place of the last entry, the schema in force and whose turn was last. Who
+// finds that the head has moved reads the entries between before he goes on: what he
+// knows of the past is then as true as if they had been his own.
+
+const (
+	tableHead = reservedPrefix + "head"
+	// missedMax bounds the entries of others that are read one by one. Who missed more
+	// forgets what he knew.
+	missedMax = 2048
+	// pollTime is how often the head is looked at, if nobody tells of a commit.
+	pollTime = 100 * time.Millisecond
+	// watchAgain is how long to wait after the watching has failed.
+	watchAgain = time.Second
+	// resolveTime bounds how long a process tries to learn how a commit went.
+	resolveTime = 5 * time.Second
+	resolveWait = 50 * time.Millisecond
+	// turnMoved is the turn of nobody: the database was moved elsewhere.
+	turnMoved = -1
+	// reshapedTries bounds how often a read begins anew because the schema changed.
+	reshapedTries = 3
+)
+
+// errReshaped says that the schema in force is not the one of the catalog.
+var errReshaped = errors.New("the schema has changed")
+
+// headRow is what the head's row says.
+type headRow struct {
+	seq  uint64
+	spec string
+	turn int64
+}
+
+// ownHead makes the head's row.
+func (s *Store) ownHead() error {
+	d := s.dialect
+	number := d.Column(&value.Type{Kind: value.TypeInt})
+	for _, sql := range []string{
+		"CREATE TABLE IF NOT EXISTS " + d.Quote(tableHead) + " (one " + number +
+			" PRIMARY KEY, seq " + number + " NOT NULL, spec " +
+			d.Column(&value.Type{Kind: value.TypeText}) + " NOT NULL, turn " + number +
+			" NOT NULL)",
+		"INSERT INTO " + d.Quote(tableHead) + " SELECT 1, coalesce(max(seq), 0), coalesce((" +
+			"SELECT spec FROM " + d.Quote(tableJournal) + " ORDER BY seq DESC LIMIT 1), ''), 0" +
+			" FROM " + d.Quote(tableJournal) + " ON CONFLICT DO NOTHING",
+	} {
+		if err := s.writer.Exec(sql, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readHead reads the head's row; lock stands behind the query.
+func (s *Store) readHead(ctx context.Context, c Conn, lock string) (h headRow, err error) {
+	found := false
+	err = c.Query(ctx, "SELECT seq, spec, turn FROM "+s.dialect.Quote(tableHead)+
+		" WHERE one = 1"+lock, nil, func(r Row) error {
+		found = true
+		h = headRow{uint64(r.Int(0)), string(r.Text(1)), r.Int(2)}
+		return nil
+	})
+	if err == nil && !found {
+		err = errors.New("the row of the journal's head is gone")
+	}
+	return h, err
+}
+
+// open begins the transaction of a group, and with it its turn at the head.
+func (s *Store) open(g *group) error {
+	if err := s.writer.Begin(true); err != nil || !s.shared {
+		return err
+	}
+	ctx := context.Background() // the group is not the caller's alone
+	h, err := s.readHead(ctx, s.writer, s.dialect.Words().Lock)
+	if err != nil {
+		return err
+	}
+	if err := s.catchUp(ctx, h); err != nil {
+		return err
+	}
+	g.first = s.head
+	return nil
+}
+
+// moveHead says in the open transaction where the head is now.
+func (s *Store) moveHead(g *group, spec string) error {
+	if !s.shared {
+		return nil
+	}
+	g.turn = rand.Int64()
+	d := s.dialect
+	if notify := d.Words().Notify; notify != "" {
+		if err := s.writer.Queue(notify, nil); err != nil {
+			return err
+		}
+	}
+	return s.writer.Queue("UPDATE "+d.Quote(tableHead)+" SET seq = "+d.Placeholder(1)+
+		", spec = "+d.Placeholder(2)+", turn = "+d.Placeholder(3)+" WHERE one = 1",
+		[]value.Value{value.OfInt(int64(s.head)), value.OfText(spec), value.OfInt(g.turn)})
+}
+
+// catchUp takes note of what others have committed up to the head. The caller holds the
+// line.
+func (s *Store) catchUp(ctx context.Context, h headRow) error {
+	cat := s.catalog.Load()
+	if h.turn == turnMoved {
+		return fault.Wrap(fault.Unavailable, ErrMoved, "The database was moved.")
+	}
+	if h.seq == s.head && h.spec == cat.hash {
+		if h.turn != s.last { // quiet records leave no entry
+			s.last = h.turn
+			s.ledger.quieted()
+			s.settled.Store(s.ledger.clock)
+		}
+		return nil
+	}
+	if h.seq < s.head {
+		err := fmt.Errorf("the journal ends at %d, but entry %d was there", h.seq, s.head)
+		s.fail(err)
+		return &Problem{Class: Broken, Err: err}
+	}
+	if h.spec != cat.hash {
+		next, err := s.catalogOf(ctx, s.writer, h.spec)
+		if err != nil {
+			return err
+		}
+		s.shape.Lock()
+		s.catalog.Store(next)
+		s.shape.Unlock()
+		s.ledger.reset()
+	}
+	var missed []*journal.Entry
+	if h.seq-s.head <= missedMax {
+		v := view{store: s, conn: s.writer, catalog: s.catalog.Load()}
+		for at := s.head; at < h.seq; {
+			page, err := v.page(ctx, at)
+			if err != nil {
+				return err
+			}
+			if len(page) == 0 || page[0].Seq.Lo != at+1 {
+				return fmt.Errorf("entry %d is missing in the journal", at+1)
+			}
+			for i := range page {
+				missed = append(missed, &page[i])
+			}
+			at = page[len(page)-1].Seq.Lo
+		}
+	}
+	if missed == nil {
+		s.ledger.reset()
+	}
+	for _, e := range missed {
+		s.ledger.foreign(s.catalog.Load(), e)
+	}
+	s.ledger.quieted()
+	s.head, s.last = h.seq, h.turn
+	s.settled.Store(s.ledger.clock)
+	if missed == nil {
+		s.feed.advance(h.seq)
+	} else {
+		s.feed.publish(missed, h.seq)
+	}
+	return nil
+}
+
+// catalogOf makes the catalog of a schema by its hash.
+func (s *Store) catalogOf(ctx context.Context, c Conn, hash string) (*catalog, error) {
+	schema, err := s.schemaOf(ctx, c, hash)
+	if err != nil {
+		return nil, err
+	}
+	return newCatalog(s.dialect, schema)
+}
+
+// resolve learns how a commit went that broke off: the head's lock is free only when
+// the transaction has ended, and its row then tells whose turn was the last. What it
+// writes there is on disk, and with it everything before. It returns nil if the group
+// was committed, and Gone or, if nothing can be learnt, Broken.
+func (s *Store) resolve(g *group, cause error) error {
+	if !s.shared {
+		return cause
+	}
+	for end := time.Now().Add(resolveTime); ; time.Sleep(resolveWait) {
+		kept, err := s.wasKept(g)
+		switch {
+		case err == nil && kept:
+			return nil
+		case err == nil:
+			return cause
+		case time.Now().After(end):
+			return errors.Join(errUnresolved, cause, err)
+		}
+	}
+}
+
+// errUnresolved says that nobody knows how a commit went.
+var errUnresolved = errors.New("it is not known how the commit went")
+
+func (s *Store) wasKept(g *group) (bool, error) {
+	w := s.writer
+	defer func() {
+		// After a commit there is nothing to take back.
+		_ = w.Rollback()
+	}()
+	if err := errors.Join(w.Rollback(), w.Begin(true)); err != nil {
+		return false, err
+	}
+	h, err := s.readHead(context.Background(), w, s.dialect.Words().Lock)
+	if err != nil || h.turn != g.turn {
+		return false, err
+	}
+	d := s.dialect
+	err = w.Queue("UPDATE "+d.Quote(tableHead)+" SET turn = "+d.Placeholder(1)+
+		" WHERE one = 1", []value.Value{value.OfInt(h.turn)})
+	if err == nil {
+		err = w.Commit()
+	}
+	return true, err
+}
+
+// expectShape has the view's first statement fail, and the view be stale, if its
+// catalog is not the one in force in the state that is read.
+func (v *view) expectShape(ctx context.Context) error {
+	if !v.store.shared {
+		v.asked = true
+		return nil
+	}
+	return v.conn.Expect(ctx, "SELECT spec FROM "+v.store.dialect.Quote(tableHead)+
+		" WHERE one = 1", nil, func(r Row) error {
+		if string(r.Text(0)) != v.catalog.hash {
+			v.stale = true
+			return errReshaped
+		}
+		return nil
+	})
+}
+
+// settle asks something of a view of which nothing was asked, so that what is expected
+// comes.
+func (v *view) settle(ctx context.Context) error {
+	if v.asked {
+		return nil
+	}
+	v.asked = true
+	err := v.conn.Query(ctx, "SELECT 1", nil, func(Row) error { return nil })
+	if err != nil && !v.stale {
+		return v.store.reading(ctx, err)
+	}
+	return err
+}
+
+// query asks through the view's connection.
+func (v *view) query(
+	ctx context.Context, sql string, args []value.Value, each func(Row) error,
+) error {
+	v.asked = true
+	err := v.conn.Query(ctx, sql, args, each)
+	if v.store.shared && classOf(err) == Reshaped {
+		v.stale = true
+	}
+	return err
+}
+
+// refresh takes note of what others have committed.
+func (s *Store) refresh(ctx context.Context) error {
+	return s.exclusive(ctx, func() error {
+		h, err := s.readHead(ctx, s.writer, "")
+		if err == nil {
+			err = s.catchUp(ctx, h)
+		}
+		if err != nil {
+			return s.reading(ctx, err)
+		}
+		return nil
+	})
+}
+
+// watch hears of the commits of other processes until the store is closed.
+func (s *Store) watch() {
+	defer close(s.watched)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	told := make(chan struct{}, 1)
+	go func() {
+		for ctx.Err() == nil {
+			// A watch that fails is begun again; meanwhile the head is looked at.
+			_ = s.dialect.Watch(ctx, func() {
+				select {
+				case told <- struct{}{}:
+				default:
+				}
+			})
+			select {
+			case <-ctx.Done():
+			case <-time.After(watchAgain):
+			}
+		}
+	}()
+	poll := time.NewTicker(pollTime)
+	defer poll.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-told:
+		case <-poll.C:
+		}
+		// What cannot be read now is read at the next look.
+		_ = s.notice(ctx)
+	}
+}
+
+// notice looks whether the head has moved by the doing of others.
+func (s *Store) notice(ctx context.Context) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	looking, stop := context.WithTimeout(ctx, resolveTime)
+	defer stop()
+	c, err := s.readers.take(looking)
+	if err != nil {
+		return err
+	}
+	h, err := s.readHead(looking, c, "")
+	s.readers.give(c)
+	if err != nil || h.seq <= s.feed.place() && h.spec == s.catalog.Load().hash {
+		return err
+	}
+	return s.refresh(looking)
+}
+
+// unknown is the fault of a commit of which nobody knows how it went.
+func unknown(err error) error {
+	return fault.Wrap(fault.Unknown, err,
+		"It is not known whether the write was kept. Ask again with the same key.")
+}
