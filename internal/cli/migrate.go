@@ -31,7 +31,9 @@ func (c *command) migrate() *cobra.Command {
 	apply := &cobra.Command{
 		Use: "apply", Short: "Apply the plan", Args: cobra.NoArgs,
 		Example: "  galley migrate apply\n  galley migrate apply --lose orders.note,drafts",
-		Long:    "Applies the plan, all of it or nothing. What loses data has to be named.",
+		Long: "Applies the plan, all of it or nothing. What loses data has to be named. The app\n" +
+			"is then in force on every server of the database, also one that was superseded\n" +
+			"before: this is the way back.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.runMigrate(cmd.Context(), http.MethodPost, "/local/apply", lose)
 		},
@@ -126,6 +128,8 @@ func (c *command) runMigrate(ctx context.Context, method, path string, lose []st
 	}
 	blocked, loses := p.Count()
 	switch {
+	case len(p.Changes) == 0 && p.Deploy > 0:
+		c.say("The database fits the app file. The app is in force: deploy %d.", p.Deploy)
 	case len(p.Changes) == 0:
 		c.say("The database fits the app file.")
 	case method == http.MethodPost && unsafe == nil:

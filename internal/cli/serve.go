@@ -60,8 +60,10 @@ func (c *command) serve() *cobra.Command {
 		Use: "serve", Short: "Serve the app, without reload", GroupID: groupWeek,
 		Args: cobra.NoArgs,
 		Long: "Serves the app until it is told to end. Starts only if the app has no errors, each\n" +
-			"secret has a value, and the change of the schema, if there is one, is safe. Writes one\n" +
-			"line of JSON for each call to stderr.",
+			"secret has a value, and the change of the schema, if there is one, is safe. Where\n" +
+			"several servers share a database, a new app is taken by all of them, and one that was\n" +
+			"superseded does not come back by a restart (see galley migrate apply). Writes one line\n" +
+			"of JSON for each call to stderr.",
 		Example: "  galley serve --listen 0.0.0.0:8080 --admin 127.0.0.1:9090 --data /var/lib/shop",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkLimits(); err != nil {

@@ -166,7 +166,7 @@ func (s *Server) deploy(ctx context.Context, next Compiled, lose []string,
 		}
 		if err == nil {
 			err = swap(func() error {
-				if len(p.steps) > 1 {
+				if len(p.steps)+len(p.checks) > 1 {
 					// What was written since, by the app before, is looked at too.
 					if p, err = s.plan(ctx, base, next); err == nil {
 						err = p.allowed(lose)
@@ -175,11 +175,14 @@ func (s *Server) deploy(ctx context.Context, next Compiled, lose []string,
 						return err
 					}
 				}
+				if len(p.steps) > 0 {
+					p.Deploy = p.deploy.Number
+				}
 				return s.apply(ctx, p)
 			})
 		}
 		if err == nil {
-			return p, nil
+			return p, s.lookBack(ctx, next, p)
 		}
 		var unsafe *UnsafePlan
 		if errors.As(err, &unsafe) || try == deployTries {
@@ -193,6 +196,23 @@ func (s *Server) deploy(ctx context.Context, next Compiled, lose []string,
 			return p, err
 		}
 	}
+}
+
+// lookBack asks new checks once more, now that they hold for all that is written: until
+// they did, other processes wrote by the app before. What breaks them is told, and no
+// call can write it again.
+func (s *Server) lookBack(ctx context.Context, next Compiled, p Plan) error {
+	if !s.shared || len(p.checks) == 0 {
+		return nil
+	}
+	all, err := s.judgeAll(ctx, s.store.Schema(), next.App, p.checks)
+	for _, c := range all {
+		if c.Risk == RiskBlocked {
+			s.log.Error("a record that breaks a new check was written while the check came",
+				"collection", c.Collection, "check", c.What, "why", c.Why)
+		}
+	}
+	return err
 }
 
 // successor is the deploy of an app after another, which may be nil.

@@ -22,7 +22,10 @@ import (
 // would do to the records that are there.
 type Plan struct {
 	Changes []Change `json:"changes"`
-	steps   []spec.Step
+	// Deploy is the number of the app that was put in force; 0 if it already was.
+	Deploy int `json:"deploy,omitempty"`
+	steps  []spec.Step
+	checks []spec.Step
 	// deploy is the app that is in force after it.
 	deploy *spec.Deploy
 }
@@ -115,15 +118,14 @@ func (s *Server) plan(ctx context.Context, base *spec.Schema, next Compiled) (Pl
 		p.deploy = successor(base.App, next.source)
 		schema.App = p.deploy
 	}
-	var checks []spec.Step
 	for _, step := range spec.Diff(base, &schema, next.Spec.Renames()...) {
 		if step.Kind == spec.ChangeChecks {
-			checks = append(checks, step)
+			p.checks = append(p.checks, step)
 		} else {
 			p.steps = append(p.steps, step)
 		}
 	}
-	if len(p.steps)+len(checks) <= 1 {
+	if len(p.steps)+len(p.checks) <= 1 {
 		return p, nil // at most another app over the same records
 	}
 	counts, err := s.store.Counts(ctx, p.steps)
@@ -135,17 +137,26 @@ func (s *Server) plan(ctx context.Context, base *spec.Schema, next Compiled) (Pl
 			p.Changes = append(p.Changes, judged(step, counts))
 		}
 	}
+	judged, err := s.judgeAll(ctx, base, next.App, p.checks)
+	p.Changes = append(p.Changes, judged...)
+	return p, err
+}
+
+// judgeAll asks the new checks of all collections.
+func (s *Server) judgeAll(ctx context.Context, base *spec.Schema, next *app.App,
+	checks []spec.Step) (all []Change, err error) {
 	err = s.store.Read(ctx, func(v store.View) error {
+		all = nil
 		for _, step := range checks {
-			changes, err := s.judgeChecks(ctx, v, next.App, step)
+			changes, err := s.judgeChecks(ctx, v, base.Table(step.Collection), next, step)
 			if err != nil {
 				return err
 			}
-			p.Changes = append(p.Changes, changes...)
+			all = append(all, changes...)
 		}
 		return nil
 	})
-	return p, err
+	return all, err
 }
 
 // judged says what a step would do to the records that were counted.
@@ -259,9 +270,8 @@ func described(step spec.Step) Change {
 }
 
 // judgeChecks asks new checks of every record that is there.
-func (s *Server) judgeChecks(ctx context.Context, v store.View, next *app.App,
-	step spec.Step) ([]Change, error) {
-	stored := s.store.Schema().Table(step.Collection)
+func (s *Server) judgeChecks(ctx context.Context, v store.View, stored *spec.Table,
+	next *app.App, step spec.Step) ([]Change, error) {
 	c := next.Collection(step.Collection)
 	var out []Change
 	for _, check := range c.Checks {
