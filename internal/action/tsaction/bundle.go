@@ -20,7 +20,7 @@ const bundleMax = 8 << 20
 // of the function that the bundle is wrapped in, as are the module "galley" and what
 // measure needs.
 const (
-	bundleHead  = `(function(__galley, __start, __sized, __spread) { "use strict";`
+	bundleHead  = `(function(__galley, __start, __1, __2, __3, __4, __5) { "use strict";`
 	bundleFoot  = `})`
 	bundleEntry = "import main from %q;\n__start(main);\n"
 	moduleText  = "export const { action, refuse, cel, add, append, remove, max, min } = __galley;\n"

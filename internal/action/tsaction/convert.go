@@ -3,6 +3,7 @@ package tsaction
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,7 +46,7 @@ func (m *machine) fromJS(v goja.Value, t *value.Type, at string) (value.Value, e
 		}
 		return value.OfMillis(value.Duration, n), nil
 	case value.TypeFloat:
-		switch x := v.Export().(type) {
+		switch x := export(v).(type) {
 		case int64:
 			return value.OfFloat(float64(x)), nil
 		case float64:
@@ -55,17 +56,17 @@ func (m *machine) fromJS(v goja.Value, t *value.Type, at string) (value.Value, e
 		}
 		return wrong()
 	case value.TypeBool:
-		if b, ok := v.Export().(bool); ok {
+		if b, ok := export(v).(bool); ok {
 			return value.OfBool(b), nil
 		}
 		return wrong()
 	case value.TypeTime:
-		if d, ok := v.Export().(time.Time); ok {
+		if d, ok := export(v).(time.Time); ok {
 			return value.OfTime(d), nil
 		}
 		return wrong()
 	case value.TypeDate:
-		if text, ok := v.Export().(string); ok {
+		if text, ok := export(v).(string); ok {
 			if d, err := time.Parse(dateForm, text); err == nil {
 				return value.OfMillis(value.Date, d.UnixMilli()), nil
 			}
@@ -82,7 +83,7 @@ func (m *machine) fromJS(v goja.Value, t *value.Type, at string) (value.Value, e
 	case value.TypeJSON:
 		return m.json(v, at)
 	case value.TypeEnum:
-		text, ok := v.Export().(string)
+		text, ok := export(v).(string)
 		if !ok || !contains(t.Words, text) {
 			return wrong()
 		}
@@ -92,8 +93,29 @@ func (m *machine) fromJS(v goja.Value, t *value.Type, at string) (value.Value, e
 	}
 }
 
+var (
+	typeRecord  = reflect.TypeFor[*record]()
+	typePromise = reflect.TypeFor[*goja.Promise]()
+)
+
+// piecewise are the types as which the engine gives out objects and lists of the code, piece
+// by piece. Nobody here wants them so.
+var piecewise = map[reflect.Type]bool{
+	reflect.TypeFor[map[string]any](): true,
+	reflect.TypeFor[[]any]():          true,
+}
+
+// export returns what a value is in Go: a scalar, or what stands behind an object of
+// ours; nil for other objects and lists.
+func export(v goja.Value) any {
+	if o, ok := v.(*goja.Object); ok && piecewise[o.ExportType()] {
+		return nil
+	}
+	return v.Export()
+}
+
 func (m *machine) text(v goja.Value, t *value.Type, at string) (value.Value, error) {
-	switch x := v.Export().(type) {
+	switch x := export(v).(type) {
 	case string:
 		if !utf8.ValidString(x) || strings.ContainsRune(x, utf8.RuneError) && !wellFormed(v) {
 			return value.Value{}, fmt.Errorf("%s holds half of a character", at)
@@ -205,7 +227,7 @@ func (m *machine) json(v goja.Value, at string) (value.Value, error) {
 
 // whole reads a whole number that loses no digit.
 func whole(v goja.Value) (int64, bool) {
-	switch x := v.Export().(type) {
+	switch x := export(v).(type) {
 	case int64:
 		return x, x <= value.IntMax && x >= -value.IntMax
 	case float64:
@@ -216,7 +238,7 @@ func whole(v goja.Value) (int64, bool) {
 
 // show tells what a value is, shortly, for an error.
 func (m *machine) show(v goja.Value) string {
-	switch x := v.Export().(type) {
+	switch x := export(v).(type) {
 	case string:
 		if len(x) > 40 {
 			x = x[:40] + "…"

@@ -72,7 +72,7 @@ func (m *machine) errorOf(f *fault.Fault) *goja.Object {
 
 // refuse makes the error of refuse(code, data).
 func (m *machine) refuse(c goja.FunctionCall) goja.Value {
-	code, ok := c.Argument(0).Export().(string)
+	code, ok := export(c.Argument(0)).(string)
 	if !ok {
 		panic(m.vm.NewTypeError("refuse wants a code of the app's errors or checks"))
 	}
@@ -100,7 +100,7 @@ func (m *machine) refuse(c goja.FunctionCall) goja.Value {
 
 // param reads a figure of a refusal's data.
 func param(v goja.Value) (any, bool) {
-	switch x := v.Export().(type) {
+	switch x := export(v).(type) {
 	case string, int64, bool:
 		return x, true
 	case float64:

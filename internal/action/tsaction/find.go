@@ -129,7 +129,7 @@ func (t table) option(v goja.Value, name string) string {
 	if x == nil || goja.IsUndefined(x) {
 		return ""
 	}
-	text, ok := x.Export().(string)
+	text, ok := export(x).(string)
 	if !ok {
 		t.m.typeError("%s: %s must be text, got %s", t.name, name, t.m.show(x))
 	}
@@ -222,7 +222,7 @@ func (t table) where(v goja.Value) (condition, bool) {
 	if !ok {
 		m.typeError("%s: where must be an object or cel`…`, got %s", t.name, m.show(v))
 	}
-	if f, ok := o.Export().(*filter); ok {
+	if f, ok := export(o).(*filter); ok {
 		return t.filter(f)
 	}
 	shape := m.run.host.Shape(t.name)
@@ -304,7 +304,7 @@ func (m *machine) cel(c goja.FunctionCall) goja.Value {
 
 // bind reads a value that is put into a cel template; its class is its type.
 func (m *machine) bind(v goja.Value, at string) (value.Type, value.Value) {
-	switch x := v.Export().(type) {
+	switch x := export(v).(type) {
 	case string:
 		return value.Type{Kind: value.TypeString}, value.OfText(x)
 	case bool:

@@ -39,10 +39,14 @@ type machine struct {
 	galley goja.Value
 	start  goja.Value
 	// looks are the functions by which a bundle is measured.
-	looks  [2]goja.Value
-	tables *tables
-	log    goja.Value
-	random goja.Value
+	looks [len(lookNames)]goja.Value
+	// held is what settle looks at; settled is a promise of nothing, which is settled.
+	held    goja.Value
+	settled goja.Value
+	nothing goja.Value
+	tables  *tables
+	log     goja.Value
+	random  goja.Value
 
 	// What the host needs of the engine's own functions, as they were at first.
 	errorClass *goja.Object
@@ -76,7 +80,15 @@ func newMachine(p *Program) (*machine, error) {
 		return nil, err
 	}
 	m.galley, m.start = host.Get("galley"), host.Get("start")
-	m.looks = [2]goja.Value{vm.ToValue(m.sized), vm.ToValue(m.spread)}
+	for i, look := range [...]func(goja.FunctionCall) goja.Value{
+		m.sized, m.spread, m.hold, m.settle, m.pick} {
+		m.looks[i] = vm.ToValue(look)
+	}
+	promise, resolve, _ := vm.NewPromise()
+	m.settled, m.nothing = vm.ToValue(promise), vm.NewObject()
+	if err := resolve(m.nothing); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -146,7 +158,9 @@ func (m *machine) factory(s *script) (goja.Callable, error) {
 
 // module runs a script's module, which hands its action to start.
 func (m *machine) module(factory goja.Callable, start goja.Value) error {
-	_, err := factory(goja.Undefined(), m.galley, start, m.looks[0], m.looks[1])
+	args := [...]goja.Value{m.galley, start, m.looks[0], m.looks[1], m.looks[2], m.looks[3],
+		m.looks[4]}
+	_, err := factory(goja.Undefined(), args[:]...)
 	return err
 }
 

@@ -91,7 +91,7 @@ func (m *machine) perform(s *script) (value.Value, error) {
 	}
 	result := m.run.result
 	if o, ok := result.(*goja.Object); ok {
-		if promise, ok := o.Export().(*goja.Promise); ok {
+		if promise, ok := export(o).(*goja.Promise); ok {
 			switch promise.State() {
 			case goja.PromiseStateFulfilled:
 				result = promise.Result()

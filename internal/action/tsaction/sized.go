@@ -21,12 +21,18 @@ const (
 	littleText = 64
 )
 
-// sizedName and spreadName are the parameters of a bundle by which it looks at what its
-// operators make. Code can neither write names of this form nor hide them.
+// The parameters of a bundle by which it looks at what its operators make, and at what it
+// awaits. Code can neither write names of this form nor hide them.
 const (
 	sizedName  = "%sized"
 	spreadName = "%spread"
+	holdName   = "%hold"
+	settleName = "%settle"
+	pickName   = "%pick"
 )
+
+// lookNames are these names in the order of the bundle's parameters.
+var lookNames = [...]string{sizedName, spreadName, holdName, settleName, pickName}
 
 // errForm says that a bundle is not of the form that bundleHead says, errRest that it
 // takes the rest of an object in one step, at which nobody can look.
@@ -37,7 +43,7 @@ var (
 
 // measure makes a bundle look at each text that its operators make, and at each text
 // and list that it spreads into an object. The engine does these in one step, however
-// large, in which nothing can stop it. The last two parameters of the bundle become the
+// large, in which nothing can stop it. The last parameters of the bundle become the
 // functions that look.
 func measure(tree *ast.Program) error {
 	if len(tree.Body) == 0 {
@@ -48,10 +54,10 @@ func measure(tree *ast.Program) error {
 		return errForm
 	}
 	f, _ := statement.Expression.(*ast.FunctionLiteral)
-	if f == nil || len(f.ParameterList.List) != 4 {
+	if f == nil || len(f.ParameterList.List) != 2+len(lookNames) {
 		return errForm
 	}
-	for i, name := range []string{sizedName, spreadName} {
+	for i, name := range lookNames {
 		id, _ := f.ParameterList.List[2+i].Target.(*ast.Identifier)
 		if id == nil {
 			return errForm
@@ -84,7 +90,12 @@ func (m *measurer) walk(v reflect.Value) {
 			return
 		}
 		m.walk(v.Elem())
-		if v.Type() == expression && v.CanSet() && grows(v.Interface()) {
+		if v.Type() != expression || !v.CanSet() {
+			return
+		}
+		if e, ok := v.Interface().(*ast.AwaitExpression); ok {
+			v.Set(reflect.ValueOf(awaited(e)))
+		} else if grows(v.Interface()) {
 			v.Set(reflect.ValueOf(looked(sizedName, v.Interface().(ast.Expression))))
 		}
 	case reflect.Pointer:
@@ -122,9 +133,20 @@ func (m *measurer) spreads(node any) {
 }
 
 // looked returns a call of one of the functions that look.
-func looked(name string, e ast.Expression) ast.Expression {
+func looked(name string, args ...ast.Expression) ast.Expression {
+	e := args[0]
 	return &ast.CallExpression{Callee: &ast.Identifier{Name: unistring.String(name), Idx: e.Idx0()},
-		LeftParenthesis: e.Idx0(), ArgumentList: []ast.Expression{e}, RightParenthesis: e.Idx1()}
+		LeftParenthesis: e.Idx0(), ArgumentList: args, RightParenthesis: e.Idx1()}
+}
+
+// awaited returns an await that costs little where there is nothing to wait for, as with
+// all that tx gives: instead of a promise made for the value, one that is settled already
+// is awaited, and the value is held meanwhile. What runs before what stays the same.
+func awaited(e *ast.AwaitExpression) ast.Expression {
+	held := looked(holdName, e.Argument)
+	settled := looked(settleName, held).(*ast.CallExpression)
+	settled.ArgumentList = nil
+	return looked(pickName, held, &ast.AwaitExpression{Await: e.Await, Argument: settled})
 }
 
 // grows reports whether an expression can make a text that is much longer than each of
@@ -191,6 +213,41 @@ func (m *machine) spread(c goja.FunctionCall) goja.Value {
 		}
 	}
 	return v
+}
+
+// hold keeps what is to be awaited for settle, which is the next that runs.
+func (m *machine) hold(c goja.FunctionCall) goja.Value {
+	m.held = c.Argument(0)
+	return m.held
+}
+
+// settle returns what must be awaited: what is held, or, if that is only a value, the
+// promise that is settled already.
+func (m *machine) settle(goja.FunctionCall) goja.Value {
+	v := m.held
+	m.held = nil
+	o, ok := v.(*goja.Object)
+	if !ok {
+		return m.settled
+	}
+	switch o.ExportType() {
+	case typeRecord:
+		return m.settled
+	case typePromise:
+		return v
+	}
+	if _, ok := goja.AssertFunction(o.Get("then")); ok {
+		return v
+	}
+	return m.settled
+}
+
+// pick returns what an await comes to: what was held, if it was only a value.
+func (m *machine) pick(c goja.FunctionCall) goja.Value {
+	if v := c.Argument(1); v != m.nothing {
+		return v
+	}
+	return c.Argument(0)
 }
 
 // tooLong throws a RangeError.

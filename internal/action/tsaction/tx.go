@@ -156,7 +156,7 @@ func (m *machine) me() goja.Value {
 
 // target reads a record or an id.
 func (t table) target(v goja.Value, verb string) (ident.Record, *record) {
-	switch x := v.Export().(type) {
+	switch x := export(v).(type) {
 	case string:
 		return ident.Record(x), nil
 	case *record:
@@ -255,7 +255,7 @@ func (t table) fields(v goja.Value, verb string) value.Record {
 		}
 		field := &fields[i]
 		var err error
-		if op, ok := x.Export().(*operator); ok {
+		if op, ok := export(x).(*operator); ok {
 			r.Slots[i], err = m.operand(op, &field.Type, t.name+"."+key)
 		} else {
 			r.Slots[i], err = m.fromJS(x, &field.Type, t.name+"."+key)
