@@ -43,3 +43,15 @@ func shown(address string) string {
 	}
 	return address
 }
+
+// sameAddress reports whether two addresses are those of one database.
+func sameAddress(a, b string) bool {
+	pathA, fileA := strings.CutPrefix(a, schemeFile)
+	pathB, fileB := strings.CutPrefix(b, schemeFile)
+	if !fileA || !fileB {
+		return a == b
+	}
+	infoA, errA := os.Stat(pathA)
+	infoB, errB := os.Stat(pathB)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}

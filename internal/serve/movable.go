@@ -32,21 +32,23 @@ type movable struct {
 	ends   sync.WaitGroup
 }
 
-// home is the database in use. gone is closed when there is another one.
+// home is the database in use, and its address. gone is closed when there is another
+// one.
 type home struct {
 	database
-	gone chan struct{}
+	address string
+	gone    chan struct{}
 }
 
-func newMovable(db database) *movable {
+func newMovable(db database, address string) *movable {
 	m := &movable{failed: make(chan struct{}), closed: make(chan struct{})}
-	m.settle(db)
+	m.settle(db, address)
 	return m
 }
 
 // settle takes a database into use.
-func (m *movable) settle(db database) {
-	h := &home{db, make(chan struct{})}
+func (m *movable) settle(db database, address string) {
+	h := &home{db, address, make(chan struct{})}
 	m.at.Store(h)
 	m.ends.Go(func() {
 		select {
@@ -60,9 +62,9 @@ func (m *movable) settle(db database) {
 
 // become puts another database in the place of the one in use, which is closed when
 // its last reader has gone.
-func (m *movable) become(db database) {
+func (m *movable) become(db database, address string) {
 	before := m.at.Load()
-	m.settle(db)
+	m.settle(db, address)
 	close(before.gone)
 	m.ends.Go(func() {
 		// Nothing is written to it any more, so that nothing can be lost by its end.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -118,7 +117,11 @@ func (s *Server) move(ctx context.Context, r MoveRequest, told func(transfer.Pro
 	if !ok {
 		return transfer.Moved{}, fault.New(fault.Conflict, "This database cannot be moved.")
 	}
-	if r.From != "" && !s.serves(r.From) {
+	from := m.at.Load()
+	if sameAddress(from.address, r.To) {
+		return transfer.Moved{}, nil // it was moved before, and nobody heard of it
+	}
+	if r.From != "" && !sameAddress(from.address, r.From) {
 		return transfer.Moved{}, fault.New(fault.Invalid,
 			"The running server has another database than %s.", shown(r.From))
 	}
@@ -126,10 +129,9 @@ func (s *Server) move(ctx context.Context, r MoveRequest, told func(transfer.Pro
 		return transfer.Moved{}, fault.New(fault.Conflict, "A move runs already.")
 	}
 	defer m.moving.Store(false)
-	from := m.at.Load()
 	moved, to, err := move(ctx, from, r, told)
 	if to != nil && err == nil {
-		m.become(to)
+		m.become(to, r.To)
 		s.log.Warn("the database was moved; start the server with the new one from now on",
 			"database", shown(r.To))
 		return moved, nil
@@ -138,17 +140,6 @@ func (s *Server) move(ctx context.Context, r MoveRequest, told func(transfer.Pro
 		m.lose(errors.Join(gone, err))
 	}
 	return moved, err
-}
-
-// serves reports whether an address is that of the database in use.
-func (s *Server) serves(address string) bool {
-	path, ok := strings.CutPrefix(address, schemeFile)
-	if !ok {
-		return false
-	}
-	a, errA := os.Stat(path)
-	b, errB := os.Stat(s.cfg.Database())
-	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
 // askMove lets the running server move.

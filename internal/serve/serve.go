@@ -173,7 +173,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	if cfg.database == nil {
-		s.store = newMovable(s.store)
+		s.store = newMovable(s.store, schemeFile+cfg.Database())
 	}
 	if err = s.store.Usable(ctx); err == nil {
 		err = s.tie(ctx, compiled)

@@ -1,0 +1,328 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const notes = `app: drill
+collections:
+  notes:
+    fields:
+      text: {type: string, max: 280}
+    allow:
+      read: true
+      create: {if: true, fields: [text]}
+`
+
+// server is galley serve as a process of its own.
+type server struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	address string
+}
+
+func (p *place) server(data string) *server {
+	p.t.Helper()
+	cmd := p.process(context.Background(), "serve", "--listen", "127.0.0.1:0", "--limits", "off",
+		"--data", data)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	s := &server{t: p.t, cmd: cmd}
+	p.t.Cleanup(s.kill)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if _, address, ok := strings.Cut(lines.Text(), " at "); ok {
+			s.address = address
+			break
+		}
+	}
+	if s.address == "" {
+		s.kill()
+		p.t.Fatalf("the server did not start: %s", errs.String())
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }() // what it still says is not wanted
+	return s
+}
+
+// kill ends the server as a power cut would.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill() // it may have ended
+	_ = s.cmd.Wait()         // as above
+}
+
+// post makes a note under a key and returns its id and whether it was made before.
+func post(address, key string) (id string, replayed bool, err error) {
+	req, err := http.NewRequest(http.MethodPost, address+"/api/notes",
+		strings.NewReader(fmt.Sprintf(`{"text":%q}`, key)))
+	if err != nil {
+		return "", false, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", false, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "", false, err
+	}
+	var note struct{ ID string }
+	if res.StatusCode != http.StatusCreated || json.Unmarshal(text, &note) != nil {
+		return "", false, fmt.Errorf("%s: %s", res.Status, text)
+	}
+	return note.ID, res.Header.Get("Idempotent-Replayed") == "true", nil
+}
+
+// callers make notes all the time. What they were told is kept.
+type callers struct {
+	work   sync.WaitGroup
+	stop   atomic.Bool
+	count  atomic.Int64
+	mu     sync.Mutex
+	acked  map[string]string
+	failed error
+}
+
+func call(address, name string) *callers {
+	c := &callers{acked: map[string]string{}}
+	for i := range 4 {
+		c.work.Go(func() {
+			for n := 0; !c.stop.Load(); n++ {
+				key := fmt.Sprintf("%s-%d-%d", name, i, n)
+				id, _, err := post(address, key)
+				c.mu.Lock()
+				if err != nil {
+					if c.failed == nil && !c.stop.Load() {
+						c.failed = err
+					}
+					c.mu.Unlock()
+					return
+				}
+				c.acked[key] = id
+				c.mu.Unlock()
+				c.count.Add(1)
+			}
+		})
+	}
+	return c
+}
+
+// until waits for so many notes.
+func (c *callers) until(t *testing.T, n int64) map[string]string {
+	t.Helper()
+	late := time.Now().Add(soon)
+	for tick := time.NewTicker(5 * time.Millisecond); c.count.Load() < n; <-tick.C {
+		if time.Now().After(late) {
+			t.Fatalf("%d notes in %v: %v", c.count.Load(), soon, c.failed)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := make(map[string]string, len(c.acked))
+	for key, id := range c.acked {
+		now[key] = id
+	}
+	return now
+}
+
+func (c *callers) end() {
+	c.stop.Store(true)
+	c.work.Wait()
+}
+
+// has asks that a data folder has every note that was acknowledged, once.
+func (p *place) has(data string, acked map[string]string) {
+	p.t.Helper()
+	found := map[string]string{}
+	for line := range strings.Lines(p.want(exitDone, "", "export", "notes", "--data", data).out) {
+		var note struct{ ID, Text string }
+		if err := json.Unmarshal([]byte(line), &note); err != nil {
+			p.t.Fatal(err)
+		}
+		if found[note.Text] != "" {
+			p.t.Errorf("%s is there twice", note.Text)
+		}
+		found[note.Text] = note.ID
+	}
+	for key, id := range acked {
+		if found[key] != id {
+			p.t.Fatalf("%s is %q, and was acknowledged as %q", key, found[key], id)
+		}
+	}
+}
+
+// TestRestoreDrill takes a backup of a server under load, kills it, and restores.
+func TestRestoreDrill(t *testing.T) {
+	p := newPlace(t, notes)
+	dir := func(name string) string { return filepath.Join(p.dir, name) }
+	s := p.server(dir("data"))
+	load := call(s.address, "drill")
+	before := load.until(t, 300)
+	p.want(exitDone, "verified", "backup", dir("a.galley"), "--data", dir("data"))
+	load.until(t, load.count.Load()+200)
+	s.kill()
+	load.end()
+	p.want(exitDone, "verified", "backup", "--verify", dir("a.galley"))
+	p.want(exitFailed, "not empty", "restore", dir("a.galley"), "--data", dir("data"))
+	p.want(exitFailed, "never written over", "backup", dir("a.galley"), "--data", dir("data"))
+	p.want(exitDone, "restored", "restore", dir("a.galley"), "--data", dir("one"))
+	p.has(dir("one"), before)
+	p.want(exitDone, "restored", "restore", dir("a.galley"), "--data", dir("two"),
+		"--journal", "sqlite:"+filepath.Join(dir("data"), "galley.db"))
+	p.has(dir("two"), load.acked)
+	p.want(exitDone, "2 commits up to entry 2", "restore", dir("a.galley"), "--data", dir("one"),
+		"--to", "2", "--replace")
+	p.want(exitFailed, "before", "restore", dir("a.galley"), "--data", dir("three"), "--to", "1000000")
+	p.want(exitUsage, "--to is an instant", "restore", dir("a.galley"), "--to", "noon")
+	p.want(exitFailed, "no such file", "restore", dir("b.galley"))
+	s = p.server(dir("two"))
+	for key, want := range load.acked {
+		id, replayed, err := post(s.address, key)
+		if err != nil || !replayed || id != want {
+			t.Fatalf("%s after a restore: %s, replayed %v, %v; want %s", key, id, replayed, err, want)
+		}
+	}
+	p.want(exitFailed, "Stop it first", "restore", dir("a.galley"), "--data", dir("two"), "--replace")
+}
+
+// many writes a file with so many notes.
+func (p *place) many(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"text":"old-%d"}`+"\n", i)
+	}
+	p.write("many.jsonl", b.String())
+	return filepath.Join(p.dir, "many.jsonl")
+}
+
+// TestMoveDrill moves the database of a server under load. The command is killed at
+// random moments and run again; every call is answered well, and once.
+func TestMoveDrill(t *testing.T) {
+	p := newPlace(t, notes)
+	old, next := filepath.Join(p.dir, "data"), filepath.Join(p.dir, "next")
+	to := "sqlite:" + filepath.Join(next, "galley.db")
+	s := p.server(old)
+	p.want(exitDone, "12000 of 12000", "import", "notes", p.many(12000), "--data", old)
+	load := call(s.address, "drill")
+	kills := p.untilMoved(t, old, to)
+	after := load.count.Load()
+	load.until(t, after+100)
+	load.end()
+	if load.failed != nil {
+		t.Errorf("a call failed: %v", load.failed)
+	}
+	t.Logf("%d kills, %d calls before the end of the move", kills, after)
+	p.want(exitDone, "", "get", "notes", "--limit", "1", "--data", old) // the server goes on
+	s.kill()
+	p.want(exitFailed, "was moved to", "get", "notes", "--data", old)
+	p.want(exitFailed, "was moved to", "serve", "--data", old, "--listen", "127.0.0.1:0")
+	p.has(next, load.acked)
+	s = p.server(next)
+	for key, want := range load.acked {
+		id, replayed, err := post(s.address, key)
+		if err != nil || !replayed || id != want {
+			t.Fatalf("%s after a move: %s, replayed %v, %v; want %s", key, id, replayed, err, want)
+		}
+	}
+}
+
+// untilMoved runs the command until it comes to its end, killed ever later.
+func (p *place) untilMoved(t *testing.T, data, to string) (kills int) {
+	t.Helper()
+	for wait := 40 * time.Millisecond; ; wait += 40 * time.Millisecond {
+		ctx, cancel := context.WithTimeout(t.Context(),
+			wait+time.Duration(rand.IntN(40))*time.Millisecond)
+		var errs bytes.Buffer
+		cmd := p.process(ctx, "move", "--to", to, "--data", data)
+		cmd.Stderr = &errs
+		err := cmd.Run()
+		over := ctx.Err() != nil
+		cancel()
+		if err == nil {
+			return kills
+		}
+		// A server whose client was killed may take a moment to hear of it.
+		if !over && !strings.Contains(errs.String(), "runs already") || wait > soon {
+			t.Fatalf("after %d kills: %v: %s", kills, err, errs.String())
+		}
+		kills++
+	}
+}
+
+// TestMoveOutlivesTheServer kills the server while it moves, and starts it again.
+func TestMoveOutlivesTheServer(t *testing.T) {
+	p := newPlace(t, notes)
+	old, next := filepath.Join(p.dir, "data"), filepath.Join(p.dir, "next")
+	to := "sqlite:" + filepath.Join(next, "galley.db")
+	s := p.server(old)
+	p.want(exitDone, "", "import", "notes", p.many(6000), "--data", old)
+	acked := map[string]string{}
+	kills := 0
+	for wait := 50 * time.Millisecond; ; wait += 50 * time.Millisecond {
+		load := call(s.address, fmt.Sprint("round", kills))
+		cmd := p.process(t.Context(), "move", "--to", to, "--data", old)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		var err error
+		select {
+		case err = <-ended:
+		case <-time.After(wait):
+			s.kill()
+			err = <-ended
+		}
+		load.end()
+		for key, id := range load.acked {
+			acked[key] = id
+		}
+		if err == nil {
+			break
+		}
+		s.kill()
+		if kills++; kills > 100 {
+			t.Fatal("the move does not come to its end")
+		}
+		if got := p.galley("get", "notes", "--limit", "1", "--data", old); got.code != exitDone {
+			// It was killed after it had left: the same command ends the move.
+			p.want(exitFailed, "was moved to", "get", "notes", "--data", old)
+			p.want(exitDone, "", "move", "--to", to, "--data", old)
+			break
+		}
+		s = p.server(old)
+	}
+	s.kill()
+	t.Logf("%d kills, %d notes", kills, len(acked))
+	if kills == 0 {
+		t.Error("nothing was killed, so nothing was tried")
+	}
+	p.has(next, acked)
+	if _, err := os.Stat(filepath.Join(next, "galley.db")); err != nil {
+		t.Error(err)
+	}
+}
