@@ -96,6 +96,8 @@ func (m *machine) fromJS(v goja.Value, t *value.Type, at string) (value.Value, e
 var (
 	typeRecord  = reflect.TypeFor[*record]()
 	typePromise = reflect.TypeFor[*goja.Promise]()
+	typeInt     = reflect.TypeFor[int64]()
+	typeFloat   = reflect.TypeFor[float64]()
 )
 
 // piecewise are the types as which the engine gives out objects and lists of the code, piece
@@ -115,16 +117,16 @@ func export(v goja.Value) any {
 }
 
 func (m *machine) text(v goja.Value, t *value.Type, at string) (value.Value, error) {
-	switch x := export(v).(type) {
-	case string:
+	if text, ok := v.(goja.String); ok {
+		x := text.String()
 		if !utf8.ValidString(x) || strings.ContainsRune(x, utf8.RuneError) && !wellFormed(v) {
 			return value.Value{}, fmt.Errorf("%s holds half of a character", at)
 		}
 		return value.OfText(x), nil
-	case *record:
-		if x.collection != "" && (t.Kind == value.TypeRelation && t.Of == x.collection) {
-			return value.OfText(x.id()), nil
-		}
+	}
+	if x, ok := export(v).(*record); ok && x.collection != "" &&
+		t.Kind == value.TypeRelation && t.Of == x.collection {
+		return value.OfText(x.id()), nil
 	}
 	return value.Value{}, fmt.Errorf("%s must be %s, got %s", at, typeName(t), m.show(v))
 }
@@ -187,7 +189,7 @@ func (m *machine) record(v goja.Value, s *value.Shape, at string) (value.Record,
 	}
 	r := value.NewRecord(s)
 	fields := s.Fields()
-	for _, key := range o.Keys() {
+	for _, key := range o.GetOwnPropertyNames() {
 		i, ok := s.Index(key)
 		if !ok {
 			return r, fmt.Errorf("%s.%s is not declared%s", at, key, near(key, fieldNames(s)))
@@ -227,10 +229,12 @@ func (m *machine) json(v goja.Value, at string) (value.Value, error) {
 
 // whole reads a whole number that loses no digit.
 func whole(v goja.Value) (int64, bool) {
-	switch x := export(v).(type) {
-	case int64:
-		return x, x <= value.IntMax && x >= -value.IntMax
-	case float64:
+	switch v.ExportType() {
+	case typeInt:
+		n := v.ToInteger()
+		return n, n <= value.IntMax && n >= -value.IntMax
+	case typeFloat:
+		x := v.ToFloat()
 		return int64(x), x == math.Trunc(x) && math.Abs(x) <= value.IntMax
 	}
 	return 0, false

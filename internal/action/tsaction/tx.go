@@ -156,10 +156,10 @@ func (m *machine) me() goja.Value {
 
 // target reads a record or an id.
 func (t table) target(v goja.Value, verb string) (ident.Record, *record) {
-	switch x := export(v).(type) {
-	case string:
-		return ident.Record(x), nil
-	case *record:
+	if id, ok := v.(goja.String); ok {
+		return ident.Record(id.String()), nil
+	}
+	if x, ok := export(v).(*record); ok {
 		if x.collection == t.name {
 			return ident.Record(x.id()), x
 		}
@@ -241,7 +241,7 @@ func (t table) fields(v goja.Value, verb string) value.Record {
 	}
 	shape := m.run.host.Shape(t.name)
 	r, fields := value.NewRecord(shape), shape.Fields()
-	for _, key := range o.Keys() {
+	for _, key := range o.GetOwnPropertyNames() {
 		x := o.Get(key)
 		if x == nil || goja.IsUndefined(x) {
 			continue
@@ -255,7 +255,7 @@ func (t table) fields(v goja.Value, verb string) value.Record {
 		}
 		field := &fields[i]
 		var err error
-		if op, ok := export(x).(*operator); ok {
+		if op := operatorOf(x); op != nil {
 			r.Slots[i], err = m.operand(op, &field.Type, t.name+"."+key)
 		} else {
 			r.Slots[i], err = m.fromJS(x, &field.Type, t.name+"."+key)
@@ -280,6 +280,15 @@ var operators = map[string]value.Op{
 
 func (m *machine) operator(c goja.FunctionCall) goja.Value {
 	return m.vm.ToValue(&operator{operators[c.Argument(0).String()], c.Argument(1)})
+}
+
+// operatorOf returns the operator that a value is, or nil.
+func operatorOf(v goja.Value) *operator {
+	if _, ok := v.(*goja.Object); !ok {
+		return nil
+	}
+	op, _ := export(v).(*operator)
+	return op
 }
 
 // operand reads the operand of an operator on a field of the type.
