@@ -25,9 +25,10 @@ test: setup build
 
 bench: build
 	go run ./bench -galley $(GALLEY)
+	go run ./bench/tpcc -galley $(GALLEY)
 
 bench-peers: build
-	go run ./bench -galley $(GALLEY) -peers
+	go run ./bench -galley $(GALLEY) -on sqlite -peers
 
 replay: build
 	go run ./internal/do replay -galley $(GALLEY)

@@ -26,6 +26,13 @@ func prepareGalley(pkg string) func(context.Context, *bench, string) (command, e
 		if pkg == galleyPackage {
 			where = append(where, "--app", "bench/app")
 		}
+		if b.database == "postgres" {
+			url, err := b.cluster.Create(ctx, filepath.Base(dir))
+			if err != nil {
+				return command{}, err
+			}
+			where = append(where, "--database", url)
+		}
 		for _, args := range [][]string{
 			{"migrate", "apply"},
 			{"import", "products", b.fixture.products},

@@ -16,6 +16,15 @@ type goal struct {
 // goals compares the run with what Galley aims at. Ratios are asked for both widths
 // and count by the worse.
 func (r *results) goals() []goal {
+	if r.database == "postgres" {
+		return []goal{
+			r.rateGoal("get by id ≥ 0.8 of direct", "get", "galley", "direct", 0.8),
+			r.rateGoal("list of 30 ≥ 0.8 of direct", "list", "galley", "direct", 0.8),
+			r.rateGoal("create ≥ 0.8 of direct", "create", "galley", "direct", 0.8),
+			r.rateGoal("checkout ≥ 1.2 × direct", "checkout", "galley", "direct", 1.2),
+			r.rateGoal("checkout of one product ≥ 3 × direct", "hot", "galley", "direct", 3),
+		}
+	}
 	const peer = "pocketbase"
 	return []goal{
 		r.rateGoal("get by id ≥ 0.85 of direct", "get", "galley", "direct", 0.85),

@@ -1,7 +1,8 @@
 // Command bench measures Galley beside its yardsticks and prints the ratios of one
 // run: hello, what net/http alone can do; direct, the same shop written by hand on the
-// same database driver; and with -peers PocketBase. All servers are child processes on
-// the cores of the load generator. README.md says what is compared and how honestly.
+// same database; and with -peers PocketBase. It does so on SQLite and then on PostgreSQL,
+// whose server it starts itself. All servers are child processes on the cores of the load
+// generator. README.md says what is compared and how honestly.
 //
 // It promises that every answer was looked at and that after the runs each target
 // holds exactly what it has acknowledged, and ends with an error when that is not so.
@@ -22,16 +23,22 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/galleybackend/galley/bench/cluster"
 )
 
 // bench is one run of the benchmark.
 type bench struct {
 	dir     string
 	fixture *fixture
-	targets []*target
 	config  config
 	say     io.Writer
 	scripts atomic.Int64 // how many have been made
+
+	// What is measured now: a database and its targets.
+	database string
+	cluster  *cluster.Cluster // of PostgreSQL
+	targets  []*target
 }
 
 // config is what the flags say.
@@ -44,6 +51,7 @@ type config struct {
 	warm   time.Duration
 	only   []string // workloads; none for all
 	names  []string // targets beside those that must run; none for all
+	on     []string // databases
 }
 
 func main() {
@@ -65,6 +73,7 @@ func start(ctx context.Context) error {
 	flag.DurationVar(&c.time, "time", 2*time.Second, "how long a turn is counted")
 	only := flag.String("only", "", "workloads to run, with commas: get list create …")
 	names := flag.String("targets", "", "targets to run beside the yardsticks, with commas")
+	on := flag.String("on", "sqlite,postgres", "databases, with commas")
 	dir := flag.String("dir", "", "where the data goes; its disk is part of the result")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -74,13 +83,16 @@ func start(ctx context.Context) error {
 		c.rounds, c.time = 1, 500*time.Millisecond
 	}
 	c.warm = c.time / 8
-	c.only, c.names = split(*only), split(*names)
+	c.only, c.names, c.on = split(*only), split(*names), split(*on)
 	work, err := os.MkdirTemp(*dir, "galley-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	b := &bench{dir: work, config: c, targets: targets(), say: os.Stdout}
+	if err := os.Chmod(work, 0o711); err != nil { // PostgreSQL runs as another user
+		return err
+	}
+	b := &bench{dir: work, config: c, say: os.Stdout}
 	if c.json {
 		b.say = os.Stderr
 	}
@@ -99,14 +111,47 @@ func (b *bench) run(ctx context.Context) error {
 	if b.fixture, err = makeFixture(b.dir); err != nil {
 		return err
 	}
-	defer b.stopAll()
 	flush, err := flushTime(b.dir)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(b.say, "%d products, %d people, %d cores, %s, one flush to this disk %v\n",
 		productCount, userCount, runtime.NumCPU(), runtime.Version(), flush)
-	r := &results{Flush: flush, Memory: map[string]memory{}}
+	var wrong []error
+	all := map[string]any{}
+	for _, name := range b.config.on {
+		r := &results{Flush: flush, Memory: map[string]memory{}, database: name}
+		if err := b.section(ctx, name, r); err != nil {
+			if ctx.Err() != nil || r.Cells == nil {
+				return err
+			}
+			wrong = append(wrong, err)
+		}
+		all[name] = r.document(b)
+	}
+	if b.config.json {
+		wrong = append(wrong, writeJSON(os.Stdout, all))
+	}
+	return errors.Join(wrong...)
+}
+
+// section measures what runs on one database.
+func (b *bench) section(ctx context.Context, name string, r *results) (err error) {
+	b.database = name
+	switch name {
+	case "sqlite":
+		b.targets = sqliteTargets()
+	case "postgres":
+		b.targets = postgresTargets()
+		if b.cluster, err = cluster.Start(ctx, b.dir); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, b.cluster.Stop()) }()
+	default:
+		return fmt.Errorf("unknown database %q", name)
+	}
+	defer b.stopAll()
+	fmt.Fprintf(b.say, "\non %s\n", name)
 	for _, t := range b.targets {
 		if err := b.ready(ctx, t, r); err != nil {
 			if t.must || ctx.Err() != nil {
@@ -119,9 +164,7 @@ func (b *bench) run(ctx context.Context) error {
 		return err
 	}
 	wrong := b.finish(ctx, r)
-	if b.config.json {
-		err = r.writeJSON(os.Stdout, b)
-	} else {
+	if !b.config.json {
 		err = r.write(os.Stdout, b)
 	}
 	return errors.Join(err, wrong)
@@ -136,7 +179,8 @@ func (b *bench) ready(ctx context.Context, t *target, r *results) error {
 		return errors.New("left out by -targets")
 	}
 	fmt.Fprintf(b.say, "preparing %s\n", t.name)
-	t.dir = filepath.Join(b.dir, strings.NewReplacer(",", "", " ", "-").Replace(t.name))
+	t.dir = filepath.Join(b.dir, b.database+"-"+
+		strings.NewReplacer(",", "", " ", "-").Replace(t.name))
 	if err := os.Mkdir(t.dir, 0o700); err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ type results struct {
 	Cells  []*cell
 	Beside []*beside
 	Memory map[string]memory
+
+	database string
 }
 
 // cell is one workload, width and target, with one number for each round.

@@ -121,19 +121,23 @@ func (r *results) writeGoals(out io.Writer, b *bench) error {
 	return nil
 }
 
-// writeJSON prints everything that was measured, with all rounds.
-func (r *results) writeJSON(out io.Writer, b *bench) error {
+// document is everything that was measured, with all rounds.
+func (r *results) document(b *bench) any {
 	missing := map[string]string{}
 	for _, t := range b.targets {
 		if t.missing != nil {
 			missing[t.name] = t.missing.Error()
 		}
 	}
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(struct {
+	return struct {
 		*results
 		Goals   []goal
 		Missing map[string]string
-	}{r, r.goals(), missing})
+	}{r, r.goals(), missing}
+}
+
+func writeJSON(out io.Writer, all map[string]any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(all)
 }

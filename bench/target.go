@@ -51,36 +51,77 @@ type acked struct{ checkouts, notes, wrong int64 }
 // sums is what a target holds.
 type sums struct{ Stock, Wallets, Orders, Total, Items, Notes int64 }
 
-// targets is the table of all targets, in the order in which they are measured.
-func targets() []*target {
-	shop := api{
-		product: "/api/products/", bearer: "Bearer ",
-		list:  "/api/products?filter=price%%20%%3C%%3D%%20%d&sort=-price&limit=30",
-		note:  "/api/notes",
-		buy:   "/api/actions/checkout",
-		total: "",
+// shopAPI is how hello, the yardsticks and Galley are asked.
+var shopAPI = api{
+	product: "/api/products/", bearer: "Bearer ",
+	list:  "/api/products?filter=price%%20%%3C%%3D%%20%d&sort=-price&limit=30",
+	note:  "/api/notes",
+	buy:   "/api/actions/checkout",
+	total: "",
+}
+
+// postgresTargets is the table of the targets on PostgreSQL, in the order in which they
+// are measured.
+func postgresTargets() []*target {
+	all := []string{"get", "list", "filters", "beside", "create", "checkout", "hot"}
+	return []*target{
+		{name: "hello", can: []string{"get"}, api: shopAPI, must: true, prepare: prepareHello},
+		{
+			name: "direct", can: all, api: shopAPI, must: true,
+			prepare: prepareDirectPostgres, tokens: fileTokens, sums: directPostgresSums,
+		},
+		{
+			name: "galley", can: all, api: shopAPI,
+			prepare: prepareGalley(galleyPackage), tokens: signIn, sums: galleySums,
+		},
+		{
+			name: "galley-go", can: []string{"checkout", "hot"}, api: shopAPI,
+			prepare: prepareGalley("./bench/goapp"), tokens: signIn, sums: galleySums,
+		},
 	}
+}
+
+// prepareDirectPostgres loads the yardstick's database.
+func prepareDirectPostgres(ctx context.Context, b *bench, dir string) (command, error) {
+	path, err := b.build(ctx, "./bench/directpg")
+	if err != nil {
+		return command{}, err
+	}
+	url, err := b.cluster.Create(ctx, "direct")
+	if err != nil {
+		return command{}, err
+	}
+	_, err = process.Run(ctx, path, "load", url, dir, b.fixture.products, b.fixture.users)
+	return command{path: path, args: []string{"serve", url}}, err
+}
+
+func directPostgresSums(ctx context.Context, b *bench, t *target) (sums, error) {
+	return commandSums(ctx, t.command.path, "sums", b.cluster.URL("direct"))
+}
+
+// sqliteTargets is the table of the targets on SQLite.
+func sqliteTargets() []*target {
 	writes := []string{"create", "checkout", "hot"}
 	return []*target{
 		{
-			name: "hello", can: []string{"get"}, api: shop, must: true,
+			name: "hello", can: []string{"get"}, api: shopAPI, must: true,
 			prepare: prepareHello,
 		},
 		{
 			name: "direct", can: append([]string{"get", "list", "filters", "beside"}, writes...),
-			api: shop, must: true,
+			api: shopAPI, must: true,
 			prepare: prepareDirect(), tokens: fileTokens, sums: directSums,
 		},
 		{
-			name: "direct, grouped", can: writes, api: shop, must: true,
+			name: "direct, grouped", can: writes, api: shopAPI, must: true,
 			prepare: prepareDirect("-group"), tokens: fileTokens, sums: directSums,
 		},
 		{
-			name: "galley", can: append([]string{"get", "list", "filters", "beside"}, writes...), api: shop,
+			name: "galley", can: append([]string{"get", "list", "filters", "beside"}, writes...), api: shopAPI,
 			prepare: prepareGalley(galleyPackage), tokens: signIn, sums: galleySums,
 		},
 		{
-			name: "galley-go", can: []string{"checkout", "hot"}, api: shop,
+			name: "galley-go", can: []string{"checkout", "hot"}, api: shopAPI,
 			prepare: prepareGalley("./bench/goapp"), tokens: signIn, sums: galleySums,
 		},
 		{
