@@ -66,8 +66,11 @@ func (d *dialect) connect(write bool) (_ *conn, err error) {
 		}
 	}
 	// What lies beside the file is as readable as the file itself.
-	name := url.URL{Scheme: "file", Path: d.path,
-		RawQuery: url.Values{"vfs": {under}, "modeof": {d.path}}.Encode()}
+	words := url.Values{"vfs": {under}, "modeof": {d.path}}
+	if write && !d.unsafe {
+		words.Set(gatherName, "1")
+	}
+	name := url.URL{Scheme: "file", Path: d.path, RawQuery: words.Encode()}
 	db, err := sqlite3.Open(name.String())
 	if err != nil {
 		return nil, err

@@ -38,8 +38,85 @@ func (f files) OpenFilename(
 	if err != nil {
 		return nil, flags, err
 	}
+	if flags&vfs.OPEN_WAL != 0 && name.URIParameter(gatherName) != "" {
+		return &log{file: file{opened}}, flags, nil
+	}
 	return &file{opened}, flags, nil
 }
+
+// gatherName is the parameter of a database's name that says that what is written to
+// its log is gathered. Who says it flushes the log in every commit.
+const gatherName = "gather"
+
+// gatherMax bounds what is gathered of a log, in bytes.
+const gatherMax = 1 << 20
+
+// log is a log whose pages, which come one after another and each in two parts, are
+// written with one call of the system when they are flushed. Other connections read
+// a page only after that.
+type log struct {
+	file
+	buffer []byte
+	at     int64
+}
+
+// WriteAt gathers what follows what was gathered before.
+func (l *log) WriteAt(p []byte, off int64) (int, error) {
+	if off != l.at+int64(len(l.buffer)) || len(l.buffer)+len(p) > gatherMax {
+		if err := l.write(); err != nil {
+			return 0, err
+		}
+		l.at = off
+	}
+	l.buffer = append(l.buffer, p...)
+	return len(p), nil
+}
+
+// write writes what was gathered.
+func (l *log) write() error {
+	if len(l.buffer) == 0 {
+		return nil
+	}
+	_, err := l.file.WriteAt(l.buffer, l.at)
+	l.at += int64(len(l.buffer))
+	l.buffer = l.buffer[:0]
+	return err
+}
+
+// ReadAt reads what is written.
+func (l *log) ReadAt(p []byte, off int64) (int, error) {
+	if err := l.write(); err != nil {
+		return 0, err
+	}
+	return l.file.ReadAt(p, off)
+}
+
+// Size counts what was gathered.
+func (l *log) Size() (int64, error) {
+	if err := l.write(); err != nil {
+		return 0, err
+	}
+	return l.file.Size()
+}
+
+// Truncate cuts what is written.
+func (l *log) Truncate(size int64) error {
+	if err := l.write(); err != nil {
+		return err
+	}
+	return l.file.Truncate(size)
+}
+
+// Sync writes and flushes.
+func (l *log) Sync(flags vfs.SyncFlag) error {
+	if err := l.write(); err != nil {
+		return err
+	}
+	return l.file.Sync(flags)
+}
+
+// Close writes what is left: it belongs to no commit.
+func (l *log) Close() error { return errors.Join(l.write(), l.file.Close()) }
 
 // file offers of a file what SQLite needs, and not its map.
 type file struct{ vfs.File }
