@@ -108,7 +108,14 @@ func (c *conn) compose(ops []op) {
 		c.add(sqlRecover)
 		c.add(sqlUnguard)
 	}
-	if !c.sent {
+	if l.broken {
+		l.broken = false
+		c.add(sqlRollback)
+	}
+	// What is forgotten before BEGIN would open a transaction, whose isolation BEGIN could
+	// not set any more.
+	begins := len(ops) > 0 && ops[0].begins
+	if !c.sent && !begins {
 		c.renew()
 	}
 	bare := l.pooled && c.tx == txNone
@@ -116,8 +123,11 @@ func (c *conn) compose(ops []op) {
 		c.add(sqlBeginWrite)
 		c.add(c.d.settings(c.write, true))
 	}
-	for _, o := range ops {
+	for i, o := range ops {
 		c.addOp(o, c.args[o.from:o.to])
+		if i == 0 && begins && !c.sent {
+			c.renew()
+		}
 		if l.pooled && o.begins {
 			c.add(c.d.settings(c.write, true))
 		}
@@ -132,10 +142,6 @@ func (c *conn) compose(ops []op) {
 // tables have changed.
 func (c *conn) renew() {
 	l, epoch := c.link, c.d.epoch.Load()
-	if l.broken {
-		l.broken = false
-		c.add(sqlRollback)
-	}
 	if len(c.statements) <= statementsMax && c.epoch == epoch && !c.stale {
 		return
 	}
