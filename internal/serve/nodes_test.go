@@ -25,14 +25,22 @@ import (
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/postgres"
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 )
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// joining returns the database as another process has it, and how it lets go of it.
+type joining func() (database, func())
 
 // nodes are several servers on one database, behind a proxy that asks one after the
 // other.
 type nodes struct {
-	t     testing.TB
+	t     *testing.T
 	store database
+	join  joining
 	proxy *httptest.Server
 	log   *logs
 	// program is the Go code of nodes that are started.
@@ -72,14 +80,42 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
+// onEach runs a test of nodes that have one store among them, and of nodes that have
+// one each on the same database.
+func onEach(t *testing.T, run func(t *testing.T, join joining)) {
+	t.Run("one store", func(t *testing.T) {
+		s, err := sqlite.Open(t.Context(), sqlite.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		run(t, func() (database, func()) { return s, func() {} })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		at := pgtest.Shared(t).Database(t)
+		run(t, func() (database, func()) {
+			s, err := postgres.Open(t.Context(), postgres.Config{URL: at})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s, func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	})
+}
+
 // openNodes opens n nodes with the same app.
-func openNodes(t testing.TB, n int, app string) *nodes {
+func openNodes(t *testing.T, join joining, n int, app string) *nodes {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	x := &nodes{t: t, store: s, log: &logs{}, all: make([]*node, n)}
+	s, leave := join()
+	x := &nodes{t: t, store: s, join: join, log: &logs{}, all: make([]*node, n)}
 	x.proxy = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := x.next()
 		defer n.calls.Done()
@@ -88,11 +124,11 @@ func openNodes(t testing.TB, n int, app string) *nodes {
 	t.Cleanup(func() {
 		x.proxy.Close()
 		for _, n := range x.all {
-			n.end()
+			if n != nil { // it did not open
+				n.end()
+			}
 		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
+		leave()
 	})
 	for i := range n {
 		x.all[i] = x.start(app)
@@ -109,22 +145,33 @@ func (x *nodes) next() *node {
 	return n
 }
 
-// config is that of a new node with the app.
-func (x *nodes) config(app string) Config {
+// config is that of a new node with the app, and how the node lets go of its database.
+func (x *nodes) config(app string) (Config, func()) {
 	dir := x.t.TempDir()
 	write(x.t, dir, app)
 	cfg := Config{Config: config.Config{App: dir, Data: filepath.Join(dir, "data"), Limits: "off"},
-		Log: slog.New(slog.NewTextHandler(x.log, nil)), database: x.store}
+		Log: slog.New(slog.NewTextHandler(x.log, nil))}
+	var leave func()
+	cfg.database, leave = x.join()
 	if x.program != nil {
 		cfg.Program, cfg.Runner = x.program, goaction.Runner{}
 	}
-	return cfg
+	return cfg, leave
+}
+
+// deploy is the number of the deploy in force.
+func (x *nodes) deploy() int {
+	x.t.Helper()
+	if err := x.store.Read(x.t.Context(), func(store.View) error { return nil }); err != nil {
+		x.t.Fatal(err)
+	}
+	return x.store.Schema().App.Number
 }
 
 // start opens a node, which is in no list yet.
 func (x *nodes) start(app string) *node {
 	x.t.Helper()
-	cfg := x.config(app)
+	cfg, leave := x.config(app)
 	s, err := Open(x.t.Context(), cfg)
 	if err != nil {
 		x.t.Fatal(err)
@@ -140,6 +187,7 @@ func (x *nodes) start(app string) *node {
 			if err := s.Close(); err != nil {
 				x.t.Error(err)
 			}
+			leave()
 		}}
 }
 
@@ -307,8 +355,10 @@ func later(t testing.TB, app, old, next string) string {
 	return strings.Replace(app, old, next, 1)
 }
 
-func TestNodesBehaveAsOne(t *testing.T) {
-	x := openNodes(t, 3, diary)
+func TestNodesBehaveAsOne(t *testing.T) { onEach(t, nodesBehaveAsOne) }
+
+func nodesBehaveAsOne(t *testing.T, join joining) {
+	x := openNodes(t, join, 3, diary)
 	a, b, c := x.all[0].url.String(), x.all[1].url.String(), x.all[2].url.String()
 	token := x.signUp(a, "ana@example.com")
 	for range 6 {
@@ -344,8 +394,10 @@ func TestNodesBehaveAsOne(t *testing.T) {
 	}
 }
 
-func TestNodesTakeAnAppFromTheDatabase(t *testing.T) {
-	x := openNodes(t, 3, diary)
+func TestNodesTakeAnAppFromTheDatabase(t *testing.T) { onEach(t, nodesTakeAnAppFromTheDatabase) }
+
+func nodesTakeAnAppFromTheDatabase(t *testing.T, join joining) {
+	x := openNodes(t, join, 3, diary)
 	a, b, c := x.all[0].url.String(), x.all[1].url.String(), x.all[2].url.String()
 	token := x.signUp(a, "ana@example.com")
 	deploy := func(app string) {
@@ -388,7 +440,7 @@ export default action("hello", async (tx, input) => {
 			t.Errorf("%s answers %s", at, r.body)
 		}
 	}
-	if n := x.store.Schema().App.Number; n != 4 {
+	if n := x.deploy(); n != 4 {
 		t.Errorf("this is deploy %d, want 4", n)
 	}
 }
@@ -427,8 +479,10 @@ func (x *nodes) load(token string, clients int) (end func() int) {
 	}
 }
 
-func TestNoCallFailsInARollingUpgrade(t *testing.T) {
-	x := openNodes(t, 3, diary)
+func TestNoCallFailsInARollingUpgrade(t *testing.T) { onEach(t, noCallFailsInARollingUpgrade) }
+
+func noCallFailsInARollingUpgrade(t *testing.T, join joining) {
+	x := openNodes(t, join, 3, diary)
 	token := x.signUp(x.proxy.URL, "ana@example.com")
 	end := x.load(token, 6)
 	app := diary
@@ -442,13 +496,17 @@ func TestNoCallFailsInARollingUpgrade(t *testing.T) {
 	if n := end(); n < 50 {
 		t.Errorf("only %d calls: there was no load", n)
 	}
-	if n := x.store.Schema().App.Number; n != 4 {
+	if n := x.deploy(); n != 4 {
 		t.Errorf("this is deploy %d, want 4", n)
 	}
 }
 
 func TestASupersededFolderDoesNotWinByARestart(t *testing.T) {
-	x := openNodes(t, 2, diary)
+	onEach(t, aSupersededFolderDoesNotWinByARestart)
+}
+
+func aSupersededFolderDoesNotWinByARestart(t *testing.T, join joining) {
+	x := openNodes(t, join, 2, diary)
 	next := later(t, diary, "create: {if: auth != null", "create: {if: true")
 	status := func(n *node) int {
 		return x.ask(n.url.String(), "POST", "/api/notes", "", "", `{"text":"x"}`).status
@@ -461,7 +519,7 @@ func TestASupersededFolderDoesNotWinByARestart(t *testing.T) {
 	if one, two := status(x.all[0]), status(x.all[1]); one != 201 || two != 201 {
 		t.Errorf("a guest's note is answered %d and %d, want 201", one, two)
 	}
-	if n := x.store.Schema().App.Number; n != 2 {
+	if n := x.deploy(); n != 2 {
 		t.Errorf("this is deploy %d, want 2", n)
 	}
 	// On purpose it does.
@@ -475,18 +533,21 @@ func TestASupersededFolderDoesNotWinByARestart(t *testing.T) {
 	if got := status(x.all[0]); got != 401 {
 		t.Errorf("a restart undid the way back: %d, want 401", got)
 	}
-	if n := x.store.Schema().App.Number; n != 3 {
+	if n := x.deploy(); n != 3 {
 		t.Errorf("this is deploy %d, want 3", n)
 	}
 }
 
-func TestNodesThatDeployAtOnceAgree(t *testing.T) {
-	x := openNodes(t, 1, diary)
+func TestNodesThatDeployAtOnceAgree(t *testing.T) { onEach(t, nodesThatDeployAtOnceAgree) }
+
+func nodesThatDeployAtOnceAgree(t *testing.T, join joining) {
+	x := openNodes(t, join, 1, diary)
 	next := later(t, diary, "by: users?", "by: users?\n      mood: string?")
 	var group sync.WaitGroup
 	for range 4 {
-		cfg := x.config(next)
+		cfg, leave := x.config(next)
 		group.Go(func() {
+			defer leave()
 			s, err := Open(t.Context(), cfg)
 			if err != nil {
 				t.Errorf("%v", err)
@@ -498,14 +559,19 @@ func TestNodesThatDeployAtOnceAgree(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := x.store.Schema().App.Number; n != 2 {
+	if n := x.deploy(); n != 2 {
 		t.Errorf("this is deploy %d, want 2", n)
 	}
 }
 
 func TestACommandDeploysNothingOnASharedDatabase(t *testing.T) {
-	x := openNodes(t, 1, diary)
-	cfg := x.config(later(t, diary, "read:   true", "read:   false"))
+	onEach(t, aCommandDeploysNothingOnASharedDatabase)
+}
+
+func aCommandDeploysNothingOnASharedDatabase(t *testing.T, join joining) {
+	x := openNodes(t, join, 1, diary)
+	cfg, leave := x.config(later(t, diary, "read:   true", "read:   false"))
+	defer leave()
 	door, err := Dial(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -523,7 +589,7 @@ func TestACommandDeploysNothingOnASharedDatabase(t *testing.T) {
 	if err := door.Close(); err != nil {
 		t.Error(err)
 	}
-	if n := x.store.Schema().App.Number; n != 1 || res.StatusCode != 200 {
+	if n := x.deploy(); n != 1 || res.StatusCode != 200 {
 		t.Errorf("deploy %d, answer %d; want 1 and 200", n, res.StatusCode)
 	}
 }
@@ -555,9 +621,13 @@ func coded(functions map[string]any) *goaction.Program {
 }
 
 func TestANodeWithOlderCodeRunsWhatItHas(t *testing.T) {
+	onEach(t, aNodeWithOlderCodeRunsWhatItHas)
+}
+
+func aNodeWithOlderCodeRunsWhatItHas(t *testing.T, join joining) {
 	one := func(*goaction.Call, struct{}) (number, error) { return number{1}, nil }
 	two := func(_ *goaction.Call, in struct{ By int64 }) (number, error) { return number{in.By}, nil }
-	x := openNodes(t, 0, "")
+	x := openNodes(t, join, 0, "")
 	x.program = coded(map[string]any{"one": one, "two": two})
 	x.all = []*node{x.start(counted), nil}
 	// Action two has another input, and there is a third.
@@ -582,7 +652,11 @@ func TestANodeWithOlderCodeRunsWhatItHas(t *testing.T) {
 }
 
 func TestANodeThatCannotRunTheAppInForceSaysSo(t *testing.T) {
-	x := openNodes(t, 2, diary)
+	onEach(t, aNodeThatCannotRunTheAppInForceSaysSo)
+}
+
+func aNodeThatCannotRunTheAppInForceSaysSo(t *testing.T, join joining) {
+	x := openNodes(t, join, 2, diary)
 	src := sources{texts: map[string][]byte{"galley.yaml": []byte("app: diary\nfuture: true\n")}}
 	files, err := src.pack("")
 	if err != nil {
