@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
@@ -70,34 +69,25 @@ func one(ctx context.Context, r Reader, plan *query.Plan, arg string) (value.Rec
 	return rows[0], nil
 }
 
-// Authenticate returns the subject of a credential and his record of users, both
-// zero for an empty credential. A token that is unknown, ended or over its time is
+// Authenticate returns the subject of a credential, zero for an empty one. A token that is unknown, ended or over its time is
 // a fault of kind Unauthenticated.
 func (a *Accounts) Authenticate(ctx context.Context, r Reader, credential string) (
-	ident.Subject, value.Record, error) {
+	ident.Subject, error) {
 	if credential == "" {
-		return ident.Subject{}, value.Record{}, nil
+		return ident.Subject{}, nil
 	}
 	if len(credential) > tokenMax {
-		return ident.Subject{}, value.Record{}, errSession()
+		return ident.Subject{}, errSession()
 	}
 	session, err := one(ctx, r, a.session, HashToken(credential))
 	if err != nil {
-		return ident.Subject{}, value.Record{}, err
+		return ident.Subject{}, err
 	}
 	if session.Zero() || !session.Get(fieldExpires).Time().After(a.now()) {
-		return ident.Subject{}, value.Record{}, errSession()
+		return ident.Subject{}, errSession()
 	}
-	id := ident.Record(session.Get(fieldUser).Text())
-	user, err := r.Get(ctx, spec.Users, id)
-	if fault.Is(err, fault.NotFound) {
-		return ident.Subject{}, value.Record{}, errSession()
-	}
-	if err != nil {
-		return ident.Subject{}, value.Record{}, err
-	}
-	own := ident.Record(session.Slots[spec.SlotID].Text())
-	return ident.Subject{Who: ident.User, ID: id, Session: own}, user, nil
+	return ident.Subject{Who: ident.User, ID: ident.Record(session.Get(fieldUser).Text()),
+		Session: ident.Record(session.Slots[spec.SlotID].Text())}, nil
 }
 
 // UserOf returns the user with the address, zero if there is none.

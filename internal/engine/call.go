@@ -118,8 +118,9 @@ type Reply struct {
 	Batch []Reply
 	// Verb is the operation's, for the status: a create is 201, a delete 204.
 	Verb Verb
-	// Body is, for a replay, the stored reply as JSON text, of the form in which
-	// the first answer was sent; Version and Record then say what Item would.
+	// Body is the reply as JSON text, where it was written as such already: for a
+	// replay, of which Version and Record then say what Item would, and for what is
+	// kept to be replayed. "" and "null" have no body.
 	Body     string
 	Record   ident.Record
 	Version  int64

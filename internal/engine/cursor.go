@@ -35,12 +35,16 @@ func (r *run) cursorAt(l *listing, p params, row value.Record) string {
 // mac binds the text of a cursor to what it belongs to: who asks, for which records, in
 // which order. How many at once and what of them may change from page to page.
 func (r *run) mac(p params, text []byte) []byte {
-	h := hmac.New(sha256.New, r.engine.secret)
-	hashText(h, string(text), r.subject.String(), p.coll.Name, p.get(paramFilter),
-		p.get(paramSort), strings.Join(p.equal, ","))
-	for _, name := range p.equal {
-		hashText(h, p.get(name))
+	b := make([]byte, 0, 512)
+	for _, part := range [...]string{string(text), r.subject.String(), p.coll.Name,
+		p.get(paramFilter), p.get(paramSort), strings.Join(p.equal, ",")} {
+		b = appendSized(b, part)
 	}
+	for _, name := range p.equal {
+		b = appendSized(b, p.get(name))
+	}
+	h := hmac.New(sha256.New, r.engine.secret)
+	h.Write(b)
 	return h.Sum(nil)[:macSize]
 }
 

@@ -36,7 +36,7 @@ const (
 	// queryTime is how long a query may take, executeTime a call that writes with
 	// all its waiting, actionTime an action's own code, if it names no other.
 	queryTime   = 5 * time.Second
-	executeTime = 30 * time.Second
+	executeTime = 15 * time.Second
 	actionTime  = time.Second
 	// batchTime is how long all operations of a batch may take together.
 	batchTime = 5 * time.Second
@@ -75,10 +75,10 @@ type Config struct {
 
 // Authenticator turns credentials into subjects.
 type Authenticator interface {
-	// Authenticate returns the subject of a credential and his record of users. A
-	// credential that is not valid is a fault of kind Unauthenticated.
-	Authenticate(ctx context.Context, r auth.Reader, credential string) (
-		ident.Subject, value.Record, error)
+	// Authenticate returns the subject of a credential. One that is not valid is a
+	// fault of kind Unauthenticated; whether the subject's record of users is still
+	// there, the engine asks.
+	Authenticate(ctx context.Context, r auth.Reader, credential string) (ident.Subject, error)
 }
 
 // Engine decides calls. It is safe for concurrent use.
@@ -186,16 +186,16 @@ func (e *Engine) Swap(next *app.App, house []action.House, change func() error) 
 	return nil
 }
 
-// enter counts a call in, and returns how it leaves.
-func (e *Engine) enter() (leave func(), err error) {
+// enter counts a call in, which then must leave.
+func (e *Engine) enter() error {
 	if e.calls.Add(1) > callsMax {
 		e.calls.Add(-1)
 		f := fault.New(fault.Unavailable, "More than %d calls are under way.", callsMax)
 		f.RetryAfter = 1
-		return nil, f
+		return f
 	}
 	e.gate.RLock()
-	return e.leave, nil
+	return nil
 }
 
 func (e *Engine) leave() {

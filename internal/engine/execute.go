@@ -12,12 +12,11 @@ import (
 // before. When it returns without an error the entry is on disk. An error is a
 // *fault.Fault; with a replayed refusal the Reply says so.
 func (e *Engine) Execute(ctx context.Context, call Call) (Reply, error) {
-	leave, err := e.enter()
-	if err != nil {
+	if err := e.enter(); err != nil {
 		return Reply{}, err
 	}
-	defer leave()
-	r := e.begin(&call)
+	defer e.leave()
+	r := e.begin(call)
 	defer r.leave()
 	ctx, cancel := context.WithTimeout(ctx, executeTime)
 	defer cancel()

@@ -3,7 +3,6 @@ package engine
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/journal"
@@ -39,34 +38,30 @@ func (r *run) checkKey(op *operation) error {
 // input that holds a password is left out: the journal keeps the fingerprint, and this
 // hash is a fast one to guess by. Of such a call no answer is given again anyway.
 func fingerprint(op *operation, c *Call) journal.Fingerprint {
-	h := sha256.New()
+	b := make([]byte, 0, 256+len(c.Body))
 	if op.house != nil && op.house.Secret {
-		hashText(h, op.name)
+		b = appendSized(b, op.name)
 	} else {
-		hashCall(h, op, c)
+		b = appendCall(b, op, c)
 	}
-	var f journal.Fingerprint
-	h.Sum(f[:0])
-	return f
+	return sha256.Sum256(b)
 }
 
-func hashCall(h hash.Hash, op *operation, c *Call) {
-	hashText(h, op.name, c.Record, string(c.Body), c.Params.Encode())
-	var n [16]byte
-	binary.BigEndian.PutUint64(n[:], uint64(c.IfMatch))
-	binary.BigEndian.PutUint64(n[8:], uint64(len(op.batch)))
-	h.Write(n[:])
+func appendCall(b []byte, op *operation, c *Call) []byte {
+	b = appendSized(b, op.name)
+	b = appendSized(b, c.Record)
+	b = append(binary.BigEndian.AppendUint64(b, uint64(len(c.Body))), c.Body...)
+	b = appendSized(b, c.Params.Encode())
+	b = binary.BigEndian.AppendUint64(b, uint64(c.IfMatch))
+	b = binary.BigEndian.AppendUint64(b, uint64(len(op.batch)))
 	for i, part := range op.batch {
-		hashCall(h, part, &c.Batch[i])
+		b = appendCall(b, part, &c.Batch[i])
 	}
+	return b
 }
 
-// hashText hashes each text with its length, so that no two lists are hashed alike.
-func hashText(h hash.Hash, texts ...string) {
-	for _, t := range texts {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(t)))
-		h.Write(n[:])
-		h.Write([]byte(t))
-	}
+// appendSized appends a text after its length, so that no two lists of texts are hashed
+// alike.
+func appendSized(b []byte, text string) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(len(text))), text...)
 }

@@ -158,7 +158,6 @@ func (r *run) written(ctx context.Context, tx store.Tx, op *operation, verb Verb
 	if r.free() {
 		return reply, nil
 	}
-	shown := stored.Clone()
 	yes := false
 	var err error
 	if op.coll.Read != nil {
@@ -166,11 +165,14 @@ func (r *run) written(ctx context.Context, tx store.Tx, op *operation, verb Verb
 			return Reply{}, err
 		}
 	}
-	if !yes {
-		clear(shown.Slots[spec.SlotID+1:])
-		reply.Item.Record = shown
+	if yes && op.coll.Plain {
 		return reply, nil
 	}
+	shown := stored.Clone() // the checks to come are asked about all of it
 	reply.Item.Record = shown
+	if !yes {
+		clear(shown.Slots[spec.SlotID+1:])
+		return reply, nil
+	}
 	return reply, r.show(ctx, op.coll, shown)
 }

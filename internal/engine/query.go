@@ -12,14 +12,13 @@ import (
 // Query answers a call that reads, from one committed state. What the caller may not
 // see is not read, or is left out. An error is a *fault.Fault.
 func (e *Engine) Query(ctx context.Context, call Call) (Answer, error) {
-	leave, err := e.enter()
-	if err != nil {
+	if err := e.enter(); err != nil {
 		return Answer{}, err
 	}
-	defer leave()
-	r := e.begin(&call)
+	defer e.leave()
+	r := e.begin(call)
 	defer r.leave()
-	if call.Verb != Get || e.looks(&call) {
+	if call.Verb != Get || e.looks(r.call) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, queryTime)
 		defer cancel()
@@ -39,6 +38,9 @@ func (r *run) query(ctx context.Context) (answer Answer, err error) {
 	err = r.engine.store.Read(ctx, func(v store.View) error {
 		r.stage("authenticate")
 		if err := r.authenticate(ctx, v); err != nil {
+			return err
+		}
+		if err := r.look(ctx, v); err != nil {
 			return err
 		}
 		op, err := r.resolve(true)

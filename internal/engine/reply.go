@@ -49,12 +49,16 @@ func (r *run) show(ctx context.Context, c *app.Collection, record value.Record) 
 	return nil
 }
 
+// replySize is the room that is made for a reply before it is known how long it is.
+const replySize = 512
+
 // keep sets the entry's reply, where there will be somebody to ask for it again.
 func (r *run) keep(tx store.Tx, op *operation, reply *Reply) error {
 	if r.call.Key == "" || op.house != nil && op.house.Secret {
 		return nil
 	}
-	tx.Reply(value.OfJSON(string(appendReply(nil, reply))))
+	reply.Body = string(appendReply(make([]byte, 0, replySize), reply))
+	tx.Reply(value.OfJSON(reply.Body))
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/rule"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -18,6 +19,7 @@ type run struct {
 	*loaded
 	engine  *Engine
 	call    *Call
+	own     Call
 	subject ident.Subject
 	// me is the subject's record of users in the state that is read, zero for
 	// others than users.
@@ -40,8 +42,10 @@ type run struct {
 }
 
 // begin makes the run of a call. The caller holds the gate.
-func (e *Engine) begin(call *Call) *run {
-	r := &run{loaded: e.loaded.Load(), engine: e, call: call, now: e.clock().Truncate(time.Millisecond)}
+func (e *Engine) begin(call Call) *run {
+	r := &run{loaded: e.loaded.Load(), engine: e, own: call,
+		now: e.clock().Truncate(time.Millisecond)}
+	r.call = &r.own
 	r.in.Now = r.now
 	r.in.Request = rule.Request{ID: string(call.ID), IP: call.Request.IP,
 		Country: call.Request.Country, Method: call.Request.Method,
@@ -109,6 +113,9 @@ func (r *run) look(ctx context.Context, v store.View) error {
 		return fault.New(fault.Unauthenticated, "The account does not exist any more.")
 	}
 	r.me, r.in.Auth = me, me
+	if s := r.call.Seen; s != nil && err == nil {
+		s.Name = me.Get(spec.FieldEmail).Text()
+	}
 	return err
 }
 

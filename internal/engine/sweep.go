@@ -45,11 +45,10 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 // if there are no more.
 func (e *Engine) sweep(ctx context.Context, c *app.Collection, after ident.Record) (
 	deleted int, last ident.Record, err error) {
-	leave, err := e.enter()
-	if err != nil {
+	if err := e.enter(); err != nil {
 		return 0, "", err
 	}
-	defer leave()
+	defer e.leave()
 	if c = e.loaded.Load().Collection(c.Name); c == nil {
 		return 0, "", nil // the app changed meanwhile
 	}

@@ -42,12 +42,12 @@ type world struct {
 type byID struct{}
 
 func (byID) Authenticate(ctx context.Context, r auth.Reader, credential string) (
-	ident.Subject, value.Record, error) {
-	user, err := r.Get(ctx, spec.Users, ident.Record(credential))
+	ident.Subject, error) {
+	_, err := r.Get(ctx, spec.Users, ident.Record(credential))
 	if fault.Is(err, fault.NotFound) {
 		err = fault.New(fault.Unauthenticated, "Nobody has this credential.")
 	}
-	return ident.Subject{Who: ident.User, ID: ident.Record(credential)}, user, err
+	return ident.Subject{Who: ident.User, ID: ident.Record(credential)}, err
 }
 
 // compile reads and compiles the files of an app.

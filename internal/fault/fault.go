@@ -197,6 +197,9 @@ func From(err error) *Fault {
 
 // Is reports whether err is a fault of the kind.
 func Is(err error, kind Kind) bool {
+	if err == nil {
+		return false
+	}
 	var f *Fault
 	return errors.As(err, &f) && f.Kind == kind
 }

@@ -49,8 +49,9 @@ type Call struct {
 	Limits []Limit
 
 	stage  string
-	since  time.Time
+	since  time.Duration
 	stages [8]Stage
+	rules  [2]Verdict
 }
 
 // Stage is one stage of the line with its time.
@@ -90,12 +91,12 @@ func (c *Call) Begin(stage string) {
 	if c == nil {
 		return
 	}
-	now := time.Now()
+	now := time.Since(c.Started)
 	if c.stage != "" {
 		if c.Stages == nil {
 			c.Stages = c.stages[:0]
 		}
-		c.Stages = append(c.Stages, Stage{c.stage, now.Sub(c.since)})
+		c.Stages = append(c.Stages, Stage{c.stage, now - c.since})
 	}
 	c.stage, c.since = stage, now
 }
@@ -105,9 +106,13 @@ func (c *Call) End() { c.Begin("") }
 
 // Asked notes a rule's verdict.
 func (c *Call) Asked(v Verdict) {
-	if c != nil {
-		c.Rules = append(c.Rules, v)
+	if c == nil {
+		return
 	}
+	if c.Rules == nil {
+		c.Rules = c.rules[:0]
+	}
+	c.Rules = append(c.Rules, v)
 }
 
 // findingsMax is how many findings of one call are noted, findingMax how long each may

@@ -23,7 +23,6 @@ import (
 	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/store/storetest"
-	"github.com/galleybackend/galley/internal/value"
 )
 
 // bank is the app: wallets that must not be overdrawn, counters, and wards in which a
@@ -145,12 +144,12 @@ type byID struct{}
 
 // Authenticate returns the user whose id the credential is.
 func (byID) Authenticate(ctx context.Context, r auth.Reader, credential string) (
-	ident.Subject, value.Record, error) {
-	user, err := r.Get(ctx, spec.Users, ident.Record(credential))
+	ident.Subject, error) {
+	_, err := r.Get(ctx, spec.Users, ident.Record(credential))
 	if fault.Is(err, fault.NotFound) {
 		err = fault.New(fault.Unauthenticated, "Nobody has this credential.")
 	}
-	return ident.Subject{Who: ident.User, ID: ident.Record(credential)}, user, err
+	return ident.Subject{Who: ident.User, ID: ident.Record(credential)}, err
 }
 
 // admin is who sets things up.

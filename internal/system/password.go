@@ -182,7 +182,7 @@ func (s *System) password() action.House {
 			var who ident.Subject
 			var hash string
 			err := s.read(ctx, func(r auth.Reader) (err error) {
-				if who, _, err = s.accounts.Authenticate(ctx, r, c.Credential); err == nil {
+				if who, err = s.accounts.Authenticate(ctx, r, c.Credential); err == nil {
 					hash, err = s.accounts.PasswordOf(ctx, r, who.ID)
 				}
 				return err

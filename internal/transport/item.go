@@ -78,7 +78,9 @@ func AppendList(dst []byte, a *engine.Answer) []byte {
 // without a body.
 func AppendReply(dst []byte, r *engine.Reply) []byte {
 	switch {
-	case r.Replayed:
+	case r.Body == "null":
+		return dst
+	case r.Replayed || r.Body != "":
 		return append(dst, r.Body...)
 	case r.Verb == engine.Batch:
 		return appendResponses(dst, r.Batch)

@@ -32,8 +32,7 @@ func (d *Door) api(x *exchange, route transport.Route) {
 		x.problem(d.Words().MethodProblem("It takes "+allowed.String()+".", x.id))
 		return
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), CallTime)
-	defer cancel()
+	ctx := x.r.Context() // the engine bounds the time of each call
 	var err error
 	switch route.Form {
 	case transport.FormHealth:
@@ -210,6 +209,8 @@ func (x *exchange) reply(call *engine.Call, r *engine.Reply) {
 
 // health says whether the service can be given, and nothing else.
 func (d *Door) health(ctx context.Context, x *exchange) {
+	ctx, cancel := context.WithTimeout(ctx, HealthTime)
+	defer cancel()
 	if d.Health != nil && d.Health(ctx) != nil {
 		x.send(http.StatusServiceUnavailable, []byte(`{"status":"unavailable"}`))
 		return

@@ -36,8 +36,9 @@ const (
 	// number of its parameters.
 	QueryMax  = 8 << 10
 	ParamsMax = 64
-	// CallTime is how long a call may take in all.
-	CallTime = 15 * time.Second
+	// HealthTime is how long it may take to find out whether the service can be given.
+	// How long a call may take, the engine says.
+	HealthTime = 15 * time.Second
 	// HeaderTime, BodyTime, AnswerTime and IdleTime are how long a peer may take to
 	// send a head, to send a whole request, to take the answer, and to say nothing.
 	HeaderTime = 5 * time.Second
