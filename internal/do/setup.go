@@ -18,6 +18,8 @@ func needs() [][2]string {
 		{"losetup", "util-linux"},
 		{"node", "nodejs"},
 		{"npm", "npm"},
+		{"postgres", "postgresql"},
+		{"pgbouncer", "pgbouncer"},
 	}
 }
 

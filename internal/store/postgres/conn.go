@@ -420,4 +420,3 @@ func errLost() error {
 	return &sqlstore.Problem{Class: sqlstore.Gone,
 		Err: errors.New("the transaction is not open any more")}
 }
-

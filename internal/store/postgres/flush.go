@@ -139,9 +139,13 @@ func (c *conn) compose(ops []op) {
 }
 
 // renew has the server forget the prepared statements, if there are too many or if the
-// tables have changed.
+// tables have changed. It goes ahead of the transaction, of which it must not be a part.
 func (c *conn) renew() {
 	l, epoch := c.link, c.d.epoch.Load()
+	if l.broken {
+		l.broken = false
+		c.apart(sqlRollback)
+	}
 	if len(c.statements) <= statementsMax && c.epoch == epoch && !c.stale {
 		return
 	}
@@ -152,8 +156,16 @@ func (c *conn) renew() {
 	if l.pooled {
 		return
 	}
-	c.add(sqlForget)
+	c.apart(sqlForget)
 	c.forget()
+}
+
+// apart sends a statement for itself, whose answer nobody waits for.
+func (c *conn) apart(sql string) {
+	l := c.link
+	l.out = appendParse(l.out, "", sql, nil)
+	l.out = appendSync(appendExecute(appendBind(l.out, "", nothing)))
+	l.unread++
 }
 
 // forget takes note that nothing is prepared any more.

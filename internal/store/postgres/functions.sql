@@ -161,10 +161,10 @@ BEGIN
 END $$;
 
 -- A whole number within bounds, or null.
-CREATE OR REPLACE FUNCTION galley_within(n numeric, least bigint, most bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION galley_within(n numeric, low bigint, high bigint) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
-	IF n BETWEEN least AND most THEN
+	IF n BETWEEN low AND high THEN
 		RETURN n;
 	END IF;
 	RETURN NULL;
