@@ -14,9 +14,6 @@ import (
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
-	"github.com/galleybackend/galley/internal/journal"
-	"github.com/galleybackend/galley/internal/store"
-	"github.com/galleybackend/galley/internal/value"
 )
 
 const (
@@ -238,104 +235,6 @@ func TestEachFlawIsFound(t *testing.T) {
 			t.Errorf("an order was found that explains a %s", flaw)
 		})
 	}
-}
-
-// flawed is a store with a flaw that shows now and then.
-type flawed struct {
-	store.Store
-	flaw string
-	mu   sync.Mutex
-	rnd  *rand.Rand
-	old  sync.Map
-}
-
-// now draws whether the flaw shows.
-func (f *flawed) now(flaw string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.flaw == flaw && f.rnd.IntN(8) == 0
-}
-
-// Read serves what was read before, if the flaw is that.
-func (f *flawed) Read(ctx context.Context, fn func(store.View) error) error {
-	return f.Store.Read(ctx, func(v store.View) error {
-		if f.flaw == "stale read" {
-			v = &staleView{v, f}
-		}
-		return fn(v)
-	})
-}
-
-type staleView struct {
-	store.View
-	f *flawed
-}
-
-// Get returns a record, or what it was when it was last read.
-func (v *staleView) Get(ctx context.Context, c string, id ident.Record) (value.Record, error) {
-	r, err := v.View.Get(ctx, c, id)
-	if err == nil && v.f.now("stale read") {
-		if old, ok := v.f.old.Load(id); ok {
-			return old.(value.Record).Clone(), nil
-		}
-	}
-	if err == nil {
-		v.f.old.Store(id, r.Clone())
-	}
-	return r, err
-}
-
-// Write leaves a call out, does it twice, or writes over what another wrote.
-func (f *flawed) Write(
-	ctx context.Context, o journal.Origin, fn func(store.Tx) error,
-) (journal.Entry, error) {
-	switch {
-	case f.now("lost write"):
-		o.DryRun = true
-	// Ids are the call's own, so what inserts can have no second effect.
-	case o.Operation != "actions.transfer" && f.now("double effect"):
-		if _, err := f.Store.Write(ctx, o, fn); err != nil {
-			return journal.Entry{}, err
-		}
-		o.Key += " again"
-	case f.now("lost update"):
-		return f.Store.Write(ctx, o, func(tx store.Tx) error { return fn(&blindTx{tx, f}) })
-	}
-	return f.Store.Write(ctx, o, fn)
-}
-
-// blindTx puts what it is told over whatever is stored, and gives a record as it was
-// some time ago.
-type blindTx struct {
-	store.Tx
-	f *flawed
-}
-
-// Get returns what the record was when a blind call last read it.
-func (t *blindTx) Get(ctx context.Context, c string, id ident.Record) (value.Record, error) {
-	r, err := t.Tx.Get(ctx, c, id)
-	if err != nil {
-		return r, err
-	}
-	old, ok := t.f.old.Swap(id, r.Clone())
-	if !ok {
-		return r, nil
-	}
-	return old.(value.Record).Clone(), nil
-}
-
-// Put writes whatever the version.
-func (t *blindTx) Put(ctx context.Context, c string, r value.Record) (value.Record, error) {
-	if version, ok := versionOf(r); ok && version > 0 {
-		r = r.Clone()
-		r.Set("version", value.OfNull())
-	}
-	return t.Tx.Put(ctx, c, r)
-}
-
-func versionOf(r value.Record) (int64, bool) {
-	v := r.Get("version")
-	return v.Int(), v.Kind() == value.Int
 }
 
 // TestLookingChecksHold lets the last two doctors of a ward leave at once, again and

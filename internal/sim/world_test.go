@@ -130,13 +130,15 @@ type database struct {
 }
 
 func databases() []database {
-	return []database{{"sqlite", false, func(t testing.TB) func(faults) (handle, error) {
-		path := filepath.Join(t.TempDir(), "galley.db")
-		return func(f faults) (handle, error) {
-			return sqlite.Open(context.Background(), sqlite.Config{Path: path, Unsafe: true,
-				Fault: f})
-		}
-	}}}
+	return []database{
+		{"sqlite", false, func(t testing.TB) func(faults) (handle, error) {
+			path := filepath.Join(t.TempDir(), "galley.db")
+			return func(f faults) (handle, error) {
+				return sqlite.Open(context.Background(), sqlite.Config{Path: path, Unsafe: true,
+					Fault: f})
+			}
+		}},
+	}
 }
 
 // byID signs people in by the id of their record.
