@@ -108,14 +108,7 @@ func (c *conn) compose(ops []op) {
 		c.add(sqlRecover)
 		c.add(sqlUnguard)
 	}
-	if l.broken {
-		l.broken = false
-		c.add(sqlRollback)
-	}
-	// What is forgotten before BEGIN would open a transaction, whose isolation BEGIN could
-	// not set any more.
-	begins := len(ops) > 0 && ops[0].begins
-	if !c.sent && !begins {
+	if !c.sent {
 		c.renew()
 	}
 	bare := l.pooled && c.tx == txNone
@@ -123,11 +116,8 @@ func (c *conn) compose(ops []op) {
 		c.add(sqlBeginWrite)
 		c.add(c.d.settings(c.write, true))
 	}
-	for i, o := range ops {
+	for _, o := range ops {
 		c.addOp(o, c.args[o.from:o.to])
-		if i == 0 && begins && !c.sent {
-			c.renew()
-		}
 		if l.pooled && o.begins {
 			c.add(c.d.settings(c.write, true))
 		}
