@@ -63,6 +63,9 @@ type Config struct {
 	App string
 	// Data is the folder of the database; "" means data in the folder of the app.
 	Data string
+	// Database is the address of the database, as --database takes it; "" means what the
+	// environment has as GALLEY_DATABASE, or else a file in the folder Data.
+	Database string
 }
 
 // Server is an app that is open for requests. It is safe for concurrent use.
@@ -73,7 +76,7 @@ type Server struct{ server *serve.Server }
 // and where.
 func (a *App) Open(ctx context.Context, c Config) (*Server, error) {
 	s, err := serve.Open(ctx, serve.Config{
-		Config: config.Config{App: c.App, Data: c.Data},
+		Config: config.Config{App: c.App, Data: c.Data, Database: c.Database},
 		Files:  a.files, Program: a.program, Runner: goaction.Runner{},
 	})
 	var broken *serve.AppError

@@ -191,6 +191,9 @@ func (c *command) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.config.App, "app", "", "folder of galley.yaml (default .)")
 	flags.StringVar(&c.config.Data, "data", "", "folder of the database (default APP/data)")
+	flags.StringVar(&c.config.Database, "database", "",
+		"address of the database, which many servers may share (default a file in --data;\n"+
+			"with a password better as "+config.DatabaseEnv+")")
 	flags.BoolVar(&c.json, "json", false, "print data as JSON, one object a line")
 	root.AddCommand(
 		c.init(), c.dev(), c.serve(), c.check(), c.migrate(), c.gen(),

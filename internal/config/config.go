@@ -15,8 +15,13 @@ import (
 type Config struct {
 	// App is the folder of galley.yaml; default ".".
 	App string
-	// Data is the folder of the database; default App/data.
+	// Data is the folder of what this server keeps: the database, if it is a file, the
+	// socket for commands and the stories of the last requests; default App/data.
 	Data string
+	// Database is the address of the database: postgres://USER:PASSWORD@HOST/NAME, or
+	// sqlite:PATH; default what the environment has as GALLEY_DATABASE, or else a file in
+	// the folder of data.
+	Database string
 	// Listen is the address of the app; default 127.0.0.1:8080. Port 0 chooses one.
 	Listen string
 	// Admin is the address of /metrics; "" means none. It is not for the public.
@@ -45,8 +50,20 @@ func (c Config) DataDir() string {
 	return c.Data
 }
 
-// Database returns the path of the database file.
-func (c Config) Database() string { return filepath.Join(c.DataDir(), "galley.db") }
+// DatabaseEnv is the variable of the environment with the address of the database. It
+// has a password, which is nothing for a command line.
+const DatabaseEnv = "GALLEY_DATABASE"
+
+// DatabaseAddr returns the address of the database.
+func (c Config) DatabaseAddr() string {
+	if c.Database != "" {
+		return c.Database
+	}
+	if address := os.Getenv(DatabaseEnv); address != "" {
+		return address
+	}
+	return "sqlite:" + filepath.Join(c.DataDir(), "galley.db")
+}
 
 // Socket returns the path of the socket by which commands reach a running server.
 func (c Config) Socket() string { return filepath.Join(c.DataDir(), "galley.sock") }

@@ -8,11 +8,15 @@ import (
 	"strings"
 
 	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/store/postgres"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 )
 
 // schemeFile begins the address of a database in a file.
 const schemeFile = "sqlite:"
+
+// schemeServer begins the address of a database of a server.
+const schemeServer = "postgres://"
 
 // ExampleDatabase is an address of a database, for the help of commands.
 const ExampleDatabase = schemeFile + "/mnt/fast/galley.db"
@@ -29,11 +33,26 @@ func openAddress(ctx context.Context, address string) (database, error) {
 
 // makeAddress opens the database of an address, and makes a file that is missing.
 func makeAddress(ctx context.Context, address string) (database, error) {
+	var db database
+	var err error
 	if path, ok := strings.CutPrefix(address, schemeFile); ok && path != "" {
-		return sqlite.Open(ctx, sqlite.Config{Path: path})
+		db, err = sqlite.Open(ctx, sqlite.Config{Path: path})
+	} else if isShared(address) {
+		db, err = postgres.Open(ctx, postgres.Config{URL: address})
+	} else {
+		return nil, fault.New(fault.Invalid, "%q is no address of a database: write "+
+			"sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME", shown(address))
 	}
-	return nil, fault.New(fault.Invalid, "%q is no address of a database: sqlite:PATH",
-		shown(address))
+	if err != nil {
+		return nil, err // and not a store that is nil
+	}
+	return db, nil
+}
+
+// isShared reports whether the address is that of a server of databases, on which other
+// processes may be at the same time.
+func isShared(address string) bool {
+	return strings.HasPrefix(address, schemeServer) || strings.HasPrefix(address, "postgresql://")
 }
 
 // shown is an address as it may be told: without its password.

@@ -97,11 +97,7 @@ func appName(cfg Config) string {
 
 // openThere opens a database that must be there already.
 func openThere(ctx context.Context, cfg Config) (database, error) {
-	if _, err := os.Stat(cfg.Database()); err != nil {
-		return nil, fault.Wrap(fault.NotFound, err, "There is no database at %s.", cfg.Database())
-	}
-	db, _, err := openDatabase(ctx, cfg)
-	return db, err
+	return openAddress(ctx, cfg.DatabaseAddr())
 }
 
 // Restore makes the app's database from a backup, as backup.Restore does. No server
@@ -115,7 +111,7 @@ func Restore(ctx context.Context, cfg Config, from io.Reader, o RestoreOptions) 
 	if err := os.MkdirAll(cfg.DataDir(), 0o700); err != nil {
 		return out, err
 	}
-	db, _, err := openDatabase(ctx, cfg)
+	db, err := makeAddress(ctx, cfg.DatabaseAddr())
 	if err != nil {
 		return out, err
 	}

@@ -119,7 +119,7 @@ func (s *Server) stale(ctx context.Context, err error) bool {
 		return true
 	}
 	switch kind := fault.From(err).Kind; {
-	case !s.shared:
+	case !s.shared():
 		return false
 	case kind != fault.NotFound && kind != fault.Malformed && kind != fault.Invalid &&
 		kind != fault.Unauthenticated:
@@ -131,7 +131,7 @@ func (s *Server) stale(ctx context.Context, err error) bool {
 // deploys says what this process deploys, or that it takes what is in force.
 func (s *Server) begin(ctx context.Context, folder Compiled) (Compiled, error) {
 	now := s.store.Schema().App
-	if now == nil || now.Hash == folder.source.hash || !s.shared || s.cfg.Dev ||
+	if now == nil || now.Hash == folder.source.hash || !s.shared() || s.cfg.Dev ||
 		!s.cfg.door && !slices.Contains(now.Past, folder.source.hash) {
 		_, err := s.deploy(ctx, folder, nil, func(change func() error) error { return change() })
 		return folder, err
@@ -202,7 +202,7 @@ func (s *Server) deploy(ctx context.Context, next Compiled, lose []string,
 // they did, other processes wrote by the app before. What breaks them is told, and no
 // call can write it again.
 func (s *Server) lookBack(ctx context.Context, next Compiled, p Plan) error {
-	if !s.shared || len(p.checks) == 0 {
+	if !s.shared() || len(p.checks) == 0 {
 		return nil
 	}
 	all, err := s.judgeAll(ctx, s.store.Schema(), next.App, p.checks)
@@ -358,26 +358,51 @@ func (s *Server) compileDeploy(d *spec.Deploy) (Compiled, error) {
 	return next, nil
 }
 
-// follow reads the journal from a place on and takes what other processes deploy.
-func (s *Server) follow(ctx context.Context, at journal.Seq) {
+// follow reads the journal from its end on and takes what other processes deploy; where
+// there are none, it waits until the database is moved to where there may be.
+func (s *Server) follow(ctx context.Context) {
+	var at journal.Seq
 	for ctx.Err() == nil {
+		if !s.shared() {
+			s.pause(ctx)
+			continue
+		}
+		if at == (journal.Seq{}) {
+			last, err := s.store.Entries(ctx, store.Filter{}, journal.Seq{}, 1)
+			if err != nil || len(last) == 0 {
+				s.pause(ctx)
+				continue
+			}
+			at = last[0].Seq
+			// What came before that place was looked at by nobody yet.
+			s.takeNews(ctx)
+		}
 		for e, err := range s.store.Follow(ctx, at) {
 			if err != nil {
 				s.log.Error("the journal cannot be followed", "cause", err)
 				break
 			}
 			at = e.Seq
-			if !deploys(e) {
-				continue
-			}
-			if err := s.catchUp(ctx); err != nil && s.stuck.Load() == nil && ctx.Err() == nil {
-				s.log.Warn("the app in force is taken at the next call", "cause", err)
+			if deploys(e) {
+				s.takeNews(ctx)
 			}
 		}
-		select {
-		case <-time.After(followAgain):
-		case <-ctx.Done():
-		}
+		s.pause(ctx)
+	}
+}
+
+// takeNews takes the app in force, if it is another one.
+func (s *Server) takeNews(ctx context.Context) {
+	if err := s.catchUp(ctx); err != nil && s.stuck.Load() == nil && ctx.Err() == nil {
+		s.log.Warn("the app in force is taken at the next call", "cause", err)
+	}
+}
+
+// pause waits before the journal is followed again.
+func (s *Server) pause(ctx context.Context) {
+	select {
+	case <-time.After(followAgain):
+	case <-ctx.Done():
 	}
 }
 

@@ -24,11 +24,9 @@ import (
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
-	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
-	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/system"
 	"github.com/galleybackend/galley/internal/transport"
 	"github.com/galleybackend/galley/internal/transport/rest"
@@ -84,8 +82,6 @@ type Server struct {
 	// app is the deploy that the engine runs, stuck one that it cannot.
 	app   atomic.Pointer[spec.Deploy]
 	stuck atomic.Pointer[stuck]
-	// shared says that other processes may be on the database.
-	shared bool
 
 	site        atomic.Pointer[folder]
 	admin       string
@@ -108,19 +104,6 @@ type database interface {
 	// Failed is closed when the store takes no more writes, Failure says why.
 	Failed() <-chan struct{}
 	Failure() error
-}
-
-// openDatabase opens the database that the config names, and says whether other
-// processes may be on it at the same time.
-func openDatabase(ctx context.Context, cfg Config) (_ database, shared bool, err error) {
-	if cfg.database != nil {
-		return cfg.database, true, nil
-	}
-	s, err := sqlite.Open(ctx, sqlite.Config{Path: cfg.Database()})
-	if err != nil {
-		return nil, false, err
-	}
-	return s, false, nil
 }
 
 // folder is the open folder of the site.
@@ -169,11 +152,13 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	var err error
-	if s.store, s.shared, err = openDatabase(ctx, cfg); err != nil {
-		return nil, err
-	}
-	if cfg.database == nil {
-		s.store = newMovable(s.store, schemeFile+cfg.Database())
+	if s.store = cfg.database; s.store == nil {
+		address := cfg.DatabaseAddr()
+		db, err := makeAddress(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		s.store = newMovable(db, address)
 	}
 	if err = s.store.Usable(ctx); err == nil {
 		err = s.tie(ctx, compiled)
@@ -226,26 +211,19 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 		return err
 	}
 	s.show(c, site)
-	if s.cfg.door {
-		return nil
+	if !s.cfg.door {
+		var chores context.Context
+		chores, s.endChores = context.WithCancel(context.WithoutCancel(ctx))
+		s.chores.Go(func() { s.sweep(chores) })
+		s.chores.Go(func() { s.follow(chores) })
 	}
-	return s.beginChores(ctx)
+	return nil
 }
 
-// beginChores begins what a server does besides answering.
-func (s *Server) beginChores(ctx context.Context) error {
-	chores, end := context.WithCancel(context.WithoutCancel(ctx))
-	s.endChores = end
-	s.chores.Go(func() { s.sweep(chores) })
-	if !s.shared {
-		return nil // nobody else deploys
-	}
-	last, err := s.store.Entries(ctx, store.Filter{}, journal.Seq{}, 1)
-	if err != nil {
-		return err
-	}
-	s.chores.Go(func() { s.follow(chores, last[0].Seq) })
-	return nil
+// shared reports whether other processes may be on the database.
+func (s *Server) shared() bool {
+	m, ok := s.store.(*movable)
+	return !ok || isShared(m.at.Load().address)
 }
 
 // journeysAgain is how long to wait after journeys could not be written.
