@@ -41,6 +41,8 @@ func Build(ctx context.Context, root, path string) error {
 type Server struct {
 	// Galley is the path of the program, App the folder of the app, Data that of its data.
 	Galley, App, Data string
+	// Database is the address of a database; "" means one in the data folder.
+	Database string
 	// Dev asks for galley dev, which fills the data from the app's seed, in place of serve.
 	Dev bool
 	// Address is where it listens, such as http://127.0.0.1:40321, once it has started.
@@ -51,7 +53,11 @@ type Server struct {
 }
 
 func (s *Server) args(args ...string) []string {
-	return append(args, "--app", s.App, "--data", s.Data)
+	args = append(args, "--app", s.App, "--data", s.Data)
+	if s.Database != "" {
+		args = append(args, "--database", s.Database)
+	}
+	return args
 }
 
 var listens = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
