@@ -106,7 +106,7 @@ func (c *command) verdict(rules []observe.JourneyRule) {
 		case r.Query && r.Yes:
 			more = "  for each record that was found"
 		case r.Query:
-			mark, more = c.red("✗"), "  for every record: there was nothing to look for"
+			mark, more = c.red("✗"), "  for every record, whichever it is"
 		case !r.Yes:
 			mark = c.red("✗")
 		case n == 0:

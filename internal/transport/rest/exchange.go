@@ -208,7 +208,7 @@ func (x *exchange) problem(p transport.Problem) {
 		x.seen.Code = f.CodeOr()
 	}
 	if f.At.Parameter != "" {
-		x.seen.Found("the parameter " + f.At.Parameter)
+		x.seen.Found("the parameter " + f.At.Parameter + ", column " + strconv.Itoa(f.At.Column))
 	}
 	for _, i := range f.Items {
 		x.seen.Found(i.Pointer + " " + i.Detail)
