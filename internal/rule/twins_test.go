@@ -20,6 +20,8 @@ import (
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/postgres"
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -42,10 +44,27 @@ type twins struct {
 }
 
 func newTwins(t testing.TB, seed uint64, n int) *twins {
+	return newTwinsIn(t, inFile, seed, n)
+}
+
+// inFile opens an empty store in a file.
+func inFile(t testing.TB) (store.Store, error) {
+	return sqlite.Open(t.Context(), sqlite.Config{Readers: 1})
+}
+
+// onServer opens an empty store on a server.
+func onServer(t testing.TB) (store.Store, error) {
+	return postgres.Open(t.Context(), postgres.Config{
+		URL: pgtest.Shared(t).Database(t), Readers: 2})
+}
+
+func newTwinsIn(
+	t testing.TB, open func(testing.TB) (store.Store, error), seed uint64, n int,
+) *twins {
 	tw := &twins{draw: newDraw(seed)}
 	tw.app()
 	tw.world = worldOf(t, tw.spec, tw.schema)
-	s, err := sqlite.Open(t.Context(), sqlite.Config{Readers: 1})
+	s, err := open(t)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +119,7 @@ func (tw *twins) fill(t testing.TB, all map[string][]value.Record) {
 		tw.all = map[string][]value.Record{}
 		for of, rs := range all {
 			for _, r := range rs {
+				r = r.Clone() // the call may run again
 				r.Slots[spec.SlotVersion] = value.OfNull()
 				stored, err := tx.Put(ctx, of, r)
 				if err != nil {
@@ -262,12 +282,23 @@ func seedOf(t testing.TB) uint64 {
 	return seed
 }
 
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
 func TestTwinsAgree(t *testing.T) {
 	t.Parallel()
+	agree(t, inFile, *casesFlag)
+}
+
+func TestTwinsAgreeOnAServer(t *testing.T) {
+	t.Parallel()
+	agree(t, onServer, *casesFlag/8)
+}
+
+func agree(t *testing.T, open func(testing.TB) (store.Store, error), least int) {
 	seed := seedOf(t)
 	cases, rules, refused, lookups := 0, 0, 0, 0
-	for n := uint64(0); cases < *casesFlag; n++ {
-		tw := newTwins(t, seed+n, 30)
+	for n := uint64(0); cases < least; n++ {
+		tw := newTwinsIn(t, open, seed+n, 30)
 		tw.read(t, func(view store.View) error {
 			for range 120 {
 				if r := tw.rule(t, tw.collectionName()); r != nil {
@@ -398,10 +429,19 @@ func TestTwinsFindEachPlantedFlaw(t *testing.T) {
 // readable records, and sort keys of the same kind, in memory and in the store.
 func TestFiltersSeeOnlyWhatMayBeRead(t *testing.T) {
 	t.Parallel()
+	filtersAgree(t, inFile, *casesFlag/6)
+}
+
+func TestFiltersSeeOnlyWhatMayBeReadOnAServer(t *testing.T) {
+	t.Parallel()
+	filtersAgree(t, onServer, *casesFlag/20)
+}
+
+func filtersAgree(t *testing.T, open func(testing.TB) (store.Store, error), least int) {
 	seed := seedOf(t)
 	cases, hidden := 0, 0
-	for n := uint64(0); cases < *casesFlag/6; n++ {
-		tw := newTwins(t, seed+n, 30)
+	for n := uint64(0); cases < least; n++ {
+		tw := newTwinsIn(t, open, seed+n, 30)
 		may := map[string]*Rule{}
 		for _, c := range tw.schema.Collections {
 			if tw.chance(80) {
