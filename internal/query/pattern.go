@@ -83,7 +83,7 @@ func (w *patternWriter) write(re *syntax.Regexp) {
 		w.repeat(re)
 	case syntax.OpConcat:
 		for _, sub := range re.Sub {
-			w.part(sub)
+			w.write(sub)
 		}
 	case syntax.OpAlternate:
 		w.WriteString("(?:")
@@ -98,9 +98,6 @@ func (w *patternWriter) write(re *syntax.Regexp) {
 		w.fail("%s cannot be asked of every database", re)
 	}
 }
-
-// part writes a part of a sequence.
-func (w *patternWriter) part(re *syntax.Regexp) { w.write(re) }
 
 func (w *patternWriter) group(re *syntax.Regexp) {
 	w.WriteString("(?:")

@@ -323,6 +323,7 @@ func TestFilterFindings(t *testing.T) {
 		"stock == 1 &&":                  "cannot be read",
 		"order_items.filter(x, x.price)": "a filter cannot look up collections",
 		"matches(name, name)":            "a pattern must be written out",
+		`name.matches("a{300}")`:         "a{300} repeats more than 255 times",
 	} {
 		r, findings := w.Compile(text(source), Scope{Collection: "products", Bare: true})
 		if got := say(findings); r != nil || !strings.Contains(got, want) {

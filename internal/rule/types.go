@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 
+	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -254,6 +255,8 @@ func (u *unit) validateCall(e ast.Expr) {
 			u.tell(pattern.ID(), "a pattern must be written out as a text", "")
 		} else if _, err := regexp.Compile(text); err != nil {
 			u.tell(pattern.ID(), "this pattern cannot be read: "+err.Error(), "")
+		} else if _, _, err := query.Pattern(text); err != nil {
+			u.tell(pattern.ID(), "in this pattern, "+err.Error(), "")
 		}
 	case "timestamp":
 		text, ok := literalText(args[0])
