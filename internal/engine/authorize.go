@@ -77,7 +77,7 @@ func (r *run) denied(x *rule.Rule) error {
 	if r.subject.Who == ident.Anonymous {
 		return errSignIn()
 	}
-	f := fault.New(fault.Denied, "A rule of the app does not allow this.")
+	f := fault.New(fault.Denied, denied)
 	if x != nil {
 		f.Rule = x.Name()
 	}
@@ -119,7 +119,7 @@ func (r *run) authorizeUpdate(ctx context.Context, v store.View, op *operation) 
 		return old, next, err
 	}
 	if op.coll.Update == nil && !r.free() {
-		return old, next, r.refused(nil)
+		return old, next, r.refused(nil, denied)
 	}
 	if next, err = patched(op, old); err != nil {
 		return old, next, err
@@ -130,7 +130,7 @@ func (r *run) authorizeUpdate(ctx context.Context, v store.View, op *operation) 
 		if !x.UsesBefore() {
 			r.about(old, value.Record{}, op.input)
 			if yes, err := r.ask(ctx, x); err != nil || !yes {
-				return old, next, r.refusedOr(x, err)
+				return old, next, r.refusedOr(x, err, denied)
 			}
 		}
 		before := value.Record{}
@@ -139,7 +139,7 @@ func (r *run) authorizeUpdate(ctx context.Context, v store.View, op *operation) 
 		}
 		r.about(next, before, op.input)
 		if yes, err := r.ask(ctx, x); err != nil || !yes {
-			return old, next, r.refusedOr(x, err)
+			return old, next, r.refusedOr(x, err, deniedNext)
 		}
 	}
 	return old, next, stale(op, old)
@@ -153,31 +153,37 @@ func (r *run) authorizeDelete(ctx context.Context, v store.View, op *operation) 
 	}
 	if !r.free() {
 		if op.coll.Delete == nil {
-			return r.refused(nil)
+			return r.refused(nil, denied)
 		}
 		r.about(old, value.Record{}, value.Record{})
 		if yes, err := r.ask(ctx, op.coll.Delete); err != nil || !yes {
-			return r.refusedOr(op.coll.Delete, err)
+			return r.refusedOr(op.coll.Delete, err, denied)
 		}
 	}
 	return stale(op, old)
 }
 
+// What is said of a no: to a change of the record as it is, and as it would become.
+const (
+	denied     = "A rule of the app does not allow this."
+	deniedNext = "A rule of the app does not allow the record to become what it would."
+)
+
 // refused is the no to a change of a record that the caller may read: forbidden,
 // signed in or not.
-func (r *run) refused(x *rule.Rule) error {
-	f := fault.New(fault.Denied, "A rule of the app does not allow this.")
+func (r *run) refused(x *rule.Rule, text string) error {
+	f := fault.New(fault.Denied, "%s", text)
 	if x != nil {
 		f.Rule = x.Name()
 	}
 	return f
 }
 
-func (r *run) refusedOr(x *rule.Rule, err error) error {
+func (r *run) refusedOr(x *rule.Rule, err error, text string) error {
 	if err != nil {
 		return err
 	}
-	return r.refused(x)
+	return r.refused(x, text)
 }
 
 func stale(op *operation, old value.Record) error {
