@@ -377,30 +377,28 @@ func TestRestoreGoesOnWithTheJournal(t *testing.T) {
 		w.call()
 	}
 	for _, to := range []backup.Moment{{}, {Seq: journal.Seq{Lo: w.last - 7}}} {
-		err := w.store.Snapshot(t.Context(), func(p *sqlstore.Snapshot) error {
-			s, _ := restored(t, file, backup.Options{To: to, Later: p})
-			want := w.last
-			if !to.Zero() {
-				want = to.Seq.Lo
-			}
-			if got := state(t, s, false); got != w.states[want] {
-				t.Errorf("got\n%s\nwant\n%s", got, w.states[want])
-			}
-			return storetest.Fold(t.Context(), s)
-		})
-		if err != nil {
+		s, _ := restored(t, file, backup.Options{To: to, Later: w.store})
+		want := w.last
+		if !to.Zero() {
+			want = to.Seq.Lo
+		}
+		if got := state(t, s, false); got != w.states[want] {
+			t.Errorf("got\n%s\nwant\n%s", got, w.states[want])
+		}
+		if err := storetest.Fold(t.Context(), s); err != nil {
 			t.Error(err)
 		}
 	}
 	other := history(t, 2)
-	err := other.store.Snapshot(t.Context(), func(p *sqlstore.Snapshot) error {
-		s, err := sqlite.Open(t.Context(), sqlite.Config{})
-		if err != nil {
-			return err
-		}
-		_, err = backup.Restore(t.Context(), bytes.NewReader(file), s, backup.Options{Later: p})
-		return errors.Join(err, s.Close())
-	})
+	empty, err := sqlite.Open(t.Context(), sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = backup.Restore(t.Context(), bytes.NewReader(file), empty,
+		backup.Options{Later: other.store})
+	if err := empty.Close(); err != nil {
+		t.Error(err)
+	}
 	if err == nil || !strings.Contains(err.Error(), "another history") {
 		t.Errorf("the journal of another database: %v", err)
 	}
@@ -460,10 +458,11 @@ func TestRecordsBesideTheJournalAreFound(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		r, err := f.Get(t.Context(), "goods", id)
+		found, err := f.Some(t.Context(), "goods", []ident.Record{id})
 		if err != nil {
 			return err
 		}
+		r := found[id]
 		after := r.Clone()
 		after.Set("code", value.OfText("forged"))
 		return f.Change(journal.Change{Collection: "goods", ID: id, Before: r, After: after})

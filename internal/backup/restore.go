@@ -31,12 +31,17 @@ func (m Moment) past(seq journal.Seq, at time.Time) bool {
 		!m.At.IsZero() && at.After(m.At)
 }
 
+// Source is a store that can be read whole.
+type Source interface {
+	Snapshot(ctx context.Context, fn func(*sqlstore.Snapshot) error) error
+}
+
 // Options say how to restore.
 type Options struct {
 	// To is the moment whose state is wanted.
 	To Moment
 	// Later, if it is set, is a database whose journal goes on after the backup.
-	Later *sqlstore.Snapshot
+	Later Source
 	// Replace lets go of what the store holds.
 	Replace bool
 	// Done is told how many rows were read, now and then; nil means nobody is.
@@ -140,11 +145,13 @@ func (r *restorer) first(h Head) error {
 		}
 		return nil
 	}
-	if epoch := r.o.Later.Marks[sqlstore.MarkEpoch]; epoch != h.Epoch {
-		return fault.New(fault.Invalid, "The journal is of another history: its epoch is %s, "+
-			"that of the backup %s.", epoch, h.Epoch)
-	}
-	return nil
+	return r.o.Later.Snapshot(r.ctx, func(p *sqlstore.Snapshot) error {
+		if epoch := p.Marks[sqlstore.MarkEpoch]; epoch != h.Epoch {
+			return fault.New(fault.Invalid, "The journal is of another history: its epoch is %s, "+
+				"that of the backup %s.", epoch, h.Epoch)
+		}
+		return nil
+	})
 }
 
 func (r *restorer) schema(hash, text string) error {
@@ -252,7 +259,7 @@ func (r *restorer) finish() error {
 	if err := r.prune(); err != nil {
 		return err
 	}
-	if err := r.into.Whole(r.ctx); err != nil {
+	if err := r.into.Bind(r.ctx); err != nil {
 		return err
 	}
 	for _, t := range r.into.InForce().Collections {
@@ -287,19 +294,15 @@ func (r *restorer) prune() error {
 
 // later does again what came after the backup.
 func (r *restorer) later() error {
-	err := r.o.Later.Schemas(r.ctx, func(hash, text string) error {
-		if err := r.into.Schema(hash, text); err != nil {
-			return err
-		}
-		return r.rows.Schema(hash, text)
-	})
-	if err != nil {
-		return err
-	}
 	after, err := journal.ParseSeq(r.head.Seq)
 	if err != nil {
 		return err
 	}
 	r.folds = true
-	return r.o.Later.Entries(r.ctx, after, r.entry)
+	return r.o.Later.Snapshot(r.ctx, func(p *sqlstore.Snapshot) error {
+		if err := p.Schemas(r.ctx, r.schema); err != nil {
+			return err
+		}
+		return p.Entries(r.ctx, after, r.entry)
+	})
 }

@@ -124,12 +124,8 @@ func Restore(ctx context.Context, cfg Config, from io.Reader, o RestoreOptions) 
 		return out, err
 	}
 	defer func() { err = errors.Join(err, other.Close()) }()
-	err = other.Snapshot(ctx, func(p *sqlstore.Snapshot) (err error) {
-		o.Later = p
-		out, err = backup.Restore(ctx, from, db, o.Options)
-		return err
-	})
-	return out, err
+	o.Later = other
+	return backup.Restore(ctx, from, db, o.Options)
 }
 
 // RestoreOptions say how to restore.

@@ -82,12 +82,23 @@ func (m *movable) again(ctx context.Context, do func(db database) (begun bool, e
 			return err
 		}
 		wait := time.Duration(0)
-		if errors.Is(err, sqlstore.ErrMoved) {
+		if errors.Is(err, sqlstore.ErrMoved) && m.moving.Load() {
 			wait = swapMax
 		}
-		if !h.left(ctx, wait) {
-			return err
+		if h.left(ctx, wait) {
+			continue
 		}
+		if errors.Is(err, sqlstore.ErrMoved) {
+			m.abandoned(ctx, h)
+		}
+		return err
+	}
+}
+
+// abandoned ends the use of a database that another process has moved.
+func (m *movable) abandoned(ctx context.Context, h *home) {
+	if gone := h.Usable(context.WithoutCancel(ctx)); gone != nil && !m.moving.Load() {
+		m.lose(gone)
 	}
 }
 

@@ -27,11 +27,37 @@ func (m *mover) reshape(ctx context.Context, f *sqlstore.Filler, e journal.Entry
 				return errAgain
 			}
 		}
+		return f.Apply(ctx, steps)
+	}
+	if err := f.Loosen(); err != nil {
+		return err
 	}
 	if err := f.Apply(ctx, steps); err != nil {
 		return fmt.Errorf("entry %v: %w", e.Seq, err)
 	}
-	return nil
+	return f.Bind(ctx)
+}
+
+// bind makes the constraints of relations, once all that was copied is of one state.
+// What the journal says nothing of may point at what has gone meanwhile.
+func (m *mover) bind(schema *spec.Schema) error {
+	return m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+		for range schema.Collections {
+			for _, t := range schema.Collections {
+				if !t.Quiet {
+					continue
+				}
+				if err := f.Prune(t.Name); err != nil {
+					return err
+				}
+			}
+		}
+		if err := f.Bind(m.ctx); err != nil {
+			return err
+		}
+		m.mark.Phase = phaseFollow
+		return m.keep(f)
+	})
 }
 
 // follow brings the target near to the source, and compares the two in one state.
@@ -40,14 +66,14 @@ func (m *mover) follow() error {
 	for range roundsMax {
 		near := false
 		err := m.From.Snapshot(m.ctx, func(p *sqlstore.Snapshot) error {
-			near = p.Seq.Lo-m.at.Lo <= nearMax
-			if err := m.catchUp(m.ctx, p, "follow", compared && near); err != nil {
+			start := time.Now()
+			if err := m.catchUp(m.ctx, p, "follow", compared); err != nil {
 				return err
 			}
-			if compared {
+			if near = compared && time.Since(start) <= nearTime; compared {
 				return nil
 			}
-			compared, near = true, false
+			compared = true
 			if err := m.compare(p); err != nil {
 				return err
 			}
@@ -58,8 +84,8 @@ func (m *mover) follow() error {
 		}
 	}
 	return fault.New(fault.Unavailable, "The copy does not keep up with the writes: it is still "+
-		"more than %d entries behind after %d rounds. Run it again when there are fewer.",
-		nearMax, roundsMax)
+		"more than %v behind after %d rounds. Run it again when there are fewer.",
+		nearTime, roundsMax)
 }
 
 // compare asks that each collection holds the same in both databases.
@@ -134,9 +160,6 @@ func (m *mover) last(ctx context.Context, p *sqlstore.Snapshot) error {
 		return err
 	}
 	return m.To.Fill(ctx, func(f *sqlstore.Filler) error {
-		if err := f.Whole(ctx); err != nil {
-			return err
-		}
 		m.mark.Phase = phaseReady
 		return errors.Join(f.Mark(sqlstore.MarkEpoch, m.mark.From), m.keep(f))
 	})
@@ -190,9 +213,6 @@ func (m *mover) even(ctx context.Context, p *sqlstore.Snapshot, name string) err
 
 func idOf(r value.Record) ident.Record { return ident.Record(r.Slots[spec.SlotID].Text()) }
 
-// errEnough ends a reading.
-var errEnough = errors.New("enough was read")
-
 // evenPage makes the records after one id and up to another, or to the end, what they
 // are in the page.
 func evenPage(
@@ -203,21 +223,18 @@ func evenPage(
 	for _, r := range page {
 		want[idOf(r)] = string(value.AppendRecord(nil, r))
 	}
+	there, err := f.Between(ctx, name, after, upTo)
+	if err != nil {
+		return err
+	}
 	var gone []ident.Record
-	err := f.Records(ctx, name, after, func(r value.Record) error {
+	for _, r := range there {
 		id := idOf(r)
-		if upTo != "" && id > upTo {
-			return errEnough
-		}
 		if want[id] == string(value.AppendRecord(nil, r)) {
 			delete(want, id)
 		} else {
 			gone = append(gone, id)
 		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errEnough) {
-		return err
 	}
 	for _, id := range gone {
 		if err := f.Delete(name, id); err != nil {
@@ -237,7 +254,7 @@ func evenPage(
 // anew copies a collection whole.
 func (m *mover) anew(ctx context.Context, p *sqlstore.Snapshot, name string) error {
 	return m.To.Fill(ctx, func(f *sqlstore.Filler) error {
-		if err := f.Truncate(name); err != nil {
+		if err := errors.Join(f.Defer(), f.Truncate(name)); err != nil {
 			return err
 		}
 		return p.Records(ctx, name, "", func(r value.Record) error { return f.Insert(r) })

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,9 +22,9 @@ import (
 const (
 	// chunkMax is how many rows are written in one commit.
 	chunkMax = 1000
-	// nearMax is how many entries the target may be behind before the writes wait for
-	// it, and roundsMax how often it is tried to come that near.
-	nearMax   = 500
+	// nearTime is how long the target may take to catch up with the source before the
+	// writes wait for it, and roundsMax how often it is tried to come that near.
+	nearTime  = 500 * time.Millisecond
 	roundsMax = 50
 	// pauseMax bounds how long writes wait for the last entries, pauseTries how often
 	// that is tried.
@@ -275,8 +276,7 @@ func (m *mover) copy() error {
 				return fmt.Errorf("copy %s: %w", t.Name, err)
 			}
 		}
-		m.mark.Phase = phaseFollow
-		return m.To.Fill(m.ctx, m.keep)
+		return m.bind(p.Schema())
 	})
 }
 
@@ -340,15 +340,21 @@ func (m *mover) catchUp(ctx context.Context, p *sqlstore.Snapshot, phase string,
 		return err
 	}
 	var page [][]value.Value
+	intents := slices.IndexFunc(sqlstore.JournalColumns(), func(c sqlstore.Column) bool {
+		return c.Name == "intents"
+	})
 	flush := func() error {
 		if len(page) == 0 {
 			return nil
 		}
 		err := m.To.Fill(ctx, func(f *sqlstore.Filler) error {
-			for _, row := range page {
-				if err := m.again(ctx, f, row, careful); err != nil {
+			if m.mark.Phase != phaseCopy {
+				if err := f.Defer(); err != nil {
 					return err
 				}
+			}
+			if err := m.again(ctx, f, page, careful); err != nil {
+				return err
 			}
 			return m.keep(f)
 		})
@@ -361,7 +367,14 @@ func (m *mover) catchUp(ctx context.Context, p *sqlstore.Snapshot, phase string,
 		return err
 	}
 	err = p.Entries(ctx, m.at, func(row []value.Value) error {
-		if page = append(page, slices.Clone(row)); len(page) < chunkMax {
+		// A change of the schema has a commit for itself.
+		alone := m.mark.Made && row[intents].Text() != ""
+		if alone {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if page = append(page, slices.Clone(row)); len(page) < chunkMax && !alone {
 			return nil
 		}
 		return flush()
@@ -372,49 +385,75 @@ func (m *mover) catchUp(ctx context.Context, p *sqlstore.Snapshot, phase string,
 	return flush()
 }
 
-// again copies an entry, and does what it did.
+// again copies entries, and does what they did.
 func (m *mover) again(
-	ctx context.Context, f *sqlstore.Filler, row []value.Value, careful bool,
+	ctx context.Context, f *sqlstore.Filler, page [][]value.Value, careful bool,
 ) error {
-	if err := f.Entry(row); err != nil || !m.mark.Made {
-		return err
-	}
-	e, err := m.rows.Entry(row)
-	if err != nil {
-		return err
-	}
-	if err := m.reshape(ctx, f, e); err != nil {
-		return err
-	}
-	for _, c := range e.Changes {
-		if !m.mark.covers(c.Collection, c.ID) {
+	var changes []journal.Change
+	for _, row := range page {
+		if err := f.Entry(row); err != nil {
+			return err
+		}
+		if !m.mark.Made {
 			continue
 		}
-		if careful {
-			if err := m.expect(ctx, f, c); err != nil {
-				return fmt.Errorf("entry %v: %w", e.Seq, err)
-			}
+		e, err := m.rows.Entry(row)
+		if err != nil {
+			return err
 		}
+		if err := m.reshape(ctx, f, e); err != nil {
+			return err
+		}
+		changes = append(changes, e.Changes...)
+	}
+	gone := map[string][]ident.Record{}
+	for _, c := range changes {
 		if c.After.Zero() {
-			if err := f.Detach(ctx, c.Collection, c.ID); err != nil {
-				return err
-			}
+			gone[c.Collection] = append(gone[c.Collection], c.ID)
 		}
+	}
+	for collection, ids := range gone {
+		if err := f.Detach(ctx, collection, ids); err != nil {
+			return err
+		}
+	}
+	changes = slices.DeleteFunc(changes, func(c journal.Change) bool {
+		return !m.mark.covers(c.Collection, c.ID)
+	})
+	if careful {
+		if err := expect(ctx, f, changes); err != nil {
+			return err
+		}
+	}
+	for _, c := range changes {
 		if err := f.Change(c); err != nil {
-			return fmt.Errorf("entry %v, %s of %s: %w", e.Seq, c.ID, c.Collection, err)
+			return fmt.Errorf("%s of %s: %w", c.ID, c.Collection, err)
 		}
 	}
 	return nil
 }
 
-// expect asks that a record is in the target what it was in the source.
-func (m *mover) expect(ctx context.Context, f *sqlstore.Filler, c journal.Change) error {
-	is, err := f.Get(ctx, c.Collection, c.ID)
-	if err != nil {
-		return err
+// expect asks that each record is, before the changes, what they say it was.
+func expect(ctx context.Context, f *sqlstore.Filler, changes []journal.Change) error {
+	first := map[string]map[ident.Record]value.Record{}
+	for _, c := range changes {
+		if first[c.Collection] == nil {
+			first[c.Collection] = map[ident.Record]value.Record{}
+		}
+		if _, known := first[c.Collection][c.ID]; !known {
+			first[c.Collection][c.ID] = c.Before
+		}
 	}
-	if string(value.AppendRecord(nil, is)) != string(value.AppendRecord(nil, c.Before)) {
-		return fmt.Errorf("the record %s of %s is another in the copy", c.ID, c.Collection)
+	for collection, want := range first {
+		is, err := f.Some(ctx, collection, slices.Collect(maps.Keys(want)))
+		if err != nil {
+			return err
+		}
+		for id, before := range want {
+			if string(value.AppendRecord(nil, is[id])) != string(value.AppendRecord(nil, before)) {
+				return fmt.Errorf("the record %s of %s is another in the copy", id, collection)
+			}
+		}
 	}
 	return nil
 }

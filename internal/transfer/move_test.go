@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,8 @@ import (
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/postgres"
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/store/storetest"
@@ -26,41 +27,77 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
+// TestMain lets the tests share a server.
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
 // place is a database that can be closed and opened again.
 type place struct {
-	t    *testing.T
-	path string
-	*sqlite.Store
+	t *testing.T
+	// address is a path, or a URL.
+	address string
+	*sqlstore.Store
+	end func() error
 	// fault is asked at each commit; it may be nil.
 	fault atomic.Pointer[func(sqlstore.Point) error]
 }
 
-func newPlace(t *testing.T) *place {
-	p := &place{t: t, path: filepath.Join(t.TempDir(), "galley.db")}
+// kind makes an empty database.
+type kind func(t *testing.T) *place
+
+func file(t *testing.T) *place {
+	return newPlace(t, filepath.Join(t.TempDir(), "galley.db"))
+}
+
+func server(t *testing.T) *place { return newPlace(t, pgtest.Shared(t).Database(t)) }
+
+// across runs a test with the moves from one kind of database to another.
+func across(t *testing.T, run func(t *testing.T, from, to kind)) {
+	t.Run("to a server", func(t *testing.T) { run(t, file, server) })
+	t.Run("from a server", func(t *testing.T) { run(t, server, file) })
+}
+
+// ways runs a test with every move.
+func ways(t *testing.T, run func(t *testing.T, from, to kind)) {
+	across(t, run)
+	t.Run("of a file", func(t *testing.T) { run(t, file, file) })
+	t.Run("between servers", func(t *testing.T) { run(t, server, server) })
+}
+
+func newPlace(t *testing.T, address string) *place {
+	p := &place{t: t, address: address}
 	p.open()
-	t.Cleanup(func() { _ = p.Close() }) // one that failed cannot be closed well
+	t.Cleanup(func() { _ = p.end() }) // one that failed cannot be closed well
 	return p
 }
 
 func (p *place) open() {
 	p.t.Helper()
-	var err error
-	p.Store, err = sqlite.Open(context.Background(), sqlite.Config{Path: p.path, Unsafe: true,
-		Fault: func(at sqlstore.Point) error {
-			if fn := p.fault.Load(); fn != nil {
-				return (*fn)(at)
-			}
-			return nil
-		}})
+	fault := func(at sqlstore.Point) error {
+		if fn := p.fault.Load(); fn != nil {
+			return (*fn)(at)
+		}
+		return nil
+	}
+	if strings.HasPrefix(p.address, "postgres://") {
+		s, err := postgres.Open(context.Background(), postgres.Config{URL: p.address, Fault: fault})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.Store, p.end = s.Store, s.Close
+		return
+	}
+	s, err := sqlite.Open(context.Background(), sqlite.Config{Path: p.address, Unsafe: true,
+		Fault: fault})
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.Store, p.end = s.Store, s.Close
 }
 
 // again closes the database, however it is, and opens it.
 func (p *place) again() {
 	p.t.Helper()
-	_ = p.Close() // as above
+	_ = p.end() // as above
 	p.fault.Store(nil)
 	p.open()
 }
@@ -147,20 +184,25 @@ type writers struct {
 	mu    sync.Mutex
 	acks  map[string]string
 	bad   []error
+	pace  time.Duration
 }
 
-func (p *place) load(n int) *writers {
-	w := &writers{place: p, acks: map[string]string{}}
+func (p *place) load(n int, pace time.Duration) *writers {
+	w := &writers{place: p, acks: map[string]string{}, pace: pace}
 	for i := range n {
 		w.work.Go(func() { w.write(i, p.Store) })
 	}
 	return w
 }
 
-func (w *writers) write(n int, s *sqlite.Store) {
+func (w *writers) write(n int, s *sqlstore.Store) {
 	chance := rand.New(rand.NewPCG(uint64(n), uint64(time.Now().UnixNano())))
 	var users []ident.Record
+	// As fast as one machine writes, another database on it may not be able to follow.
+	pace := time.NewTicker(w.pace)
+	defer pace.Stop()
 	for call := 0; !w.stop.Load(); call++ {
+		<-pace.C
 		key := fmt.Sprint(n, "-", call)
 		e, err := s.Write(context.Background(), journal.Origin{Subject: subject(n),
 			Operation: "test", Key: key, Call: ident.NewCall()}, func(tx store.Tx) error {
@@ -240,21 +282,29 @@ func (w *writers) end() {
 }
 
 // filled is a place with some users.
-func filled(t *testing.T, calls int64) *place {
+func filled(t *testing.T, in kind, calls int) *place {
 	t.Helper()
-	p := newPlace(t)
+	p := in(t)
 	if _, err := p.Apply(t.Context(), journal.Origin{Operation: "apply"},
 		storetest.Steps(schema())); err != nil {
 		t.Fatal(err)
 	}
-	w := p.load(4)
-	for w.calls.Load() < calls {
-		if len(w.bad) > 0 {
-			break
+	chance := rand.New(rand.NewPCG(1, uint64(calls)))
+	const each = 25
+	for n := 0; n < calls; n += each {
+		_, err := p.Write(t.Context(), journal.Origin{Operation: "fill", Key: fmt.Sprint(n)},
+			func(tx store.Tx) error {
+				for i := range each {
+					if _, err := one(tx, p.Schema(), chance, nil, fmt.Sprint("f", n+i)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		if err != nil {
+			t.Fatal(err)
 		}
-		runtime.Gosched()
 	}
-	w.end()
 	return p
 }
 
@@ -288,9 +338,11 @@ func same(t *testing.T, from, to *place, acks map[string]string) {
 	}
 }
 
-func TestMoveWhileWrittenTo(t *testing.T) {
-	from, to := filled(t, 3000), newPlace(t)
-	load := from.load(4)
+func TestMoveWhileWrittenTo(t *testing.T) { ways(t, moveWhileWrittenTo) }
+
+func moveWhileWrittenTo(t *testing.T, a, b kind) {
+	from, to := filled(t, a, 2500), b(t)
+	load := from.load(4, 2*time.Millisecond)
 	var phases []string
 	moved, err := transfer.Move{From: from, To: to, Name: "there",
 		Report: func(p transfer.Progress) {
@@ -319,10 +371,12 @@ func TestMoveWhileWrittenTo(t *testing.T) {
 
 // TestMoveBackAndForth moves to a second database and home again, each time with new
 // writes.
-func TestMoveBackAndForth(t *testing.T) {
-	from, to := filled(t, 200), newPlace(t)
+func TestMoveBackAndForth(t *testing.T) { moveBackAndForth(t, file, server) }
+
+func moveBackAndForth(t *testing.T, a, b kind) {
+	from, to := filled(t, a, 200), b(t)
 	for round := range 4 {
-		load := from.load(2)
+		load := from.load(2, 2*time.Millisecond)
 		if _, err := (transfer.Move{From: from, To: to, Name: fmt.Sprint(round)}).
 			Run(t.Context()); err != nil {
 			t.Fatal(err)
@@ -338,16 +392,18 @@ func TestMoveBackAndForth(t *testing.T) {
 // TestMoveGoesOnAfterEveryEnd breaks a move off at random places of its way: before a
 // commit, after one that nobody heard of, or between; in the target, and in the end
 // in the source.
-func TestMoveGoesOnAfterEveryEnd(t *testing.T) {
+func TestMoveGoesOnAfterEveryEnd(t *testing.T) { across(t, moveGoesOnAfterEveryEnd) }
+
+func moveGoesOnAfterEveryEnd(t *testing.T, a, b kind) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 0))
-	for range 5 {
-		from, to := filled(t, 2500), newPlace(t)
+	for range 2 {
+		from, to := filled(t, a, 2000), b(t)
 		acks := map[string]string{}
 		ends := 0
 		for {
-			load := from.load(2)
+			load := from.load(2, 2*time.Millisecond)
 			left := chance.IntN(6 + 3*ends)
 			stops := func(at sqlstore.Point) error {
 				if at == sqlstore.Point(1+chance.IntN(2)) {
@@ -396,8 +452,10 @@ func TestMoveGoesOnAfterEveryEnd(t *testing.T) {
 }
 
 // TestMoveOverAChangeOfTheSchema breaks a copy off, changes the schema, and goes on.
-func TestMoveOverAChangeOfTheSchema(t *testing.T) {
-	from, to := filled(t, 3000), newPlace(t)
+func TestMoveOverAChangeOfTheSchema(t *testing.T) { across(t, moveOverAChangeOfTheSchema) }
+
+func moveOverAChangeOfTheSchema(t *testing.T, a, b kind) {
+	from, to := filled(t, a, 2500), b(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := transfer.Move{From: from, To: to, Name: "there",
 		Report: func(p transfer.Progress) {
@@ -422,7 +480,7 @@ func TestMoveOverAChangeOfTheSchema(t *testing.T) {
 }
 
 func TestMoveRefusesWhatIsInUse(t *testing.T) {
-	from, other, third := filled(t, 20), filled(t, 20), newPlace(t)
+	from, other, third := filled(t, file, 20), filled(t, file, 20), file(t)
 	before := other.state()
 	_, err := transfer.Move{From: from, To: other, Name: "there"}.Run(t.Context())
 	if code(err) != transfer.CodeNotEmpty || other.state() != before {

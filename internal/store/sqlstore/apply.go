@@ -166,6 +166,8 @@ type migration struct {
 	next    *catalog
 	moves   []*move
 	drops   []*table
+	// loose leaves relations alone that are constraints of their own.
+	loose bool
 }
 
 // move is how a collection comes to its new form.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
-	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
@@ -25,8 +25,7 @@ type Filler struct {
 }
 
 // Fill calls fn in one transaction, which is committed if fn returns nil, and lost
-// otherwise. Relations are not enforced meanwhile; Dangling tells those that point at
-// nothing.
+// otherwise. Relations are not enforced in tables that Filler made until Bind.
 func (s *Store) Fill(ctx context.Context, fn func(*Filler) error) error {
 	if err := s.begin(); err != nil {
 		return err
@@ -43,7 +42,7 @@ func (s *Store) Fill(ctx context.Context, fn func(*Filler) error) error {
 			}
 		}()
 		g := &group{}
-		if err := s.open(g); err != nil {
+		if err := s.openFilling(ctx); err != nil {
 			return errors.Join(s.gaveUp(err), w.Rollback())
 		}
 		f := &Filler{store: s, conn: w}
@@ -67,12 +66,28 @@ func (s *Store) Fill(ctx context.Context, fn func(*Filler) error) error {
 	})
 }
 
-// commitFilled commits what was filled; the head is where the journal ends now.
+// openFilling begins the transaction. What others have committed does not matter: all
+// that counts is what is there.
+func (s *Store) openFilling(ctx context.Context) error {
+	err := s.writer.Begin(true)
+	if err == nil && s.shared {
+		_, err = s.readHead(ctx, s.writer, s.dialect.Words().Lock)
+	}
+	return err
+}
+
+// commitFilled commits what was filled; the head is where the journal ends now. While
+// the database is not whole, no process has a turn at it.
 func (s *Store) commitFilled(ctx context.Context, g *group) error {
 	head, hash, err := s.lastEntry(ctx)
 	if err != nil {
 		return s.gaveUp(err)
 	}
+	marks, err := s.marks(ctx, s.writer)
+	if err != nil {
+		return s.gaveUp(err)
+	}
+	g.away = marks[MarkFilling] != "" || marks[MarkMoved] != ""
 	before := s.head
 	s.head = head
 	if err := s.commit(g, hash); err != nil {
@@ -119,9 +134,12 @@ func (f *Filler) Head(ctx context.Context) (journal.Seq, error) {
 // Clear takes everything away: the collections, the journal and its schemas.
 func (f *Filler) Clear(ctx context.Context) error {
 	q := f.store.dialect.Quote
+	if err := f.Loosen(); err != nil {
+		return err
+	}
 	// Who points goes before that at which he points.
 	for _, t := range slices.Backward(f.order()) {
-		if err := f.conn.Exec("DROP TABLE "+q(t.Name), nil); err != nil {
+		if err := f.conn.Exec("DROP TABLE IF EXISTS "+q(t.Name), nil); err != nil {
 			return fmt.Errorf("drop %s: %w", t.Name, err)
 		}
 	}
@@ -183,18 +201,60 @@ func (f *Filler) Make(ctx context.Context, schema *spec.Schema) error {
 	return f.Apply(ctx, append(steps, spec.Step{Kind: spec.Adopt, Schema: schema}))
 }
 
-// Apply takes the collections from one form to the next, with their records.
+// Apply takes the collections from one form to the next, with their records. There
+// must be no constraints of Bind.
 func (f *Filler) Apply(ctx context.Context, steps []spec.Step) error {
 	m, err := newMigration(f.store.dialect, f.catalog, steps)
 	if err != nil {
 		return err
 	}
+	m.loose = true
 	if err := m.run(ctx, f.conn); err != nil {
 		return err
 	}
 	f.catalog = m.next
 	return nil
 }
+
+// Bind makes the constraints that keep relations from pointing at nothing, where they
+// are apart from the tables, and asks that they hold.
+func (f *Filler) Bind(ctx context.Context) error {
+	for _, t := range f.order() {
+		constraints := t.constraints()
+		for _, name := range slices.Sorted(maps.Keys(constraints)) {
+			err := f.conn.Exec(constraints[name], nil)
+			if classOf(err) == Dangling {
+				return dangling(t.Name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	bad, err := f.conn.Dangling(ctx)
+	if err == nil && len(bad) > 0 {
+		err = dangling(bad[0])
+	}
+	return err
+}
+
+// Loosen takes the constraints of Bind away, as far as there are any.
+func (f *Filler) Loosen() error {
+	q := f.store.dialect.Quote
+	for _, t := range f.order() {
+		for name := range t.constraints() {
+			err := f.conn.Exec("ALTER TABLE IF EXISTS "+q(t.Name)+
+				" DROP CONSTRAINT IF EXISTS "+q(name), nil)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Defer lets the constraints of Bind be asked in the end of the transaction only.
+func (f *Filler) Defer() error { return f.conn.Defer(true) }
 
 // Entry writes an entry's row, with the values of JournalColumns.
 func (f *Filler) Entry(row []value.Value) error {
@@ -232,16 +292,48 @@ func (f *Filler) own(r value.Record) (*table, value.Record, error) {
 	return t, r, err
 }
 
-// Get returns a record; it is zero if it is not there.
-func (f *Filler) Get(
-	ctx context.Context, collection string, id ident.Record,
-) (value.Record, error) {
+// idsAsked is how many records one statement names.
+const idsAsked = 200
+
+// Some returns those of the records that are there.
+func (f *Filler) Some(
+	ctx context.Context, collection string, ids []ident.Record,
+) (map[ident.Record]value.Record, error) {
 	t, err := f.catalog.table(collection)
 	if err != nil {
-		return value.Record{}, err
+		return nil, err
 	}
-	v := view{store: f.store, conn: f.conn, catalog: f.catalog}
-	return v.one(ctx, t, id)
+	out := make(map[ident.Record]value.Record, len(ids))
+	for part := range slices.Chunk(ids, idsAsked) {
+		list, args := f.list(part)
+		found := rows{reader: t.reader}
+		err := f.conn.Query(ctx, "SELECT "+t.columns+" FROM "+t.dialect.Quote(t.Name)+" WHERE "+
+			t.dialect.Quote(spec.FieldID)+" IN "+list, args, found.add)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range found.records {
+			out[ident.Record(r.Slots[spec.SlotID].Text())] = r
+		}
+	}
+	return out, nil
+}
+
+// list writes ids as parameters. Short lists are made longer, so that there are few
+// texts.
+func (f *Filler) list(ids []ident.Record) (string, []value.Value) {
+	args := make([]value.Value, 0, len(ids))
+	for _, id := range ids {
+		args = append(args, value.OfText(string(id)))
+	}
+	for len(args)&(len(args)-1) != 0 && len(args) < idsAsked {
+		args = append(args, args[0])
+	}
+	marks := make([]string, len(args))
+	for i := range marks {
+		marks[i] = f.store.dialect.Placeholder(i + 1)
+	}
+	return "(" + strings.Join(marks, ", ") + ")", args
 }
 
 // Delete takes a record away.
@@ -253,30 +345,36 @@ func (f *Filler) Delete(collection string, id ident.Record) error {
 	return f.conn.Queue(t.delete, []value.Value{value.OfText(string(id))})
 }
 
-// Detach takes away the records of quiet collections that point to a record, because
-// no entry does when it goes.
-func (f *Filler) Detach(ctx context.Context, collection string, id ident.Record) error {
+// Detach takes away the records of quiet collections that point to records, because
+// no entry does when those go.
+func (f *Filler) Detach(ctx context.Context, collection string, ids []ident.Record) error {
 	t, err := f.catalog.table(collection)
 	if err != nil {
 		return err
 	}
+	q := t.dialect.Quote
 	for _, p := range t.pointing {
 		if !p.from.Quiet {
 			continue
 		}
-		var ids []ident.Record
-		err := f.conn.Query(ctx, p.find, []value.Value{value.OfText(string(id))}, func(r Row) error {
-			ids = append(ids, ident.Record(r.Text(spec.SlotID)))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, one := range ids {
-			if err := f.Detach(ctx, p.from.Name, one); err != nil {
-				return err
+		for part := range slices.Chunk(ids, idsAsked) {
+			list, args := f.list(part)
+			where := " FROM " + q(p.from.Name) + " WHERE " +
+				q(p.from.shape.Fields()[p.slot].Name) + " IN " + list
+			if len(p.from.pointing) > 0 {
+				var more []ident.Record
+				err := f.conn.Query(ctx, "SELECT "+q(spec.FieldID)+where, args, func(r Row) error {
+					more = append(more, ident.Record(r.Text(0)))
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+				if err := f.Detach(ctx, p.from.Name, more); err != nil {
+					return err
+				}
 			}
-			if err := f.Delete(p.from.Name, one); err != nil {
+			if err := f.conn.Queue("DELETE"+where, args); err != nil {
 				return err
 			}
 		}
@@ -284,12 +382,24 @@ func (f *Filler) Detach(ctx context.Context, collection string, id ident.Record)
 	return nil
 }
 
-// Records is as that of Snapshot.
-func (f *Filler) Records(
-	ctx context.Context, collection string, after ident.Record, each func(value.Record) error,
-) error {
-	p := Snapshot{store: f.store, conn: f.conn, catalog: f.catalog}
-	return p.Records(ctx, collection, after, each)
+// Between returns the records whose ids come after one and not after another, "" being
+// the end, in the order of their ids.
+func (f *Filler) Between(
+	ctx context.Context, collection string, after, upTo ident.Record,
+) ([]value.Record, error) {
+	t, err := f.catalog.table(collection)
+	if err != nil {
+		return nil, err
+	}
+	q, p := t.dialect.Quote(spec.FieldID), t.dialect.Placeholder
+	where, args := q+" > "+p(1), []value.Value{value.OfText(string(after))}
+	if upTo != "" {
+		where, args = where+" AND "+q+" <= "+p(2), append(args, value.OfText(string(upTo)))
+	}
+	found := rows{reader: t.reader}
+	err = f.conn.Query(ctx, "SELECT "+t.columns+" FROM "+t.dialect.Quote(t.Name)+" WHERE "+where+
+		" ORDER BY "+q, args, found.add)
+	return found.records, err
 }
 
 // Change makes a change of an entry: what was before it is taken for granted.
@@ -335,19 +445,6 @@ func (f *Filler) Prune(collection string) error {
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// Whole asks that every relation points at a record.
-func (f *Filler) Whole(ctx context.Context) error {
-	bad, err := f.conn.Dangling(ctx)
-	if err != nil {
-		return err
-	}
-	if len(bad) > 0 {
-		return fault.New(fault.Invalid, "Records in %s point to records that are not there.",
-			bad[0])
 	}
 	return nil
 }

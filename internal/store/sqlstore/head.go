@@ -31,8 +31,6 @@ const (
 	// resolveTime bounds how long a process tries to learn how a commit went.
 	resolveTime = 5 * time.Second
 	resolveWait = 50 * time.Millisecond
-	// turnMoved is the turn of nobody: the database was moved elsewhere.
-	turnMoved = -1
 	// reshapedTries bounds how often a read begins anew because the schema changed.
 	reshapedTries = 3
 )
@@ -104,7 +102,9 @@ func (s *Store) moveHead(g *group, spec string) error {
 	if !s.shared {
 		return nil
 	}
-	g.turn = rand.Int64()
+	if g.turn = rand.Int64(); g.away {
+		g.turn = -1 - g.turn
+	}
 	d := s.dialect
 	if notify := d.Words().Notify; notify != "" {
 		if err := s.writer.Queue(notify, nil); err != nil {
@@ -120,7 +120,7 @@ func (s *Store) moveHead(g *group, spec string) error {
 // line.
 func (s *Store) catchUp(ctx context.Context, h headRow) error {
 	cat := s.catalog.Load()
-	if h.turn == turnMoved {
+	if h.turn < 0 { // nobody has a turn: it was moved elsewhere, or is being filled
 		return fault.Wrap(fault.Unavailable, ErrMoved, "The database was moved.")
 	}
 	if h.seq == s.head && h.spec == cat.hash {

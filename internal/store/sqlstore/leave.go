@@ -37,17 +37,10 @@ func (s *Store) Leave(ctx context.Context, to string, fn func(*Snapshot) error) 
 			_ = w.Rollback() // the error that led here is the one to be told
 			return s.reading(ctx, err)
 		}
-		if err == nil && s.shared {
-			// Other processes read it before they write.
-			err = s.writer.Queue("UPDATE "+s.dialect.Quote(tableHead)+" SET turn = -1", nil)
-		}
-		if err != nil {
+		g.away = true // other processes read it before they write
+		if err := s.commit(g, p.Spec); err != nil {
 			_ = w.Rollback() // as above
-			return s.reading(ctx, err)
-		}
-		if err := w.Commit(); err != nil {
-			_ = w.Rollback() // as above
-			return s.gaveUp(err)
+			return err
 		}
 		s.writer = left{w}
 		return nil

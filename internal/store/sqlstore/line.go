@@ -37,6 +37,8 @@ type group struct {
 	dirty bool
 	// turn names the group at a shared database's head.
 	turn int64
+	// away says that after the group nobody is to write any more.
+	away bool
 	// first is the place of the last entry before the group.
 	first   uint64
 	entries []*journal.Entry

@@ -86,6 +86,9 @@ func (m *migration) constraints() (drop []string, add []constraint) {
 		}
 		return false
 	}
+	if m.loose {
+		return nil, nil
+	}
 	had := map[string]string{}
 	for _, t := range m.before.tables {
 		for name, sql := range t.constraints() {

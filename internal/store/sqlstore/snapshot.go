@@ -30,6 +30,9 @@ func JournalColumns() []Column {
 	return out
 }
 
+// readMax is how many rows one statement reads, so that none of them takes long.
+const readMax = 5000
+
 // Snapshot is one committed state of everything that a store keeps, for those who
 // copy it: it does not change while the function that was given it runs. It must not
 // be used by two goroutines at once.
@@ -116,8 +119,19 @@ func (p *Snapshot) Entries(
 	ctx context.Context, after journal.Seq, each func(row []value.Value) error,
 ) error {
 	d := p.store.dialect
-	return p.entries(ctx, " WHERE seq > "+d.Placeholder(1)+" ORDER BY seq",
-		[]value.Value{value.OfInt(int64(after.Lo))}, each)
+	page := " WHERE seq > " + d.Placeholder(1) + " ORDER BY seq LIMIT " + d.Placeholder(2)
+	for last, n := value.OfInt(int64(after.Lo)), readMax; n == readMax; {
+		n = 0
+		err := p.entries(ctx, page, []value.Value{last, value.OfInt(readMax)},
+			func(row []value.Value) error {
+				last, n = row[0], n+1
+				return each(row)
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Applied calls each for the rows of the entries by which the schema was changed.
@@ -157,15 +171,24 @@ func (p *Snapshot) Records(
 		return err
 	}
 	q, slots := t.dialect.Quote, make([]value.Value, t.shape.Len())
+	page := "SELECT " + t.columns + " FROM " + q(t.Name) + " WHERE " + q(spec.FieldID) + " > " +
+		t.dialect.Placeholder(1) + " ORDER BY " + q(spec.FieldID) + " LIMIT " +
+		t.dialect.Placeholder(2)
 	var buffer []byte
-	return p.read(ctx, "SELECT "+t.columns+" FROM "+q(t.Name)+" WHERE "+q(spec.FieldID)+" > "+
-		t.dialect.Placeholder(1)+" ORDER BY "+q(spec.FieldID),
-		[]value.Value{value.OfText(string(after))}, func(r Row) error {
+	for last, n := value.OfText(string(after)), readMax; n == readMax; {
+		n = 0
+		err := p.read(ctx, page, []value.Value{last, value.OfInt(readMax)}, func(r Row) error {
 			if err := t.reader.fill(r, slots, &buffer); err != nil {
 				return err
 			}
+			last, n = slots[spec.SlotID], n+1
 			return each(value.Record{Shape: t.shape, Slots: slots})
 		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *Snapshot) read(
