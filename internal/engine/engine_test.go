@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -669,7 +668,8 @@ func (w *world) asking(name, address, body string) error {
 
 func TestAStrangerWhoGuessesLocksNobodyOut(t *testing.T) {
 	w := withAuth(t)
-	house := system.New(w.store, auth.NewAccounts(w.now), auth.NewHasher(), auth.NewTries(w.now))
+	tries := auth.NewTries(w.now)
+	house := system.New(w.store, auth.NewAccounts(w.now), auth.NewHasher(), tries)
 	w.config.House = house.Actions(w.app.Spec)
 	w.engine = engine.New(w.config)
 	const right = `{"email":"ana@example.com","password":"a long password"}`
@@ -698,20 +698,15 @@ func TestAStrangerWhoGuessesLocksNobodyOut(t *testing.T) {
 	if err := w.asking("auth/sign-in", "198.51.100.2", right); err != nil {
 		t.Errorf("the owner cannot sign in at a new place: %v", err)
 	}
-	var all sync.WaitGroup
-	var looked atomic.Int64
-	for n := range 24 {
-		all.Go(func() {
-			for i := range auth.TriesAccount {
-				if wrong(fmt.Sprintf("203.0.113.%d", n), i) == fault.Unauthenticated {
-					looked.Add(1)
-				}
-			}
-		})
+	for range auth.TriesEverywhere - auth.TriesAccount - 1 { // others, from everywhere
+		if err := tries.Take("account ana@example.com", auth.TriesEverywhere); err != nil {
+			t.Fatal(err)
+		}
 	}
-	all.Wait()
-	if n := looked.Load(); n != auth.TriesEverywhere-auth.TriesAccount {
-		t.Errorf("%d guesses of many strangers were looked at", n)
+	for i, want := range []fault.Kind{fault.Unauthenticated, fault.Exhausted} {
+		if got := wrong(fmt.Sprintf("203.0.113.%d", i), i); got != want {
+			t.Errorf("guess %d of many strangers is %v, want %v", i, got, want)
+		}
 	}
 	if err := w.asking("auth/sign-in", "198.51.100.2", right); err != nil {
 		t.Errorf("the owner cannot sign in where he is signed in: %v", err)
@@ -724,15 +719,19 @@ func TestAStrangerWhoGuessesLocksNobodyOut(t *testing.T) {
 
 func TestOneNetworkMakesAFewAccounts(t *testing.T) {
 	w := withAuth(t)
-	house := system.New(w.store, auth.NewAccounts(w.now), auth.NewHasher(), auth.NewTries(w.now))
+	tries := auth.NewTries(w.now)
+	house := system.New(w.store, auth.NewAccounts(w.now), auth.NewHasher(), tries)
 	w.config.House = house.Actions(w.app.Spec)
 	w.engine = engine.New(w.config)
 	sign := func(address string, n int) error {
 		return w.asking("auth/sign-up", address,
 			fmt.Sprintf(`{"email":"u%d@example.com","password":"a long password","name":"U"}`, n))
 	}
-	for i := range auth.TriesSignUp {
-		if err := sign("192.0.2.1", i); err != nil {
+	if err := sign("192.0.2.1", 1); err != nil {
+		t.Fatal(err)
+	}
+	for range auth.TriesSignUp - 1 {
+		if err := tries.Take("sign-up from 192.0.2.1", auth.TriesSignUp); err != nil {
 			t.Fatal(err)
 		}
 	}
