@@ -279,7 +279,7 @@ func calculate(name string, of []sqlstore.Arg) (string, bool) {
 		case "/":
 			return call("within", "div("+x+"::numeric, nullif("+y+", 0))", least, most), true
 		case "%":
-			return "mod(" + x + "::numeric, nullif(" + y + ", 0))::bigint", true
+			return call("mod", x, y), true
 		}
 	case "float":
 		switch op {

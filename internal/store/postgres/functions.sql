@@ -170,6 +170,15 @@ BEGIN
 	RETURN NULL;
 END $$;
 
+CREATE OR REPLACE FUNCTION galley_mod(x bigint, y bigint) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+	IF y = 0 OR (y = -1 AND x = -9223372036854775808) THEN
+		RETURN NULL;
+	END IF;
+	RETURN x % y;
+END $$;
+
 CREATE OR REPLACE FUNCTION galley_int(x float8) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
@@ -188,16 +197,54 @@ BEGIN
 	RETURN galley_within(x::numeric, -9223372036854775808, 9223372036854775807);
 END $$;
 
+-- 0x1.8p3: sixteen digits, and a power of two.
+CREATE OR REPLACE FUNCTION galley_double_hex(x text) RETURNS float8
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+	parts text[] := regexp_match(x, '^[+-]?0[xX]_?([0-9a-fA-F_]*)\.?([0-9a-fA-F_]*)[pP]([+-]?[0-9_]+)$');
+	digits text;
+	n numeric := 0;
+	e int;
+BEGIN
+	digits := lower(replace(parts[1] || parts[2], '_', ''));
+	IF digits IS NULL OR digits = '' OR char_length(digits) > 300 OR x ~ '\n|__|_$|_[.pP]|[.pP+-]_' THEN
+		RETURN NULL;
+	END IF;
+	e := least(greatest(replace(parts[3], '_', '')::numeric, -5000), 5000)
+		- 4 * char_length(replace(parts[2], '_', ''));
+	FOR i IN 1 .. char_length(digits) LOOP
+		n := n * 16 + strpos('0123456789abcdef', substr(digits, i, 1)) - 1;
+	END LOOP;
+	WHILE e > 0 AND n > 0 LOOP
+		n := n * 2;
+		e := e - 1;
+	END LOOP;
+	WHILE e < 0 AND n > 0 LOOP
+		n := n * 0.5;
+		e := e + 1;
+	END LOOP;
+	RETURN CASE WHEN left(x, 1) = '-' THEN -n::float8 ELSE n::float8 END;
+EXCEPTION WHEN numeric_value_out_of_range THEN
+	IF n > 1 THEN
+		RETURN NULL;
+	END IF;
+	RETURN CASE WHEN left(x, 1) = '-' THEN '-0' ELSE '0' END::float8;
+END $$;
+
 CREATE OR REPLACE FUNCTION galley_double_text(x text) RETURNS float8
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
-	IF x ~* '^[+-]?inf(inity)?$' THEN
+	IF x ~* '^[+-]?0x' THEN
+		RETURN galley_double_hex(x);
+	END IF;
+	IF x ~* '^[+-]?inf(inity)?$' AND x !~ '\n' THEN
 		RETURN CASE WHEN left(x, 1) = '-' THEN '-Infinity' ELSE 'Infinity' END::float8;
 	END IF;
-	IF x !~ '^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$' OR x ~ '\n' THEN
+	IF x !~ '^[+-]?([0-9](_?[0-9])*\.?([0-9](_?[0-9])*)?|\.[0-9](_?[0-9])*)([eE][+-]?[0-9](_?[0-9])*)?$'
+		OR x ~ '\n' THEN
 		RETURN NULL;
 	END IF;
-	RETURN x::float8;
+	RETURN replace(x, '_', '')::float8;
 EXCEPTION WHEN numeric_value_out_of_range THEN
 	-- What is too small is zero, what is too large is nothing.
 	IF split_part(lower(x), 'e', 2) LIKE '-%' OR x ~ '^[+-]?0*\.' THEN
@@ -234,7 +281,7 @@ BEGIN
 	IF e < -4 OR e >= 6 THEN
 		RETURN sign || left(digits, 1)
 			|| CASE WHEN char_length(digits) > 1 THEN '.' || substr(digits, 2) ELSE '' END
-			|| 'e' || CASE WHEN e < 0 THEN '-' ELSE '+' END || lpad(abs(e)::text, 2, '0');
+			|| 'e' || CASE WHEN e < 0 THEN '-' ELSE '+' END || CASE WHEN abs(e) < 10 THEN '0' ELSE '' END || abs(e);
 	END IF;
 	IF e < 0 THEN
 		RETURN sign || '0.' || repeat('0', -e - 1) || digits;
