@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"slices"
 )
 
 // needs lists the programs that the tests use, with the Debian package that has each.
@@ -23,18 +25,18 @@ func needs() [][2]string {
 	}
 }
 
+// quiet has Debian install PostgreSQL without a server that runs all the time: the tests
+// start their own.
+const quiet = `s/^#? *create_main_cluster *=.*/create_main_cluster = false/`
+
 // runSetup installs the Debian packages that are missing. On other systems it says
 // what to install.
 func runSetup(ctx context.Context, _ []string) error {
 	var missing []string
 	for _, n := range needs() {
-		if _, err := exec.LookPath(n[0]); err == nil {
-			continue
+		if !installed(n[0]) {
+			missing = append(missing, n[1])
 		}
-		if _, err := os.Stat("/usr/sbin/" + n[0]); err == nil {
-			continue
-		}
-		missing = append(missing, n[1])
 	}
 	if len(missing) == 0 {
 		return nil
@@ -43,20 +45,36 @@ func runSetup(ctx context.Context, _ []string) error {
 	if _, err := exec.LookPath("apt-get"); err != nil || runtime.GOOS != "linux" {
 		return fmt.Errorf("please install %v; the tests use them", missing)
 	}
-	for _, args := range [][]string{
-		{"update", "-q"},
-		append([]string{"install", "-qy", "--no-install-recommends"}, missing...),
-	} {
-		name := "apt-get"
+	install := []string{"apt-get", "install", "-qy", "--no-install-recommends"}
+	steps := [][]string{{"apt-get", "update", "-q"}}
+	if slices.Contains(missing, "postgresql") {
+		steps = append(steps, append(slices.Clone(install), "postgresql-common"),
+			[]string{"sed", "-Ei", quiet, "/etc/postgresql-common/createcluster.conf"})
+	}
+	for _, args := range append(steps, append(install, missing...)) {
 		if os.Geteuid() != 0 {
-			name, args = "sudo", append([]string{"apt-get"}, args...)
+			args = append([]string{"sudo"}, args...)
 		}
-		cmd := exec.CommandContext(ctx, name, args...)
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%s %v: %w", name, args, err)
+			return fmt.Errorf("%v: %w", args, err)
 		}
 	}
 	return nil
+}
+
+// installed looks for a program where Debian puts it.
+func installed(name string) bool {
+	if _, err := exec.LookPath(name); err == nil {
+		return true
+	}
+	for _, pattern := range []string{"/usr/sbin/", "/usr/lib/postgresql/*/bin/"} {
+		// The patterns are in order, so that there is no error.
+		if found, _ := filepath.Glob(pattern + name); len(found) > 0 {
+			return true
+		}
+	}
+	return false
 }
