@@ -28,6 +28,8 @@ import (
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/postgres"
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -36,14 +38,55 @@ const twinsDir = "internal/action/actiontest/testdata/twins"
 
 var update = flag.Bool("update", false, "write the generated package of the twins anew")
 
-// languages are the two in which every action of the twins is written.
-var languages = []string{"ts", "go"}
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// languages are the two in which every action of the twins is written, databases those
+// on which they run.
+var (
+	languages = []string{"ts", "go"}
+	databases = []string{"sqlite", "postgres"}
+)
+
+// database is a store that tells its past.
+type database interface {
+	store.Store
+	store.History
+}
+
+// places gives each twin a schema of its own in one database.
+type places struct {
+	url   string
+	count int
+}
+
+// open opens a database that is empty and ends with the test.
+func (p *places) open(t testing.TB, name string) database {
+	t.Helper()
+	var db database
+	var err error
+	if name == "sqlite" {
+		db, err = sqlite.Open(t.Context(), sqlite.Config{})
+	} else {
+		p.count++
+		db, err = postgres.Open(t.Context(), postgres.Config{Readers: 1,
+			URL: fmt.Sprintf("%s&schema=twin%d", p.url, p.count)})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
 
 // twin is the app in one language over a store of its own.
 type twin struct {
 	t        testing.TB
 	language string
-	store    *sqlite.Store
+	store    database
 	engine   *engine.Engine
 	ids      map[string]ident.Record
 }
@@ -59,7 +102,7 @@ func (byID) Authenticate(ctx context.Context, r auth.Reader, credential string) 
 
 // twice runs each write once for nothing before it counts, as a store does that lost
 // a race.
-type twice struct{ *sqlite.Store }
+type twice struct{ store.Store }
 
 func (s twice) Write(ctx context.Context, o journal.Origin, fn func(store.Tx) error) (journal.Entry, error) {
 	dry := o
@@ -72,7 +115,7 @@ func (s twice) Write(ctx context.Context, o journal.Origin, fn func(store.Tx) er
 	return e, err
 }
 
-func newTwin(t testing.TB, language string, retry bool) *twin {
+func newTwin(t testing.TB, p *places, on, language string, retry bool) *twin {
 	t.Helper()
 	s, findings := appfile.Load(twinsDir)
 	if spec.Failed(findings) {
@@ -94,15 +137,7 @@ func newTwin(t testing.TB, language string, retry bool) *twin {
 		t.Fatal(findings)
 	}
 	w := &twin{t: t, language: language, ids: map[string]ident.Record{}}
-	db, err := sqlite.Open(t.Context(), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := p.open(t, on)
 	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	origin := journal.Origin{Call: "schema", Operation: "schema", Now: now, Subject: ident.Subject{Who: ident.System}}
 	if _, err := db.Apply(t.Context(), origin, spec.Diff(nil, compiled.Schema)); err != nil {
@@ -199,9 +234,18 @@ func recordText(r value.Record) string {
 
 const line = `{"items":[{"product":"$pen","quantity":2},{"product":"$desk","quantity":1}]}`
 
-// TestTwins runs every script in both languages, each with and without a retry, and
-// wants the same answers and the same journal, byte for byte.
+// TestTwins runs every script in both languages on every database, each with and
+// without a retry, and wants the same answers and the same journal, byte for byte.
 func TestTwins(t *testing.T) {
+	type way struct {
+		language string
+		retry    bool
+	}
+	var ways []way
+	p := &places{url: pgtest.Shared(t).Database(t)}
+	for _, language := range languages {
+		ways = append(ways, way{language, false}, way{language, true})
+	}
 	type call struct{ name, input, key, want string }
 	for name, calls := range map[string][]call{
 		"a checkout, and its replay": {
@@ -241,14 +285,16 @@ func TestTwins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var answers, journals []string
-			for _, language := range languages {
-				for _, retry := range []bool{false, true} {
-					w := newTwin(t, language, retry)
+			for _, on := range databases {
+				for _, way := range ways {
+					language := way.language
+					w := newTwin(t, p, on, language, way.retry)
 					var got []string
 					for _, c := range calls {
 						said := w.call(c.name, c.input, c.key, true)
 						if !strings.HasPrefix(said, c.want) {
-							t.Errorf("%s: %s(%s)\n got %s\nwant %s", language, c.name, c.input, said, c.want)
+							t.Errorf("%s on %s: %s(%s)\n got %s\nwant %s", language, on, c.name, c.input,
+								said, c.want)
 						}
 						var out struct{ Order ident.Record }
 						if text, ok := strings.CutPrefix(said, "ok "); ok {
@@ -301,7 +347,7 @@ func TestTwinsAreGenerated(t *testing.T) {
 func BenchmarkTwins(b *testing.B) {
 	for _, language := range languages {
 		b.Run(language, func(b *testing.B) {
-			w := newTwin(b, language, false)
+			w := newTwin(b, nil, "sqlite", language, false)
 			for n, id := range w.ids {
 				if n == "pen" || n == "ink" || n == "desk" || n == "ana" {
 					collection, body := "products", `{"stock":1000000000}`
