@@ -15,10 +15,14 @@ import (
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/store/postgres"
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
+	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/value"
 )
 
-// Each script is an app with calls, their answers, and the journal that they leave:
+// Each script is an app with calls, their answers, and the journal that they leave, the
+// same on every database:
 //
 //	user NAME JSON                make a user, $NAME is his id
 //	as NAME | nobody | admin      who calls from here on
@@ -38,13 +42,26 @@ func TestScripts(t *testing.T) {
 		t.Fatal("no scripts", err)
 	}
 	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
-			text, files := archive(t, path)
-			if _, ok := files["galley.yaml"]; !ok {
-				maps.Copy(files, shop(t))
+		text, files := archive(t, path)
+		if _, ok := files["galley.yaml"]; !ok {
+			maps.Copy(files, shop(t))
+		}
+		run := func(t *testing.T, db database, err error) {
+			if err != nil {
+				t.Fatal(err)
 			}
-			s := &script{world: open(t, files, nil), vars: map[string]string{}, who: "nobody"}
+			s := &script{world: openOn(t, db, files, nil), vars: map[string]string{}, who: "nobody"}
 			s.run(text)
+		}
+		name := strings.TrimSuffix(filepath.Base(path), ".txtar")
+		t.Run(name+" on sqlite", func(t *testing.T) {
+			db, err := sqlite.Open(t.Context(), sqlite.Config{})
+			run(t, db, err)
+		})
+		t.Run(name+" on postgres", func(t *testing.T) {
+			db, err := postgres.Open(t.Context(),
+				postgres.Config{URL: pgtest.Shared(t).Database(t)})
+			run(t, db, err)
 		})
 	}
 }

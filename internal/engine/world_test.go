@@ -24,14 +24,23 @@ import (
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/value"
 )
 
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// database is a store that tells its past.
+type database interface {
+	store.Store
+	store.History
+}
+
 // world is an engine over a real store, with an app.
 type world struct {
 	t      testing.TB
-	store  *sqlite.Store
+	store  database
 	engine *engine.Engine
 	app    *app.App
 	clock  atomic.Int64
@@ -89,12 +98,19 @@ func house(s *spec.Spec) []*spec.Collection {
 // open opens a world of its own. change may alter the engine's config.
 func open(t testing.TB, files map[string][]byte, change func(*engine.Config)) *world {
 	t.Helper()
-	w := &world{t: t, app: compile(t, files)}
-	w.clock.Store(time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC).UnixMilli())
-	var err error
-	if w.store, err = sqlite.Open(t.Context(), sqlite.Config{}); err != nil {
+	db, err := sqlite.Open(t.Context(), sqlite.Config{})
+	if err != nil {
 		t.Fatal(err)
 	}
+	return openOn(t, db, files, change)
+}
+
+// openOn opens a world on a database, which ends with it.
+func openOn(t testing.TB, db database, files map[string][]byte,
+	change func(*engine.Config)) *world {
+	t.Helper()
+	w := &world{t: t, app: compile(t, files), store: db}
+	w.clock.Store(time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC).UnixMilli())
 	t.Cleanup(func() {
 		if err := w.store.Close(); err != nil {
 			t.Error(err)
