@@ -71,6 +71,10 @@ func attacks() []attack {
 		{name: "pages of other origins", try: otherOrigins, flaw: flaw{front: trustsOrigins}},
 		{name: "who has an account", try: enumeration, flaw: flaw{front: tellsUnknown}},
 		{name: "guessing", try: guessing, limits: true, flaw: flaw{front: newAddressEachTime()}},
+		{name: "locking out by guessing", try: lockingOut, limits: true,
+			flaw: flaw{front: oneAddress}},
+		{name: "accounts by the dozen", try: manyAccounts, limits: true,
+			flaw: flaw{front: newAddressEachTime()}},
 	}
 }
 

@@ -3,6 +3,7 @@ package blackbox_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -283,4 +284,57 @@ func newAddressEachTime() func(http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// lockingOut guesses until it is stopped, while the owner is signed in nowhere; he must
+// still be able to sign in from a place of his own.
+func lockingOut(a *arena) (f found) {
+	a.bo.do("POST", "/api/auth/sign-out", "").want(a.t, 204)
+	stopped := false
+	for i := range wrongTries {
+		got := a.nobody.do("POST", "/api/auth/sign-in",
+			fmt.Sprintf(`{"email":"bo@example.com","password":"guess-number-%d"}`, i))
+		stopped = stopped || got.status == 429
+	}
+	if !stopped {
+		a.t.Fatal("the guesser was not stopped")
+	}
+	r := httptest.NewRequest("POST", a.base+"/api/auth/sign-in",
+		strings.NewReader(`{"email":"bo@example.com","password":"`+password+`"}`))
+	r.RemoteAddr = "203.0.113.9:1"
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	a.front.Config.Handler.ServeHTTP(w, r)
+	if w.Code != 200 {
+		f.add("the owner is locked out: %d %s", w.Code, w.Body)
+	}
+	return f
+}
+
+// oneAddress takes everybody for the same.
+func oneAddress(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = "127.0.0.1:1"
+		next.ServeHTTP(w, r)
+	})
+}
+
+// signUps is how many accounts one address may make in a quarter of an hour.
+const signUps = 30
+
+func manyAccounts(a *arena) (f found) {
+	made := 2 // the arena's own
+	for i := range signUps {
+		got := a.nobody.do("POST", "/api/auth/sign-up", fmt.Sprintf(
+			`{"email":"u%d@example.com","password":"%s","name":"U"}`, i, password))
+		if got.status == 201 {
+			made++
+		}
+	}
+	if made > signUps {
+		f.add("one address made %d accounts", made)
+	}
+	_, got := a.signIn(a.ana, password)
+	got.want(a.t, 200)
+	return f
 }
