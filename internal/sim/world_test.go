@@ -1,3 +1,8 @@
+// Package sim is tests only: several engines on one database, callers who repeat
+// themselves, commits that fail and followers that die, drawn by one printed seed; and
+// histories of what concurrent callers heard, for which an order is looked for that
+// explains them. It promises nothing to anybody; what it asks for stands in
+// docs/guarantees.md.
 package sim
 
 import (
@@ -20,6 +25,8 @@ import (
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/postgres"
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/store/storetest"
@@ -138,8 +145,18 @@ func databases() []database {
 					Fault: f})
 			}
 		}},
+		{"postgres", true, func(t testing.TB) func(faults) (handle, error) {
+			url := pgtest.Shared(t).Database(t)
+			return func(f faults) (handle, error) {
+				return postgres.Open(context.Background(), postgres.Config{URL: url, Readers: 6,
+					Fault: f})
+			}
+		}},
 	}
 }
+
+// TestMain ends the PostgreSQL server that the tests share.
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // byID signs people in by the id of their record.
 type byID struct{}
