@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 )
 
 const notes = `app: drill
@@ -34,22 +37,23 @@ type server struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	address string
+	errs    *bytes.Buffer
 }
 
-func (p *place) server(data string) *server {
+func (p *place) server(data string, more ...string) *server {
 	p.t.Helper()
-	cmd := p.process(context.Background(), "serve", "--listen", "127.0.0.1:0", "--limits", "off",
-		"--data", data)
+	cmd := p.process(context.Background(), append([]string{"serve", "--listen", "127.0.0.1:0",
+		"--limits", "off", "--data", data}, more...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
+	errs := &bytes.Buffer{}
+	cmd.Stderr = errs
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	s := &server{t: p.t, cmd: cmd}
+	s := &server{t: p.t, cmd: cmd, errs: errs}
 	p.t.Cleanup(s.kill)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -248,6 +252,48 @@ func TestMoveDrill(t *testing.T) {
 			t.Fatalf("%s after a move: %s, replayed %v, %v; want %s", key, id, replayed, err, want)
 		}
 	}
+}
+
+// TestMoveToAServerAndBack moves from a file to a server of databases, on which a
+// second process then serves too, and home again, all under load. The second process
+// ends when its database is left.
+func TestMoveToAServerAndBack(t *testing.T) {
+	p := newPlace(t, notes)
+	dir := func(name string) string { return filepath.Join(p.dir, name) }
+	url := pgtest.Start(t).Database(t)
+	home := "sqlite:" + filepath.Join(dir("data"), "galley.db")
+	s := p.server(dir("data"))
+	p.want(exitDone, "", "import", "notes", p.many(3000), "--data", dir("data"))
+	load := call(s.address, "one")
+	load.until(t, 100)
+	p.want(exitDone, "writes waited", "move", "--from", home, "--to", url, "--data", dir("data"))
+	load.until(t, load.count.Load()+100)
+	second := p.server(dir("second"), "--database", url)
+	more := call(second.address, "two")
+	more.until(t, 50)
+	if _, replayed, err := post(second.address, "one-0-0"); err != nil || !replayed {
+		t.Errorf("a key of before the move: replayed %v, %v", replayed, err)
+	}
+	more.end()
+	p.want(exitDone, "writes waited", "move", "--to", home, "--data", dir("data"))
+	load.until(t, load.count.Load()+100)
+	load.end()
+	if err := errors.Join(load.failed, more.failed); err != nil {
+		t.Errorf("a call failed: %v", err)
+	}
+	if err := second.cmd.Wait(); err == nil || !strings.Contains(second.errs.String(), "was moved to") {
+		t.Errorf("the second server: %v: %s", err, second.errs.String())
+	}
+	s.kill()
+	p.want(exitFailed, "was moved to", "get", "notes", "--data", dir("third"), "--database", url)
+	for key, id := range more.acked {
+		load.acked[key] = id
+	}
+	p.has(dir("data"), load.acked)
+	p.want(exitDone, "verified", "backup", dir("a.galley"), "--data", dir("data"))
+	p.want(exitFailed, "not empty", "restore", dir("a.galley"), "--database", url)
+	p.want(exitDone, "restored", "restore", dir("a.galley"), "--database", url, "--replace")
+	p.want(exitDone, "one-0-0", "export", "notes", "--database", url)
 }
 
 // untilMoved runs the command until it comes to its end, killed ever later.

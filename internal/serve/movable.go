@@ -19,6 +19,9 @@ import (
 // swapMax bounds how long a call waits for the database to which its own was moved.
 const swapMax = 10 * time.Second
 
+// lookEach is how often a database is asked whether another process has moved it.
+const lookEach = time.Second
+
 // movable is a database in whose place another one can come while it is used: calls
 // that find their database left wait for the next one, and are done there.
 type movable struct {
@@ -50,14 +53,29 @@ func newMovable(db database, address string) *movable {
 func (m *movable) settle(db database, address string) {
 	h := &home{db, address, make(chan struct{})}
 	m.at.Store(h)
-	m.ends.Go(func() {
+	m.ends.Go(func() { m.watch(h) })
+}
+
+// watch waits for the end of a database: it fails, it is left, or another process on
+// the same database has moved it.
+func (m *movable) watch(h *home) {
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
+	for {
 		select {
-		case <-db.Failed():
+		case <-h.Failed():
 			m.once.Do(func() { close(m.failed) })
+			return
 		case <-h.gone:
+			return
 		case <-m.closed:
+			return
+		case <-tick.C:
+			if isShared(h.address) {
+				m.abandoned(context.Background(), h)
+			}
 		}
-	})
+	}
 }
 
 // become puts another database in the place of the one in use, which is closed when
@@ -97,7 +115,11 @@ func (m *movable) again(ctx context.Context, do func(db database) (begun bool, e
 
 // abandoned ends the use of a database that another process has moved.
 func (m *movable) abandoned(ctx context.Context, h *home) {
-	if gone := h.Usable(context.WithoutCancel(ctx)); gone != nil && !m.moving.Load() {
+	looking, stop := context.WithTimeout(context.WithoutCancel(ctx), lookEach)
+	defer stop()
+	gone := h.Usable(looking)
+	if f := fault.From(gone); f != nil && !m.moving.Load() && m.at.Load() == h &&
+		(f.Code == sqlstore.CodeMoved || f.Code == sqlstore.CodeFilling) {
 		m.lose(gone)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/transport/rest"
 )
 
@@ -77,8 +79,13 @@ func (s *Server) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-s.store.Failed():
+		failed = s.store.Failure()
+		if code := fault.From(failed).CodeOr(); code == sqlstore.CodeMoved ||
+			code == sqlstore.CodeFilling {
+			break // nothing is broken: the data is elsewhere
+		}
 		failed = fmt.Errorf("the database failed, and nothing is known of its last writes: "+
-			"see to the disk and start again: %w", s.store.Failure())
+			"see to the disk and start again: %w", failed)
 	}
 	return errors.Join(failed, s.Close())
 }
