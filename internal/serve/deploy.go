@@ -16,6 +16,7 @@ import (
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/system"
 )
 
 // The app in force is part of the schema: to deploy one is an entry of the journal,
@@ -118,15 +119,30 @@ func (s *Server) stale(ctx context.Context, err error) bool {
 	if errors.Is(err, errMoved) {
 		return true
 	}
-	switch kind := fault.From(err).Kind; {
-	case !s.shared():
-		return false
-	case kind != fault.NotFound && kind != fault.Malformed && kind != fault.Invalid &&
-		kind != fault.Unauthenticated:
-		return false
+	switch fault.From(err).Kind {
+	case fault.NotFound, fault.Malformed, fault.Invalid, fault.Unauthenticated, fault.Denied:
+		return s.shared() && errors.Is(s.look(ctx), errMoved)
 	}
-	return errors.Is(s.store.Read(ctx, func(store.View) error { return s.moved() }), errMoved)
+	return false
 }
+
+// look reports, as moved does, what the database says: a store hears of the commits of
+// other processes when it reads.
+func (s *Server) look(ctx context.Context) error {
+	return s.store.Read(ctx, func(v store.View) error {
+		if err := s.moved(); err != nil {
+			return err
+		}
+		_, err := v.Get(ctx, system.Keys, noRecord)
+		if fault.Is(err, fault.NotFound) {
+			return nil
+		}
+		return err
+	})
+}
+
+// noRecord is the id of no record.
+const noRecord = "00000000000000000000000000"
 
 // deploys says what this process deploys, or that it takes what is in force.
 func (s *Server) begin(ctx context.Context, folder Compiled) (Compiled, error) {
@@ -182,17 +198,17 @@ func (s *Server) deploy(ctx context.Context, next Compiled, lose []string,
 			})
 		}
 		if err == nil {
+			if p.Deploy > 0 {
+				s.log.Info("an app was deployed", "deploy", p.Deploy, "hash", p.deploy.Hash)
+			}
 			return p, s.lookBack(ctx, next, p)
 		}
 		var unsafe *UnsafePlan
 		if errors.As(err, &unsafe) || try == deployTries {
 			return p, err
 		}
-		// The store hears of other processes when it looks.
-		if look := s.store.Read(ctx, func(store.View) error { return nil }); look != nil {
-			return p, err
-		}
-		if s.store.Schema() == base {
+		if look := s.look(ctx); look != nil && !errors.Is(look, errMoved) ||
+			s.store.Schema() == base {
 			return p, err
 		}
 	}
@@ -283,8 +299,7 @@ type stuck struct {
 func (s *Server) catchUp(ctx context.Context) error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
-	// The store hears of other processes when it looks.
-	err := s.store.Read(ctx, func(store.View) error { return s.moved() })
+	err := s.look(ctx)
 	if !errors.Is(err, errMoved) {
 		return err
 	}
