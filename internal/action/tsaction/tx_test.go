@@ -220,3 +220,32 @@ func TestIdsRise(t *testing.T) {
 		last = id
 	}
 }
+
+// TestAwaitKeepsItsOrder holds the awaits, of which most cost no promise, to the order
+// in which the language has them.
+func TestAwaitKeepsItsOrder(t *testing.T) {
+	p, h := one(t, `let order = "";
+		const count = async (name: string) => { for (let i = 0; i < 3; i++) { order += name; await i } };
+		const then = async () => { await Promise.resolve(1).then(() => { order += "p" }); order += "q" };
+		const own = async () => {
+			const five = await ({then(done: any) { order += "t"; done(5) }} as any);
+			order += five;
+		};
+		const mixed = async () => {
+			try { await Promise.reject(1) } catch (e) { order += "e" }
+			for (const x of [await 7, await Promise.resolve(8)]) order += x;
+			order += `+"`${await 1}${await 2}`"+` + await 3;
+		};
+		const all = async () => {
+			await Promise.all([count("a"), count("b"), then(), own(), mixed()]);
+			return {it: order};
+		};
+		return all()`)
+	out, err := call(p, h, bounds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(value.AppendJSON(nil, out)); got != `{"it":"ababpteabq578123"}` {
+		t.Errorf("got %s", got)
+	}
+}
