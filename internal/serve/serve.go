@@ -1,5 +1,6 @@
 // Package serve is the knot: the only room that knows all others. It opens them in
-// order, ties them, listens, and closes them in reverse. It has no logic of its own
+// order, ties them, listens, and closes them in reverse. It sees to it that every
+// process on a database runs the app that is in force there. It has no other logic
 // but the order.
 package serve
 
