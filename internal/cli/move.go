@@ -66,10 +66,10 @@ func (c *command) runMove(ctx context.Context, r serve.MoveRequest) error {
 			transfer.Moved
 			To      string  `json:"to"`
 			Seconds float64 `json:"pause"`
-		}{moved, r.To, moved.Pause.Seconds()})
+		}{moved, serve.ShownAddress(r.To), moved.Pause.Seconds()})
 	}
 	if len(moved.Records) == 0 {
-		c.say("  %s: it was moved before, and is whole", r.To)
+		c.say("  %s: it was moved before, and is whole", serve.ShownAddress(r.To))
 		return nil
 	}
 	for _, name := range (backup.End{Records: moved.Records}).Collections() {
@@ -77,6 +77,6 @@ func (c *command) runMove(ctx context.Context, r serve.MoveRequest) error {
 	}
 	c.say("  %s up to entry %s; writes waited %v  (%s)", c.green("moved"), moved.Seq,
 		moved.Pause.Round(time.Millisecond), spent(start))
-	c.say("Serve it from now on with:  --database %s", r.To)
+	c.say("Serve it from now on with:  --database %s", serve.ShownAddress(r.To))
 	return nil
 }

@@ -55,7 +55,9 @@ func isShared(address string) bool {
 	return strings.HasPrefix(address, schemeServer) || strings.HasPrefix(address, "postgresql://")
 }
 
-// shown is an address as it may be told: without its password.
+// ShownAddress is an address as it may be told: without its password.
+func ShownAddress(address string) string { return shown(address) }
+
 func shown(address string) string {
 	if u, err := url.Parse(address); err == nil && u.User != nil {
 		return fmt.Sprint(u.Redacted())
