@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
-	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/store/storetest"
 )
 
@@ -15,16 +14,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 func place(t *testing.T) storetest.Place {
 	url := pgtest.Shared(t).Database(t)
 	return func(f storetest.Faults) (storetest.Store, error) {
-		return Open(context.Background(), Config{URL: url,
-			Fault: func(at sqlstore.Point) error {
-				switch {
-				case at == sqlstore.BeforeCommit && f.Before != nil:
-					return f.Before()
-				case at == sqlstore.AfterCommit && f.After != nil:
-					return f.After()
-				}
-				return nil
-			}})
+		return Open(context.Background(), Config{URL: url, Fault: faults(f)})
 	}
 }
 

@@ -53,8 +53,10 @@ type Cluster struct {
 // run is one life of a server.
 type run struct {
 	process *os.Process
-	ready   chan struct{}
-	ended   chan struct{}
+	// up is what the log says when the server is ready.
+	up    string
+	ready chan struct{}
+	ended chan struct{}
 
 	mu    sync.Mutex
 	lines []string
@@ -240,20 +242,25 @@ func (c *Cluster) launch() error {
 	if err != nil {
 		return err
 	}
-	r := &run{ready: make(chan struct{}), ended: make(chan struct{})}
+	c.run, err = await(cmd, log, "database system is ready to accept connections")
+	return err
+}
+
+// await starts a server and waits until its log says that it is up.
+func await(cmd *exec.Cmd, log io.Reader, up string) (*run, error) {
+	r := &run{up: up, ready: make(chan struct{}), ended: make(chan struct{})}
 	if err := r.start(cmd, log); err != nil {
-		return fmt.Errorf("start %s: %w", cmd.Path, err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	select {
 	case <-r.ready:
-		c.run = r
-		return nil
+		return r, nil
 	case <-r.ended:
-		return fmt.Errorf("the server did not start:\n%s", r.log())
+		return nil, fmt.Errorf("the server did not start:\n%s", r.log())
 	case <-time.After(startTime):
 		_ = r.process.Kill() // it is lost in any case
 		<-r.ended
-		return fmt.Errorf("the server did not start in %v:\n%s", startTime, r.log())
+		return nil, fmt.Errorf("the server did not start in %v:\n%s", startTime, r.log())
 	}
 }
 
@@ -288,7 +295,7 @@ func (r *run) read(log io.Reader) {
 		}
 		r.lines = append(r.lines, line)
 		r.mu.Unlock()
-		if !ready && strings.Contains(line, "database system is ready to accept connections") {
+		if !ready && strings.Contains(line, r.up) {
 			ready = true
 			close(r.ready)
 		}
@@ -349,6 +356,10 @@ func (c *Cluster) halt(t testing.TB, sig os.Signal) {
 func (c *Cluster) signal(sig os.Signal) error {
 	r := c.run
 	c.run = nil
+	return r.signal(sig)
+}
+
+func (r *run) signal(sig os.Signal) error {
 	if err := r.process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
