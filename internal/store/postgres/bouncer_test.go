@@ -18,16 +18,18 @@ func TestStoreKeepsItsContractBehindABouncer(t *testing.T) {
 	through := pgtest.Shared(t).Bouncer(t, 6)
 	some := regexp.MustCompile("Serializable|Crowd|Context|Leaves|Equal|InFlight|Follow|Handle|" +
 		"Shapes|Reads|Values|Functions|OwnWrites|SchemaChanges")
-	for _, c := range storetest.Checks() {
-		if !*whole && !some.MatchString(c.Name) {
-			continue
-		}
-		t.Run(c.Name, func(t *testing.T) {
-			url := through(pgtest.Shared(t).Database(t))
-			c.Run(t, func(f storetest.Faults) (storetest.Store, error) {
-				return Open(context.Background(), Config{URL: url, Fault: faults(f)})
+	for _, g := range storetest.Guarantees() {
+		for _, c := range g.Checks {
+			if !*whole && !some.MatchString(c.Name) {
+				continue
+			}
+			t.Run(c.Name, func(t *testing.T) {
+				url := through(pgtest.Shared(t).Database(t))
+				c.Run(t, func(f storetest.Faults) (storetest.Store, error) {
+					return Open(context.Background(), Config{URL: url, Fault: faults(f)})
+				})
 			})
-		})
+		}
 	}
 }
 

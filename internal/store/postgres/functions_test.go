@@ -17,7 +17,12 @@ import (
 // connected is a connection to an empty database, with the functions.
 func connected(t *testing.T) *conn {
 	t.Helper()
-	d, err := newDialect(pgtest.Shared(t).Database(t))
+	return connectedTo(t, pgtest.Shared(t).Database(t))
+}
+
+func connectedTo(t *testing.T, url string) *conn {
+	t.Helper()
+	d, err := newDialect(url)
 	if err != nil {
 		t.Fatal(err)
 	}
