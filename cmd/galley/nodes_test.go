@@ -288,6 +288,20 @@ func TestARollingUpgradeFailsNoCall(t *testing.T) {
 			t.Errorf("a process runs the code of another app: %s", text)
 		}
 	}
+	// The way back is said on purpose, from anywhere.
+	operator := &server.Server{Galley: f.galley, App: filepath.Join(f.dir, "1"),
+		Data: filepath.Join(f.dir, "operator"), Database: f.url}
+	out, err := operator.Run(t.Context(), "migrate", "apply", "--lose", "notes.mood")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, m := range f.all {
+		f.want(401, m.Address, "POST", "/api/notes", "", "", `{"text":"closed again"}`)
+		text, _ := f.want(200, m.Address, "POST", "/api/actions/shout", token, "", `{"text":"hi"}`)
+		if text != `{"text":"HI"}` {
+			t.Errorf("a process runs the code of another app: %s", text)
+		}
+	}
 	s, err := postgres.Open(context.Background(), postgres.Config{URL: f.url})
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +310,7 @@ func TestARollingUpgradeFailsNoCall(t *testing.T) {
 	if err := storetest.Fold(t.Context(), s); err != nil {
 		t.Errorf("the fold of the journal: %v", err)
 	}
-	if n := s.Schema().App.Number; n != 3 {
-		t.Errorf("this is deploy %d, want 3", n)
+	if n := s.Schema().App.Number; n != 4 {
+		t.Errorf("this is deploy %d, want 4", n)
 	}
 }

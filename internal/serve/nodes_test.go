@@ -64,14 +64,41 @@ type node struct {
 
 // logs is what the nodes log.
 type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu   sync.Mutex
+	b    bytes.Buffer
+	more chan struct{}
 }
 
 func (l *logs) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.more != nil {
+		close(l.more)
+		l.more = nil
+	}
 	return l.b.Write(p)
+}
+
+// wait waits until a text was logged n times.
+func (l *logs) wait(t *testing.T, text string, n int) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		l.mu.Lock()
+		if l.more == nil {
+			l.more = make(chan struct{})
+		}
+		more, said := l.more, strings.Count(l.b.String(), text)
+		l.mu.Unlock()
+		if said >= n {
+			return
+		}
+		select {
+		case <-more:
+		case <-late:
+			t.Fatalf("%q was logged %d times, want %d:\n%s", text, said, n, l)
+		}
+	}
 }
 
 func (l *logs) String() string {
@@ -499,6 +526,16 @@ func noCallFailsInARollingUpgrade(t *testing.T, join joining) {
 	if n := x.deploy(); n != 4 {
 		t.Errorf("this is deploy %d, want 4", n)
 	}
+}
+
+func TestNodesThatNobodyAsksFollowTheJournal(t *testing.T) {
+	onEach(t, nodesThatNobodyAsksFollowTheJournal)
+}
+
+func nodesThatNobodyAsksFollowTheJournal(t *testing.T, join joining) {
+	x := openNodes(t, join, 3, diary)
+	x.replace(0, later(t, diary, "read:   true", "read:   auth != null"))
+	x.log.wait(t, "another app is in force", 2)
 }
 
 func TestASupersededFolderDoesNotWinByARestart(t *testing.T) {
