@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -47,6 +48,7 @@ func DecodeObject(body []byte, shape *Shape, how Decoding) (Record, []Issue, err
 	if err != nil {
 		return Record{}, nil, err
 	}
+	defer d.release()
 	if d.json.PeekKind() != '{' {
 		if _, err := d.read(); err != nil {
 			return Record{}, nil, err
@@ -68,24 +70,39 @@ func DecodeObject(body []byte, shape *Shape, how Decoding) (Record, []Issue, err
 func decodeText(t *Type, text, pointer string) (Value, []Issue) {
 	d, err := newDecoder([]byte(text), pointer)
 	var v Value
+	var issues []Issue
 	if err == nil {
-		v, err = d.value(t)
-	}
-	if err == nil {
-		err = d.end()
+		defer d.release()
+		if v, err = d.value(t); err == nil {
+			err = d.end()
+		}
+		issues = d.issues
 	}
 	if err != nil {
 		p := newPath(pointer)
 		p.tell(CodeType, "must be %s written as JSON: %v", t.Noun(), err)
 		return Value{}, p.issues
 	}
-	return v, d.issues
+	return v, issues
 }
 
 // decoder reads an input token by token.
 type decoder struct {
 	path
+	text bytes.Buffer
 	json *jsontext.Decoder
+}
+
+// decoders keeps decoders with the room that they have made.
+var decoders = sync.Pool{New: func() any {
+	return &decoder{json: jsontext.NewDecoder(&bytes.Buffer{})}
+}}
+
+// release gives a decoder up. What it read stays, and its issues.
+func (d *decoder) release() {
+	d.path, d.text = path{text: d.path.text[:0]}, bytes.Buffer{}
+	d.json.Reset(&d.text)
+	decoders.Put(d)
 }
 
 func newDecoder(body []byte, pointer string) (*decoder, error) {
@@ -95,9 +112,17 @@ func newDecoder(body []byte, pointer string) (*decoder, error) {
 	return readerOf(body, pointer), nil
 }
 
-// readerOf returns a decoder of text that is known not to nest too deep.
+// readerOf returns a decoder of text that is known not to nest too deep. Who has read
+// releases it.
 func readerOf(text []byte, pointer string) *decoder {
-	return &decoder{path: *newPath(pointer), json: jsontext.NewDecoder(bytes.NewBuffer(text))}
+	if pointer == "" {
+		pointer = "#"
+	}
+	d := decoders.Get().(*decoder)
+	d.path = path{text: append(d.path.text[:0], pointer...)}
+	d.text = *bytes.NewBuffer(text)
+	d.json.Reset(&d.text)
+	return d
 }
 
 // tooDeep returns where the text nests deeper than DepthMax, or -1.

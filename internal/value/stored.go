@@ -8,6 +8,7 @@ import "github.com/go-json-experiment/json/jsontext"
 // are not asked. The error is a *SyntaxError.
 func DecodeStored(shape *Shape, text []byte) (Record, error) {
 	d := readerOf(text, "")
+	defer d.release()
 	raw, err := d.read()
 	if err != nil {
 		return Record{}, err
@@ -23,6 +24,7 @@ func DecodeStored(shape *Shape, text []byte) (Record, error) {
 // members of a record.
 func DecodeStoredValue(t *Type, text []byte) (Value, error) {
 	d := readerOf(text, "")
+	defer d.release()
 	raw, err := d.read()
 	if err != nil {
 		return Value{}, err
@@ -36,6 +38,7 @@ func storedRecord(shape *Shape, raw jsontext.Value) (Record, bool) {
 	}
 	r := NewRecord(shape)
 	d := readerOf(raw, "")
+	defer d.release()
 	if _, err := d.json.ReadToken(); err != nil {
 		return r, false
 	}
@@ -79,6 +82,7 @@ func storedValue(t *Type, raw jsontext.Value) Value {
 func storedList(t *Type, raw jsontext.Value) Value {
 	items := []Value{}
 	d := readerOf(raw, "")
+	defer d.release()
 	if _, err := d.json.ReadToken(); err != nil {
 		return OfJSON(string(raw))
 	}
