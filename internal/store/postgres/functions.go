@@ -110,6 +110,9 @@ func (d *dialect) text(name string, of []sqlstore.Arg) (string, bool) {
 		return call("matches", x, quoteText(plain), quoteText(exact)), true
 	case "has":
 		return has(x, of[1])
+	case sqlstore.CallAmong:
+		return "(" + y + " = ANY (ARRAY(SELECT btrim(item::text, '\"') FROM json_array_elements((" +
+			x + ")::json) AS item)))", true
 	}
 	return "", false
 }

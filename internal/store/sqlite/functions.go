@@ -57,6 +57,8 @@ func (*dialect) Call(name string, of []sqlstore.Arg) (string, bool) {
 		return functionPrefix + strings.ToLower(name) + "(" + list + ")", len(args) == 2
 	case "has":
 		return functionPrefix + "has(" + list + ", " + itoa(int(of[1].Kind)) + ")", true
+	case sqlstore.CallAmong:
+		return "(" + args[1] + " IN (SELECT value FROM json_each(" + args[0] + ")))", true
 	case "trim":
 		return functionPrefix + "trim(" + list + ")", len(args) == 1
 	case "size":

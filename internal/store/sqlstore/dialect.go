@@ -46,6 +46,11 @@ type Arg struct {
 	Value value.Value
 }
 
+// CallAmong is the function of a list and an id that asks whether the id is in the list,
+// written so that an index of the id helps. Unknown may stand for false. An id holds
+// nothing that JSON escapes.
+const CallAmong = "among"
+
 // Words are the words in which databases differ.
 type Words struct {
 	// True and False are the two truths, IsTrue what stands behind a stored one to

@@ -227,18 +227,28 @@ func (r *renderer) cond(e query.Expr) string {
 // holds writes a condition of which it matters only whether it is true, so that
 // unknown may stand for false.
 func (r *renderer) holds(e query.Expr) string {
-	if !r.words.Plain {
-		return r.cond(e)
-	}
 	switch e := e.(type) {
 	case query.And:
 		return r.join(e.Of, " AND ", r.words.True, r.holds)
 	case query.Or:
 		return r.join(e.Of, " OR ", r.words.False, r.holds)
 	case query.IsTrue:
-		return r.holds(e.Of)
+		if r.words.Plain {
+			return r.holds(e.Of)
+		}
+	case query.In:
+		// Among items that may be null, one that is not there is unknown, not false.
+		if r.certain(e.X) && len(e.Of) > 0 {
+			return "(" + r.list(e) + ")"
+		}
+	case query.Has:
+		if text, ok := r.among(e); ok {
+			return text
+		}
 	case query.Same:
-		return r.sameTrue(e.L, e.R)
+		if r.words.Plain {
+			return r.sameTrue(e.L, e.R)
+		}
 	}
 	return r.cond(e)
 }
@@ -313,10 +323,38 @@ func (r *renderer) certain(e query.Expr) bool {
 		return true
 	case query.Field:
 		_, row := e.Of.(query.Row)
-		return row && !e.Type.Optional
+		return row && !e.Type.Optional || e.Name == spec.FieldID && r.certain(e.Of)
 	default:
 		return false
 	}
+}
+
+// among writes membership of a record in a list that is bound so that an index helps: a
+// list from outside may be short, and the table long.
+func (r *renderer) among(e query.Has) (string, bool) {
+	if _, bound := e.Of.(query.Param); !bound || !identity(e.X) || !r.certain(e.X) {
+		return "", false
+	}
+	return r.dialect.Call(CallAmong, []Arg{{SQL: r.expr(e.Of), Kind: value.List},
+		{SQL: r.expr(e.X), Kind: value.Text}})
+}
+
+// identity reports whether the node is the id of a record.
+func identity(e query.Expr) bool {
+	if f, ok := e.(query.Field); ok {
+		return f.Name == spec.FieldID || f.Type.Kind == value.TypeRelation
+	}
+	_, ok := e.(query.Row)
+	return ok
+}
+
+// list writes membership by the words of SQL.
+func (r *renderer) list(e query.In) string {
+	parts := make([]string, len(e.Of))
+	for i, item := range e.Of {
+		parts[i] = r.expr(item)
+	}
+	return r.expr(e.X) + " IN (" + strings.Join(parts, ", ") + ")"
 }
 
 // in writes membership in a few items, by the index where one helps.

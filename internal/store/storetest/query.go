@@ -141,6 +141,17 @@ func conditions(r Report, p Place) {
 		query.Same{L: sku, R: lit("c")}}}, value.OfNull(), value.OfText("b")), "bc")
 	b.is(b.skus(query.Same{L: sku, R: param}, value.OfNull(),
 		value.OfText(`b' OR 1=1 --`)), "")
+	among := query.Has{Of: query.Param{Index: 0, Type: typeTags}, X: query.Row{}}
+	id := map[string]value.Value{}
+	for _, r := range b.find(&query.Plan{From: "products"}) {
+		id[r.Get("sku").Text()] = r.Get(spec.FieldID)
+	}
+	for want, ids := range map[string][]value.Value{
+		"": {}, "b": {of("\x00"), of(`"`), id["b"]}, "ac": {id["a"], id["c"], id["c"]},
+	} {
+		b.is(b.skus(among, value.OfList(ids)), want)
+		b.is(b.skus(query.Not{Of: query.Not{Of: among}}, value.OfList(ids)), want)
+	}
 }
 
 func functions(r Report, p Place) {
