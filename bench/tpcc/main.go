@@ -107,7 +107,10 @@ func (b *bench) run(ctx context.Context) error {
 	fmt.Printf("1 warehouse, %d items, %d customers, %d terminals\n", b.config.scale.Items,
 		districts*b.config.scale.Customers, b.config.plan.terminals)
 	known := map[string]func() (database, error){
-		"sqlite": func() (database, error) { return &sqliteHome{dir: filepath.Join(b.dir, "sqlite")}, nil },
+		"sqlite": func() (database, error) {
+			return &sqliteHome{dir: filepath.Join(b.dir, "sqlite")}, nil
+		},
+		"postgres": func() (database, error) { return openPostgres(ctx, b.dir) },
 	}
 	var all []error
 	for _, name := range b.config.on {
@@ -202,7 +205,9 @@ func (b *bench) measure(ctx context.Context, name string, db database) (err erro
 		}
 		a := b.app(language, where)
 		if i == 0 {
-			err = a.fill(ctx, b.files)
+			if err = db.fresh(ctx, language); err == nil {
+				err = a.fill(ctx, b.files)
+			}
 			if err == nil {
 				err = db.copies(ctx, language, b.config.languages[1:])
 			}

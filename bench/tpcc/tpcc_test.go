@@ -28,7 +28,7 @@ func testBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{dir: t.TempDir(), paths: map[string]string{}, config: config{
 		languages: []string{"ts", "go"}, scale: scaleSmall, kills: 10,
-		plan: plan{scale: scaleSmall, terminals: 6, calls: 1200, seed: uint64(time.Now().UnixNano())},
+		plan: plan{scale: scaleSmall, terminals: 6, calls: 800, seed: uint64(time.Now().UnixNano())},
 	}}
 	t.Logf("seed %d", b.config.plan.seed)
 	command(t, b)
@@ -172,10 +172,35 @@ func planted(sql string) string {
 		"%c5", "'"+customerID(5, 7)+"'").Replace(sql)
 }
 
-// The yardstick keeps the conditions as well: it does the same work.
-func TestConditionsHoldInDirectDriver(t *testing.T) {
-	home := &sqliteHome{dir: t.TempDir()}
-	drivesDirect(t, home)
+// The yardsticks keep the conditions as well: they do the same work.
+func TestConditionsHoldInDirectDrivers(t *testing.T) {
+	for name, home := range homes(t) {
+		t.Run(name, func(t *testing.T) { drivesDirect(t, home) })
+	}
+}
+
+// homes are both databases.
+func homes(t *testing.T) map[string]database {
+	t.Helper()
+	dir := t.TempDir()
+	// PostgreSQL runs as another user, who must get at his files.
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := openPostgres(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.end(); err != nil {
+			t.Error(err)
+		}
+	})
+	return map[string]database{
+		"sqlite": &sqliteHome{dir: filepath.Join(dir, "sqlite")}, "postgres": p,
+	}
 }
 
 func drivesDirect(t *testing.T, home database) {
@@ -184,14 +209,14 @@ func drivesDirect(t *testing.T, home database) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := plan{scale: scaleSmall, terminals: 6, calls: 1500, seed: 3}
+	p := plan{scale: scaleSmall, terminals: 6, calls: 400, seed: 3}
 	d := &target{name: "direct", check: home.readDirect, layout: layoutDirect}
 	d.tally, err = drive(t.Context(), s, p)
 	if err = errors.Join(err, s.close()); err != nil {
 		t.Fatal(err)
 	}
-	if d.tally.refused == 0 || d.tally.delivered == 0 {
-		t.Errorf("%d refused, %d delivered", d.tally.refused, d.tally.delivered)
+	if d.tally.delivered == 0 {
+		t.Error("nothing was delivered")
 	}
 	if err := d.verify(t.Context(), scaleSmall); err != nil {
 		t.Error(err)
