@@ -1,5 +1,5 @@
 # Everything but Go is installed where it is missing: see internal/do/setup.go.
-.PHONY: run test bench bench-peers replay setup build fuzz
+.PHONY: run test test-faults bench bench-peers replay setup build fuzz
 
 GALLEY := bin/galley
 # What measures memory, or decides hundreds of thousands of cases, runs without the race
@@ -22,6 +22,11 @@ test: setup build
 	go run $(STATICCHECK) ./...
 	go test -race -timeout 15m $(filter-out $(HEAVY),$(shell go list ./...))
 	go test -timeout 15m $(HEAVY)
+
+# What takes longer: the same simulation for longer, and the whole proof that users run.
+test-faults: setup build
+	GALLEY_SIM_CALLS=400 go test -timeout 8m -count=1 -run TestSimulation ./internal/sim
+	go test -timeout 8m -count=1 -tags faults -run TestWholeProof ./internal/conform
 
 bench: build
 	go run ./bench -galley $(GALLEY)

@@ -198,7 +198,7 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(
 		c.init(), c.dev(), c.serve(), c.check(), c.migrate(), c.gen(),
 		c.get(), c.call(), c.why(),
-		c.set(), c.imports(), c.exports(), c.backup(), c.restore(), c.move(),
+		c.set(), c.imports(), c.exports(), c.backup(), c.restore(), c.conform(), c.move(),
 		c.format(), c.version(),
 	)
 	root.SetFlagErrorFunc(flagError)
