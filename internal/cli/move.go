@@ -72,6 +72,7 @@ func (c *command) runMove(ctx context.Context, r serve.MoveRequest) error {
 		c.say("  %s: it was moved before, and is whole", serve.ShownAddress(r.To))
 		return nil
 	}
+	c.say("  %-20s %8d  %s", "the journal", moved.Entries, c.dim(moved.Journal[:16]))
 	for _, name := range (backup.End{Records: moved.Records}).Collections() {
 		c.say("  %-20s %8d  %s", name, moved.Records[name], c.dim(moved.Sums[name][:16]))
 	}

@@ -88,12 +88,20 @@ func (m *mover) follow() error {
 		nearTime, roundsMax)
 }
 
-// compare asks that each collection holds the same in both databases.
+// compare asks that the journal and each collection are the same in both databases.
 func (m *mover) compare(p *sqlstore.Snapshot) error {
 	return m.To.Snapshot(m.ctx, func(to *sqlstore.Snapshot) error {
 		if to.Seq != p.Seq || to.Spec != p.Spec {
 			return fmt.Errorf("the copy is at entry %v, and not at %v", to.Seq, p.Seq)
 		}
+		want, n, err := p.Hash(m.ctx)
+		if err != nil {
+			return err
+		}
+		if got, _, err := to.Hash(m.ctx); err != nil || got != want {
+			return errors.Join(errors.New("the journal is another in the copy"), err)
+		}
+		m.out.Entries, m.out.Journal = n, want
 		for _, t := range sorted(p.Schema()) {
 			if t.Quiet {
 				continue

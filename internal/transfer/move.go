@@ -20,8 +20,10 @@ import (
 
 // Bounds of a move.
 const (
-	// chunkMax is how many rows are written in one commit.
-	chunkMax = 1000
+	// chunkMax is how many rows are written in one commit, chunkBytes about how many
+	// bytes.
+	chunkMax   = 1000
+	chunkBytes = 4 << 20
 	// nearTime is how long the target may take to catch up with the source before the
 	// writes wait for it, and roundsMax how often it is tried to come that near.
 	nearTime  = 500 * time.Millisecond
@@ -57,7 +59,10 @@ type Progress struct {
 // Moved is what a move came to.
 type Moved struct {
 	Seq string `json:"seq"`
-	// Records and Sums are those of the collections when they were compared.
+	// Entries and Journal are the number of the entries when they were compared, and
+	// their hash; Records and Sums those of the collections.
+	Entries int64             `json:"entries,omitempty"`
+	Journal string            `json:"journal,omitempty"`
 	Records map[string]int64  `json:"records,omitempty"`
 	Sums    map[string]string `json:"sums,omitempty"`
 	// Pause is how long writes waited for the last entries.
@@ -292,7 +297,7 @@ func (m *mover) copyRecords(p *sqlstore.Snapshot, name string) error {
 	if m.mark.Collection != name {
 		m.mark.Collection, m.mark.Last = name, ""
 	}
-	done := int64(0)
+	done, size := int64(0), 0
 	var page []value.Record
 	flush := func() error {
 		if len(page) == 0 {
@@ -308,12 +313,13 @@ func (m *mover) copyRecords(p *sqlstore.Snapshot, name string) error {
 			return m.keep(f)
 		})
 		done += int64(len(page))
-		page = page[:0]
+		page, size = page[:0], 0
 		m.Report(Progress{"copy", name, done})
 		return err
 	}
 	err := p.Records(m.ctx, name, m.mark.Last, func(r value.Record) error {
-		if page = append(page, r.Clone()); len(page) < chunkMax {
+		page, size = append(page, r.Clone()), size+weight(r.Slots)
+		if len(page) < chunkMax && size < chunkBytes {
 			return nil
 		}
 		return flush()
@@ -322,6 +328,19 @@ func (m *mover) copyRecords(p *sqlstore.Snapshot, name string) error {
 		return err
 	}
 	return flush()
+}
+
+// weight is about how many bytes values take.
+func weight(row []value.Value) (n int) {
+	for _, v := range row {
+		switch v.Kind() {
+		case value.List, value.Object:
+			n += len(value.AppendJSON(nil, v))
+		default:
+			n += 8 + len(v.Text())
+		}
+	}
+	return n
 }
 
 // catchUp copies the entries up to the snapshot, and does again what they did to
@@ -340,6 +359,7 @@ func (m *mover) catchUp(ctx context.Context, p *sqlstore.Snapshot, phase string,
 		return err
 	}
 	var page [][]value.Value
+	size := 0
 	intents := slices.IndexFunc(sqlstore.JournalColumns(), func(c sqlstore.Column) bool {
 		return c.Name == "intents"
 	})
@@ -363,7 +383,7 @@ func (m *mover) catchUp(ctx context.Context, p *sqlstore.Snapshot, phase string,
 			m.out.Seq = m.at.String()
 			m.Report(Progress{phase, "journal", page[len(page)-1][0].Int()})
 		}
-		page = page[:0]
+		page, size = page[:0], 0
 		return err
 	}
 	err = p.Entries(ctx, m.at, func(row []value.Value) error {
@@ -374,7 +394,8 @@ func (m *mover) catchUp(ctx context.Context, p *sqlstore.Snapshot, phase string,
 				return err
 			}
 		}
-		if page = append(page, slices.Clone(row)); len(page) < chunkMax && !alone {
+		page, size = append(page, slices.Clone(row)), size+weight(row)
+		if len(page) < chunkMax && size < chunkBytes && !alone {
 			return nil
 		}
 		return flush()

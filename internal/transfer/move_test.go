@@ -389,6 +389,9 @@ func moveBackAndForth(t *testing.T, a, b kind) {
 	}
 }
 
+// rounds is how often a move is broken off to its end.
+const rounds = 1
+
 // TestMoveGoesOnAfterEveryEnd breaks a move off at random places of its way: before a
 // commit, after one that nobody heard of, or between; in the target, and in the end
 // in the source.
@@ -398,7 +401,7 @@ func moveGoesOnAfterEveryEnd(t *testing.T, a, b kind) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 0))
-	for range 2 {
+	for range rounds {
 		from, to := filled(t, a, 2000), b(t)
 		acks := map[string]string{}
 		ends := 0

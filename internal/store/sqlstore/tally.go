@@ -252,3 +252,19 @@ func (p *Snapshot) Sum(ctx context.Context, collection string) (*Sum, int64, err
 	})
 	return s, n, err
 }
+
+// Hash returns the hash of all entries, and how many there are.
+func (p *Snapshot) Hash(ctx context.Context) (string, int64, error) {
+	h, n := sha256.New(), int64(0)
+	var buf []byte
+	err := p.Entries(ctx, journal.Seq{}, func(row []value.Value) error {
+		buf = buf[:0]
+		for _, v := range row {
+			buf = append(value.AppendJSON(buf, v), '\n')
+		}
+		n++
+		_, err := h.Write(buf)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), n, err
+}
