@@ -156,12 +156,19 @@ func (r *run) ask(ctx context.Context, x *rule.Rule) (bool, error) {
 	return yes, nil
 }
 
-// part notes that a rule was part of a query, and whether it let it find anything.
+// part notes, once, that a rule was part of a query, and whether it let it find anything.
 func (r *run) part(x *rule.Rule, some bool) {
-	if seen := r.call.Seen; seen != nil && len(seen.Rules) < verdictsMax {
-		seen.Asked(observe.Verdict{Rule: x.Name(), Place: r.PlaceOf(x), Yes: some, Query: true,
-			Explain: func() string { return x.Text().Source }})
+	seen := r.call.Seen
+	if seen == nil || len(seen.Rules) >= verdictsMax {
+		return
 	}
+	for i := range seen.Rules {
+		if v := &seen.Rules[i]; v.Query && v.Yes == some && v.Rule == x.Name() {
+			return
+		}
+	}
+	seen.Asked(observe.Verdict{Rule: x.Name(), Place: r.PlaceOf(x), Yes: some, Query: true,
+		Explain: func() string { return x.Text().Source }})
 }
 
 // about puts a record before the rules.
