@@ -21,7 +21,7 @@ func (c *command) conform() *cobra.Command {
 			"own), which it removes; nothing that is yours is read or written. Exit code 1 if a\n" +
 			"guarantee is broken.",
 		Example: "  galley conform\n  galley conform --json --database " + serve.ExampleDatabase,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.runConform(cmd.Context()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.runConform(cmd.Context()) },
 	}
 }
 
