@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -209,6 +210,9 @@ func (c *command) folders() string {
 	}
 	if c.config.Data != "" {
 		said += " --data " + c.config.Data
+	}
+	if u, err := url.Parse(c.config.Database); err == nil && c.config.Database != "" {
+		said += " --database " + u.Redacted()
 	}
 	return said
 }
