@@ -11,19 +11,19 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-// trips counts how often an answer was waited for: reads that follow a write.
-type trips struct {
+// counting counts how often an answer was waited for: reads that follow a write.
+type counting struct {
 	net.Conn
 	wrote *bool
 	count *int
 }
 
-func (c trips) Write(b []byte) (int, error) {
+func (c counting) Write(b []byte) (int, error) {
 	*c.wrote = true
 	return c.Conn.Write(b)
 }
 
-func (c trips) Read(b []byte) (int, error) {
+func (c counting) Read(b []byte) (int, error) {
 	if *c.wrote {
 		*c.wrote = false
 		*c.count++
@@ -31,8 +31,9 @@ func (c trips) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// counted is a connection whose round trips are counted.
-func counted(t testing.TB) (*conn, *int) {
+// counted are connections whose round trips are counted, one for writing and one for
+// reading.
+func counted(t testing.TB) (w, r *conn, trips *int) {
 	t.Helper()
 	d, err := newDialect(pgtest.Shared(t).Database(t))
 	must(t, err)
@@ -41,15 +42,17 @@ func counted(t testing.TB) (*conn, *int) {
 	dial := d.config.DialFunc
 	d.config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
-		return trips{c, &wrote, &count}, err
+		return counting{c, &wrote, &count}, err
 	}
-	c := newConn(d, true)
-	must(t, c.connect(t.Context()))
-	t.Cleanup(func() { must(t, c.Close()) })
-	must(t, c.Exec(`CREATE TABLE people (id TEXT COLLATE "C" PRIMARY KEY, name TEXT NOT NULL)`, nil),
-		c.Exec("CREATE TABLE head (one BIGINT PRIMARY KEY, seq BIGINT)", nil),
-		c.Exec("INSERT INTO head VALUES (1, 0)", nil), c.Exec(addPerson, text("ana")))
-	return c, &count
+	w, r = newConn(d, true), newConn(d, false)
+	for _, c := range []*conn{w, r} {
+		must(t, c.connect(t.Context()))
+		t.Cleanup(func() { must(t, c.Close()) })
+	}
+	must(t, w.Exec(`CREATE TABLE people (id TEXT COLLATE "C" PRIMARY KEY, name TEXT NOT NULL)`, nil),
+		w.Exec("CREATE TABLE head (one BIGINT PRIMARY KEY, seq BIGINT)", nil),
+		w.Exec("INSERT INTO head VALUES (1, 0)", nil), w.Exec(addPerson, text("ana")))
+	return w, r, &count
 }
 
 // get reads a record in a transaction of its own, as the store does.
@@ -71,10 +74,10 @@ func (c *conn) create(t testing.TB, id string) {
 }
 
 func TestRoundTrips(t *testing.T) {
-	c, count := counted(t)
+	c, reader, count := counted(t)
 	for n := range 3 {
 		*count = 0
-		c.get(t)
+		reader.get(t)
 		if *count != 1 {
 			t.Errorf("a get waited %d times, want once", *count)
 		}
@@ -94,7 +97,7 @@ func TestRoundTrips(t *testing.T) {
 
 // BenchmarkGet reads one record by its id in a transaction of its own: one round trip.
 func BenchmarkGet(b *testing.B) {
-	c, _ := counted(b)
+	_, c, _ := counted(b)
 	for b.Loop() {
 		c.get(b)
 	}
@@ -103,7 +106,7 @@ func BenchmarkGet(b *testing.B) {
 // BenchmarkCreate writes one record and the head: two round trips and one flush to the
 // disk.
 func BenchmarkCreate(b *testing.B) {
-	c, _ := counted(b)
+	c, _, _ := counted(b)
 	n := 0
 	for b.Loop() {
 		n++

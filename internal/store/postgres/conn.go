@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/galleybackend/galley/internal/store/sqlstore"
 	"github.com/galleybackend/galley/internal/value"
@@ -21,6 +23,9 @@ const (
 	queueBytes = 256 << 10
 	// bufferMax bounds the buffers that are kept for the next time.
 	bufferMax = 1 << 20
+	// restTime is how long a connection rests, at least, before the server hears that
+	// its last transaction is over.
+	restTime = 20 * time.Millisecond
 )
 
 // The states of a conn's transaction. One that is lost was given up by the server, or
@@ -57,10 +62,19 @@ type conn struct {
 	// reshaping lifts the bound of time, for changes of the schema.
 	reshaping bool
 
-	// sending is what once sends, answer what it reads.
+	// sending is what once sends, and whose answers it reads.
 	sending []op
 	named   int
 	row     row
+
+	// mu guards the link while it rests, and what follows. owes says that the server has
+	// a transaction open that is over; uses counts them, and seen is the count when the
+	// timer was last looked at, if it is armed.
+	mu         sync.Mutex
+	owes       bool
+	armed      bool
+	uses, seen uint64
+	timer      *time.Timer
 }
 
 // statement is a text that is sent; where statements last, it is prepared.
@@ -293,23 +307,68 @@ func (c *conn) Commit() error {
 // read with the next.
 func (c *conn) Rollback() error { return c.give(txNone) }
 
-// give gives the transaction up.
+// give gives the transaction up. The server hears of the end of one that only read with
+// what is asked next, or by settle.
 func (c *conn) give(state uint8) error {
 	c.clear()
-	open := c.tx == txOpen && c.sent && c.link != nil &&
-		(c.link.status != 'I' || c.link.unread > 0)
 	c.recovers = false
-	if open {
-		c.say(sqlRollback)
-		c.compose(c.ops)
-		c.clear()
-		c.link.unread++
-		if err := c.link.flush(answerTime); err != nil {
-			c.drop()
-		}
-	}
+	open := c.tx == txOpen && c.sent
 	c.tx, c.sent, c.saved = state, false, false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.link
+	if !open || l == nil || l.status == 'I' && l.unread == 0 {
+		return nil
+	}
+	if !c.write && !l.pooled {
+		c.owe()
+		return nil
+	}
+	if !c.rollback() {
+		c.drop()
+	}
 	return nil
+}
+
+// rollback sends the end of the transaction and does not wait for the answer. It reports
+// whether that could be sent.
+func (c *conn) rollback() bool {
+	c.link.out = c.link.out[:0]
+	c.apart(sqlRollback)
+	return c.link.flush(answerTime) == nil
+}
+
+// owe notes that the server has a transaction open that is over.
+func (c *conn) owe() {
+	c.owes = true
+	c.uses++
+	if c.armed {
+		return
+	}
+	c.armed, c.seen = true, c.uses
+	if c.timer == nil {
+		c.timer = time.AfterFunc(restTime, c.settle)
+	} else {
+		c.timer.Reset(restTime)
+	}
+}
+
+// settle ends a transaction that is over if the connection rests: it must not keep the
+// server from tidying up, nor others from changing tables.
+func (c *conn) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.link == nil || !c.owes:
+		c.armed = false
+	case c.uses != c.seen:
+		c.seen = c.uses
+		c.timer.Reset(restTime)
+	default:
+		c.armed, c.owes = false, false
+		// If the connection is lost, who uses it next finds that out.
+		_ = c.rollback()
+	}
 }
 
 // Save sets the savepoint.
@@ -393,6 +452,8 @@ func (c *conn) one(ctx context.Context, sql string) (out string, err error) {
 
 // Close ends the connection; the server rolls back what is open.
 func (c *conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.link == nil {
 		return nil
 	}
@@ -409,6 +470,7 @@ func (c *conn) drop() {
 		// It is broken; what closing it says does not matter.
 		_ = c.link.net.Close()
 		c.link = nil
+		c.owes = false
 	}
 	if c.tx == txOpen && c.sent {
 		c.tx = txLost

@@ -181,6 +181,41 @@ func TestADeadConnectionIsMadeAnew(t *testing.T) {
 	}
 }
 
+// TestAReadEndsByItself finds the server's session at rest, though nothing was asked
+// behind the read, and the reads before it each in a state of their own.
+func TestAReadEndsByItself(t *testing.T) {
+	c := tables(t)
+	r := newConn(c.d, false)
+	must(t, r.connect(t.Context()))
+	defer func() { must(t, r.Close()) }()
+	pid := ""
+	for n := range 5 {
+		must(t, r.Begin(false))
+		if got := r.value(t, "count(*) FROM people"); got != fmt.Sprint(n) {
+			t.Errorf("got %s people, want %d", got, n)
+		}
+		must(t, c.Exec(addPerson, text(fmt.Sprint(n))))
+		if got := r.value(t, "count(*) FROM people"); got != fmt.Sprint(n) {
+			t.Errorf("got %s people in the same state, want %d", got, n)
+		}
+		if got := r.value(t, "current_setting('transaction_isolation')"); got != "repeatable read" {
+			t.Errorf("got %s", got)
+		}
+		pid = r.value(t, "pg_backend_pid()")
+		must(t, r.Rollback())
+	}
+	state := ""
+	for end := time.Now().Add(10 * time.Second); state != "idle" && time.Now().Before(end); {
+		state = c.value(t, "state FROM pg_stat_activity WHERE pid = "+pid)
+	}
+	if state != "idle" {
+		t.Errorf("the session is %s", state)
+	}
+	if got := r.value(t, "count(*) FROM people"); got != "5" {
+		t.Errorf("got %s people, want 5", got)
+	}
+}
+
 // TestStatementsAreForgottenWithTheShape reads a column whose type has changed.
 func TestStatementsAreForgottenWithTheShape(t *testing.T) {
 	c := tables(t)

@@ -69,6 +69,8 @@ func (c *conn) repeats() bool {
 
 // once sends what waits on the link, which it makes if there is none.
 func (c *conn) once(ctx context.Context) outcome {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.link == nil {
 		if err := c.connect(ctx); err != nil {
 			return outcome{err: err, lost: true}
@@ -108,9 +110,14 @@ func (c *conn) compose(ops []op) {
 		c.add(sqlRecover)
 		c.add(sqlUnguard)
 	}
-	if !c.sent {
-		c.renew()
+	old := len(c.statements) > statementsMax || c.epoch != c.d.epoch.Load() || c.stale
+	if c.owes && !old {
+		c.add(sqlRollback)
 	}
+	if !c.sent {
+		c.renew(old, c.owes && old)
+	}
+	c.owes = false
 	bare := l.pooled && c.tx == txNone
 	if bare {
 		c.add(sqlBeginWrite)
@@ -128,18 +135,19 @@ func (c *conn) compose(ops []op) {
 	l.out = appendSync(l.out)
 }
 
-// renew has the server forget the prepared statements, if there are too many or if the
-// tables have changed. It goes ahead of the transaction, of which it must not be a part.
-func (c *conn) renew() {
-	l, epoch := c.link, c.d.epoch.Load()
-	if l.broken {
+// renew has the server forget the prepared statements, if they are old: there are too
+// many, or the tables have changed. It goes ahead of the transaction, of which it must
+// not be a part, and behind the one that was open, if there is one.
+func (c *conn) renew(old, open bool) {
+	l := c.link
+	if l.broken || open {
 		l.broken = false
 		c.apart(sqlRollback)
 	}
-	if len(c.statements) <= statementsMax && c.epoch == epoch && !c.stale {
+	if !old {
 		return
 	}
-	c.epoch, c.stale = epoch, false
+	c.epoch, c.stale = c.d.epoch.Load(), false
 	if len(c.statements) > statementsMax {
 		clear(c.statements)
 	}
