@@ -336,7 +336,7 @@ func firstError(findings []spec.Finding) string {
 func (s *Server) take(next Compiled, d *spec.Deploy) error {
 	site, err := openSite(s.cfg, next.Spec)
 	if err != nil {
-		s.log.Warn("the folder of the site is not here, so no pages are served", "cause", err)
+		s.noSite(err)
 	}
 	if _, err := config.Secrets(next.Spec.Secrets); err != nil {
 		s.log.Warn("the app in force needs a secret that this node does not have", "cause", err)
@@ -352,6 +352,11 @@ func (s *Server) take(next Compiled, d *spec.Deploy) error {
 	s.show(next, site)
 	s.log.Info("another app is in force", "deploy", d.Number, "hash", d.Hash)
 	return nil
+}
+
+// noSite says that this node has no pages for the app that it took.
+func (s *Server) noSite(err error) {
+	s.log.Warn("the folder of the site is not here, so no pages are served", "cause", err)
 }
 
 // compileDeploy compiles an app of the database.

@@ -183,11 +183,14 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 	}
 	var kept store.Store = s.store
 	var secret []byte
+	took := false // another app than that of the folder
 	if !s.cfg.Keep {
 		kept = guarded{s.store, s}
+		own := c.source.hash
 		if c, err = s.begin(ctx, c); err != nil {
 			return err
 		}
+		took = c.source.hash != own
 		shape := c.App.Schema.Table(system.Keys).Shape
 		if secret, err = system.Key(ctx, s.store, shape, system.KeyCursors); err != nil {
 			return fmt.Errorf("read the key of cursors: %w", err)
@@ -208,7 +211,10 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 		return nil
 	}
 	site, err := openSite(s.cfg, c.Spec)
-	if err != nil {
+	switch {
+	case err != nil && took:
+		s.noSite(err)
+	case err != nil:
 		return err
 	}
 	s.show(c, site)
