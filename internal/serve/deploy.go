@@ -81,36 +81,43 @@ func (g guarded) Write(ctx context.Context, o journal.Origin, fn func(store.Tx) 
 type calls struct{ *Server }
 
 // Query implements transport.Engine.
-func (c calls) Query(ctx context.Context, call engine.Call) (answer engine.Answer, err error) {
-	err = c.again(ctx, call.Seen, func() error {
-		answer, err = c.engine.Query(ctx, call)
-		return err
-	})
-	return answer, err
+func (c calls) Query(ctx context.Context, call engine.Call) (engine.Answer, error) {
+	for try := 1; ; try++ {
+		answer, err := c.engine.Query(ctx, call)
+		if err == nil {
+			return answer, nil
+		}
+		if err = c.anew(ctx, call.Seen, try, err); err != nil {
+			return answer, err
+		}
+	}
 }
 
 // Execute implements transport.Engine.
-func (c calls) Execute(ctx context.Context, call engine.Call) (reply engine.Reply, err error) {
-	err = c.again(ctx, call.Seen, func() error {
-		reply, err = c.engine.Execute(ctx, call)
-		return err
-	})
-	return reply, err
-}
-
-func (c calls) again(ctx context.Context, seen *observe.Call, do func() error) error {
+func (c calls) Execute(ctx context.Context, call engine.Call) (engine.Reply, error) {
 	for try := 1; ; try++ {
-		err := do()
-		if err == nil || try == movedTries || !c.stale(ctx, err) {
-			return err
+		reply, err := c.engine.Execute(ctx, call)
+		if err == nil {
+			return reply, nil
 		}
-		if err := c.catchUp(ctx); err != nil {
-			return err
-		}
-		if seen != nil {
-			seen.Code, seen.Cause = "", nil
+		if err = c.anew(ctx, call.Seen, try, err); err != nil {
+			return reply, err
 		}
 	}
+}
+
+// anew returns nil if a call that failed is to begin anew, or else why it failed.
+func (c calls) anew(ctx context.Context, seen *observe.Call, try int, err error) error {
+	if try == movedTries || !c.stale(ctx, err) {
+		return err
+	}
+	if err := c.catchUp(ctx); err != nil {
+		return err
+	}
+	if seen != nil {
+		seen.Code, seen.Cause = "", nil
+	}
+	return nil
 }
 
 // stale reports whether a call ended so because its app is not in force. A call that
