@@ -44,7 +44,7 @@ func (s *Store) ahead(
 	defer sn.release()
 	d := &draft{since: sn.since}
 	t := &tx{view: view{store: s, conn: sn.conn, catalog: sn.catalog}, now: origin.Now,
-		ahead: sn}
+		ahead: sn, since: sn.since}
 	if err := t.expectShape(ctx); err != nil {
 		return nil, journal.Entry{}, s.reading(ctx, err)
 	}
@@ -73,8 +73,9 @@ func (s *Store) ahead(
 		t.over = true
 		return d, journal.Entry{}, nil
 	case g != nil:
-		t.group, t.over = nil, true
+		t.over = true
 		entry, err := s.finish(ctx, g, t, origin, d.expired, err)
+		t.group = nil
 		entry, err = s.part(g, entry, err)
 		if errors.Is(err, errTurn) {
 			return d, journal.Entry{}, nil
@@ -87,8 +88,7 @@ func (s *Store) ahead(
 	if err == nil && ctx.Err() != nil {
 		err = ended(ctx)
 	}
-	entry := t.entry(origin, err)
-	if err != nil && !kept(origin, err) || err == nil && !t.wrote && silent(&entry) {
+	if entry := t.entry(origin, err); t.idle(origin, &entry, err) {
 		if err := t.settle(ctx); err != nil {
 			if t.stale {
 				return d, journal.Entry{}, nil
@@ -101,7 +101,113 @@ func (s *Store) ahead(
 	return d, journal.Entry{}, nil
 }
 
-// snapshot is a connection on which a call runs ahead.
+// idle reports whether the call leaves nothing to commit.
+func (t *tx) idle(origin *journal.Origin, entry *journal.Entry, err error) bool {
+	if err != nil {
+		return !kept(origin, err)
+	}
+	return !t.wrote && silent(entry)
+}
+
+// redo runs the call again, in the line, because what it read before has changed. What
+// has changed is known, and the rest is remembered, so that few questions are left for
+// the database.
+func (s *Store) redo(
+	ctx context.Context, g *group, d *draft, origin *journal.Origin, fn func(store.Tx) error,
+) (journal.Entry, error) {
+	if ctx.Err() != nil {
+		return journal.Entry{}, ended(ctx)
+	}
+	t := &tx{view: view{store: s, conn: s.writer, catalog: s.catalog.Load(), asked: true},
+		now: origin.Now, ahead: &snapshot{store: s}, group: g}
+	if d.tx != nil && d.tx.catalog == t.catalog {
+		t.memo, t.since = d.tx, d.since
+	}
+	d.tx, d.err = nil, nil
+	g.drafts++ // a statement that fails has no savepoint to go back to
+	defer t.abandon()
+	err := fn(t)
+	if t.saved {
+		entry, err := s.finish(ctx, g, t, origin, d.expired, err)
+		t.group = nil
+		return entry, err
+	}
+	t.group, t.over = nil, true
+	if err == nil && ctx.Err() != nil {
+		err = ended(ctx)
+	}
+	if t.broken != nil {
+		s.lose(g, t.broken)
+		return journal.Entry{}, s.gaveUp(t.broken)
+	}
+	if entry := t.entry(origin, err); t.idle(origin, &entry, err) {
+		return entry, err
+	}
+	return s.write(g, &draft{tx: t, err: err, expired: d.expired}, origin)
+}
+
+// find is what a query found.
+type find struct {
+	query query.Query
+	rows  []value.Record
+}
+
+// recall returns a record as it stands in the line, if that is known.
+func (t *tx) recall(k recordKey) (value.Record, bool) {
+	if t.group == nil || t.saved {
+		return value.Record{}, false
+	}
+	l := &t.store.ledger
+	last, changed := l.latest(k)
+	switch {
+	case changed && !l.unsure(k, max(last.at, l.floor)):
+		return last.now, true
+	case t.memo == nil || l.unsure(k, t.since) || changed && last.at > t.since:
+		return value.Record{}, false
+	}
+	if seen := t.memo.known(k); seen != nil {
+		return seen.before, true
+	}
+	return value.Record{}, false
+}
+
+// found keeps what a query found, where asking again costs a round trip.
+func (t *tx) found(q query.Query, rows []value.Record) {
+	if !t.store.shared || t.ahead == nil || t.group != nil {
+		return
+	}
+	kept := make([]value.Record, len(rows))
+	for i := range rows {
+		kept[i] = rows[i].Clone()
+	}
+	q.Args = slices.Clone(q.Args)
+	t.finds = append(t.finds, find{q, kept})
+}
+
+// refind returns what the query found before, if it would find the same now.
+func (t *tx) refind(q query.Query) ([]value.Record, bool) {
+	if t.memo == nil || t.saved {
+		return nil, false
+	}
+	st, err := t.catalog.statement(q.Plan)
+	if err != nil {
+		return nil, false
+	}
+	for _, tb := range st.reads {
+		if !t.store.ledger.still(tb, t.since) {
+			return nil, false
+		}
+	}
+	same := func(f find) bool {
+		return f.query.Plan == q.Plan && slices.EqualFunc(f.query.Args, q.Args, value.Value.Equal)
+	}
+	if i := slices.IndexFunc(t.memo.finds, same); i >= 0 {
+		return t.memo.finds[i].rows, true
+	}
+	return nil, false
+}
+
+// snapshot is a connection on which a call runs ahead. A redo has none of its own.
 type snapshot struct {
 	store   *Store
 	conn    Conn
@@ -148,7 +254,10 @@ func (sn *snapshot) release() {
 // join takes a call that runs ahead into the line, where it goes on: it must see by a
 // query what it has written. If what it read has changed meanwhile it must run anew.
 func (t *tx) join(ctx context.Context) error {
-	s, since := t.store, t.ahead.since
+	s, since := t.store, t.since
+	if t.group != nil {
+		return t.save()
+	}
 	t.ahead.release()
 	g, err := s.stand(ctx, false)
 	if err != nil {
@@ -160,15 +269,21 @@ func (t *tx) join(ctx context.Context) error {
 		s.pass(g)
 		return errBehind
 	}
-	t.conn, t.ahead, t.group = s.writer, nil, g
-	if err := s.writer.Save(); err != nil {
-		return t.broke(err)
+	t.conn, t.group = s.writer, g
+	return t.save()
+}
+
+// save sets the savepoint under which a call goes on that writes at once, and writes
+// what it has done so far.
+func (t *tx) save() error {
+	w := t.store.writer
+	t.ahead, t.saved = nil, true
+	err := w.Save()
+	if err == nil {
+		err = t.replay()
 	}
-	if err := t.replay(); err != nil {
-		t.behind, t.group = true, nil
-		s.revert(g)
-		s.pass(g)
-		return errBehind
+	if err != nil {
+		return t.broke(err)
 	}
 	return nil
 }
@@ -191,10 +306,13 @@ func (t *tx) replay() error {
 // abandon gives up the line if the function panicked, or ended its goroutine, there.
 func (t *tx) abandon() {
 	t.over = true
-	if t.group != nil {
-		t.store.revert(t.group)
-		t.store.pass(t.group)
+	if t.group == nil {
+		return
 	}
+	if t.saved {
+		t.store.revert(t.group)
+	}
+	t.store.pass(t.group)
 }
 
 // current reports whether the catalog is in force still. It waits for an Apply that

@@ -142,7 +142,8 @@ func (s *Store) insertEntry(e *journal.Entry) (*journal.Entry, error) {
 	for i := range args {
 		size += len(args[i].Text())
 	}
-	if err := s.writer.Exec(s.sqlInsertEntry(), args); err != nil || size > feedBytes {
+	// Nothing stands against it: the place is the line's, and the key was looked at.
+	if err := s.writer.Queue(s.sqlInsertEntry(), args); err != nil || size > feedBytes {
 		return nil, err
 	}
 	return &kept, nil

@@ -1,21 +1,23 @@
 package sqlstore
 
-import "github.com/galleybackend/galley/internal/journal"
+import (
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/value"
+)
 
 // ledgerMax is how many changed records a half of the ledger holds.
 const ledgerMax = 4096
 
 // ledger knows which records have changed of late, so that a call that ran on a
 // snapshot can be told whether what it read still stands. It belongs to who holds the
-// line. A change of a group that was given up stays in it, which costs a call that
-// read the record a second run, and nothing else.
+// line.
 type ledger struct {
 	// clock counts the calls that wrote.
 	clock uint64
 	// Records stand in two halves, of which the older is forgotten when the younger
 	// is full. floor is the time of the last change that may be forgotten, turned
 	// that of the last change in the older half.
-	young, old    map[recordKey]uint64
+	young, old    map[recordKey]change
 	floor, turned uint64
 	tables        map[*table]uint64
 	// keys are those of the entries of other processes, and keyFloor is the time of the
@@ -26,12 +28,20 @@ type ledger struct {
 	quiet    uint64
 }
 
+// change is what has become of a record, and when.
+type change struct {
+	at  uint64
+	now value.Record
+}
+
 // foreign notes what another process has committed.
 func (l *ledger) foreign(c *catalog, e *journal.Entry) {
 	l.clock++
 	for i := range e.Changes {
 		if t := c.tables[e.Changes[i].Collection]; t != nil {
-			l.change(recordKey{t, e.Changes[i].ID})
+			if now, err := t.own(e.Changes[i].After); err == nil || e.Changes[i].After.Zero() {
+				l.change(recordKey{t, e.Changes[i].ID}, now)
+			}
 		}
 	}
 	if e.Origin.Key == "" {
@@ -58,27 +68,49 @@ func (l *ledger) free(c claim, since uint64) bool {
 func (l *ledger) add(t *tx) {
 	l.clock++
 	for _, i := range t.writes {
-		l.change(t.touched[i].recordKey)
+		l.change(t.touched[i].recordKey, t.touched[i].now)
 	}
 }
 
-// change notes that a record changed now.
-func (l *ledger) change(k recordKey) {
+// change notes what a record is from now on.
+func (l *ledger) change(k recordKey, now value.Record) {
 	if l.young == nil || len(l.young) >= ledgerMax {
 		l.floor, l.turned = l.turned, l.clock
-		l.old, l.young = l.young, make(map[recordKey]uint64, ledgerMax)
+		l.old, l.young = l.young, make(map[recordKey]change, ledgerMax)
 	}
 	if l.tables == nil {
 		l.tables = map[*table]uint64{}
 	}
-	l.young[k] = l.clock
+	l.young[k] = change{l.clock, now}
 	l.tables[k.table] = l.clock
 }
 
-// reset forgets the records of a catalog that is no more.
+// latest returns what is known to have become of a record of late.
+func (l *ledger) latest(k recordKey) (change, bool) {
+	c, ok := l.young[k]
+	if !ok {
+		c, ok = l.old[k]
+	}
+	return c, ok
+}
+
+// unsure reports whether others may have changed a record after a time without that
+// being known.
+func (l *ledger) unsure(k recordKey, since uint64) bool {
+	return since < l.floor || k.table.Quiet && l.quiet > since
+}
+
+// still reports whether nothing in a table has changed after the time since.
+func (l *ledger) still(t *table, since uint64) bool {
+	return !l.unsure(recordKey{table: t}, since) && l.tables[t] <= since
+}
+
+// reset forgets the records of a catalog that is no more, or of a group that was given
+// up.
 func (l *ledger) reset() {
 	l.clock++
-	*l = ledger{clock: l.clock, floor: l.clock, turned: l.clock, keyFloor: l.clock}
+	*l = ledger{clock: l.clock, floor: l.clock, turned: l.clock, keyFloor: l.clock,
+		quiet: l.quiet}
 }
 
 // stands reports whether nothing that the call read or wrote has changed after the
@@ -100,7 +132,7 @@ func (l *ledger) stands(t *tx, since uint64) bool {
 		if k.table.Quiet && l.quiet > since {
 			return false
 		}
-		if l.tables[k.table] > since && (l.young[k] > since || l.old[k] > since) {
+		if l.tables[k.table] > since && (l.young[k].at > since || l.old[k].at > since) {
 			return false
 		}
 	}

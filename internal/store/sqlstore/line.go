@@ -152,6 +152,9 @@ func (s *Store) settle(g *group) {
 	default:
 		g.err = s.commit(g, s.catalog.Load().hash)
 	}
+	if g.err != nil {
+		s.ledger.reset()
+	}
 	s.settled.Store(s.ledger.clock)
 	if g.err != nil {
 		s.head = g.first

@@ -38,8 +38,15 @@ type tx struct {
 	// ahead is the snapshot on which the call runs before it has a place in the line:
 	// nothing is written yet.
 	ahead *snapshot
-	// group is set when the call went on in the line.
+	// group is set when the call runs in the line, and saved when what it writes goes to
+	// the database at once, under a savepoint.
 	group *group
+	saved bool
+	// memo is what the call did when it ran before, of a state of the time since, and
+	// finds what it found, if that is kept.
+	memo  *tx
+	since uint64
+	finds []find
 	// behind says that the call must run anew, in the line.
 	behind bool
 	// scans are the tables of which more was read than records by their id.
@@ -115,6 +122,9 @@ func (t *tx) current(ctx context.Context, k recordKey) (*touched, error) {
 	if seen := t.known(k); seen != nil {
 		return seen, nil
 	}
+	if r, ok := t.recall(k); ok {
+		return t.remember(k, r), nil
+	}
 	r, err := t.one(ctx, k.table, k.id)
 	if err != nil {
 		return nil, t.reading(err)
@@ -124,7 +134,7 @@ func (t *tx) current(ctx context.Context, k recordKey) (*touched, error) {
 
 // reading notes the error of a read that ends the transaction.
 func (t *tx) reading(err error) error {
-	if t.ahead == nil && !t.conn.Open() || t.store.Failure() != nil {
+	if t.group != nil && !t.conn.Open() || t.store.Failure() != nil {
 		t.broken = err
 	}
 	return err
@@ -394,10 +404,14 @@ func (t *tx) Find(ctx context.Context, q query.Query) ([]value.Record, error) {
 	if err := t.scan(ctx, q); err != nil {
 		return nil, err
 	}
+	if found, ok := t.refind(q); ok {
+		return found, nil
+	}
 	found, err := t.view.Find(ctx, q)
 	if err != nil {
 		return nil, t.reading(err)
 	}
+	t.found(q, found)
 	return found, nil
 }
 

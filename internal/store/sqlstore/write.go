@@ -30,7 +30,7 @@ func (s *Store) Write(
 		defer done()
 	}
 	luck := s.lucks.find(origin.Operation)
-	if origin.DryRun || !luck.ahead() {
+	if origin.DryRun || !s.shared && !luck.ahead() {
 		return s.direct(ctx, &origin, fn)
 	}
 	d, entry, err := s.ahead(ctx, &origin, fn)
@@ -128,15 +128,15 @@ func (s *Store) turn(
 			return s.part(g, entry, err)
 		}
 	}
-	if d.tx != nil && (g.plain || d.tx.catalog != s.catalog.Load() ||
-		!s.ledger.stands(d.tx, d.since)) {
-		d.tx, d.err = nil, nil
-	}
 	var entry journal.Entry
-	if d.tx != nil {
-		entry, err = s.write(g, d, origin)
-	} else {
+	switch {
+	case g.plain || origin.DryRun:
+		d.tx, d.err = nil, nil
 		entry, err = s.run(ctx, g, origin, d.expired, fn)
+	case d.tx == nil || d.tx.catalog != s.catalog.Load() || !s.ledger.stands(d.tx, d.since):
+		entry, err = s.redo(ctx, g, d, origin, fn)
+	default:
+		entry, err = s.write(g, d, origin)
 	}
 	return s.part(g, entry, err)
 }
@@ -222,11 +222,12 @@ func (s *Store) run(
 		s.lose(g, err)
 		return journal.Entry{}, s.gaveUp(err)
 	}
-	t.group = g
+	t.group, t.saved = g, true
 	defer t.abandon()
 	err = fn(t)
+	entry, err = s.finish(ctx, g, t, origin, expired, err)
 	t.group = nil
-	return s.finish(ctx, g, t, origin, expired, err)
+	return entry, err
 }
 
 // finish writes the entry of a function that ended with err. What it returns holds if

@@ -293,7 +293,8 @@ func probes() []probe {
 		{"SortByRelation", found(&query.Plan{From: "order_items", Limit: 1, Where: query.Same{
 			L: query.Field{Of: in("order_items", "order", toOrders), Collection: "orders",
 				Name: "note", Type: value.Type{Kind: value.TypeText, Optional: true}},
-			R: query.Param{Type: typeText}}, Sort: []query.Order{{By: title}}}, "quantity", tag)},
+			R: query.Param{Type: typeText}}, Sort: []query.Order{{By: title}, {By: query.Row{}}}},
+			"quantity", tag)},
 		{"Sum", found(sum, "sum", tag)},
 		{"CountOfAll", found(sum, "n", tag)},
 	}
