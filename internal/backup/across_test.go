@@ -43,7 +43,7 @@ func served(t *testing.T, url string, file []byte, o backup.Options) *postgres.S
 // TestBackupsGoFromOneDatabaseToAnother restores what was taken from a file into a
 // server and back, and to moments on the way.
 func TestBackupsGoFromOneDatabaseToAnother(t *testing.T) {
-	w := history(t, 25)
+	w := history(t, 12)
 	file := w.backup()
 	url := pgtest.Shared(t).Database(t)
 	s := served(t, url, file, backup.Options{})
@@ -80,7 +80,7 @@ func TestBackupsGoFromOneDatabaseToAnother(t *testing.T) {
 	if err := storetest.Fold(t.Context(), s); err != nil {
 		t.Error(err)
 	}
-	for seq := uint64(3); seq <= w.last; seq += 11 {
+	for seq := uint64(3); seq <= w.last; seq += 9 {
 		s := served(t, url, file, backup.Options{Replace: true,
 			To: backup.Moment{Seq: journal.Seq{Lo: seq}}})
 		if got := state(t, s, false); got != w.states[seq] {

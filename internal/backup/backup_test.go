@@ -339,7 +339,7 @@ func TestRestoredIsWhatWasBackedUp(t *testing.T) {
 }
 
 func TestRestoreLeadsToEveryMoment(t *testing.T) {
-	w := history(t, 12)
+	w := history(t, 8)
 	file := w.backup()
 	for seq := range w.last {
 		seq++
@@ -438,7 +438,7 @@ func TestDamageIsFound(t *testing.T) {
 			t.Errorf("%s is not found", name)
 		}
 	}
-	for range 300 {
+	for range 100 {
 		at := w.chance.IntN(len(file))
 		flipped := bytes.Clone(file)
 		flipped[at] ^= 1 << w.chance.IntN(8)

@@ -205,7 +205,7 @@ func (c *command) runRestore(ctx context.Context, name string, o serve.RestoreOp
 	if out.Entries > 0 {
 		at = " of " + out.At.Format(time.RFC3339)
 	}
-	c.say("  %s %s: %s and %s up to entry %v%s  (%s)", c.green("restored"), c.config.DataDir(),
+	c.say("  %s %s: %s and %s up to entry %v%s  (%s)", c.green("restored"), serve.ShownAddress(c.config.DatabaseAddr()),
 		plural(int(backup.End{Records: out.Records}.All()), "record"),
 		plural(int(out.Entries), "commit"), out.Seq, at, spent(start))
 	for _, name := range out.Left {

@@ -195,6 +195,7 @@ func TestRestoreDrill(t *testing.T) {
 	p.want(exitFailed, "never written over", "backup", dir("a.galley"), "--data", dir("data"))
 	p.want(exitDone, "restored", "restore", dir("a.galley"), "--data", dir("one"))
 	p.has(dir("one"), before)
+	p.want(exitDone, "verified", "backup", dir("again.galley"), "--data", dir("one"))
 	p.want(exitDone, "restored", "restore", dir("a.galley"), "--data", dir("two"),
 		"--journal", "sqlite:"+filepath.Join(dir("data"), "galley.db"))
 	p.has(dir("two"), load.acked)
