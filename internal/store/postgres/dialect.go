@@ -22,6 +22,8 @@ var _ sqlstore.Dialect = (*dialect)(nil)
 type dialect struct {
 	config *pgconn.Config
 	schema string
+	// node tells this process from others on the same schema.
+	node string
 	// epoch counts the changes of the tables' shapes, after which statements are
 	// prepared anew.
 	epoch atomic.Uint64
@@ -88,7 +90,9 @@ func (*dialect) TableTail() string { return "" }
 
 // Words are the words in which PostgreSQL differs.
 func (d *dialect) Words() sqlstore.Words {
-	return sqlstore.Words{Lock: " FOR UPDATE", Notify: "NOTIFY " + d.channel(), True: "TRUE", False: "FALSE", Same: " IS NOT DISTINCT FROM ",
+	return sqlstore.Words{Lock: " FOR UPDATE",
+		Notify: "NOTIFY " + d.channel() + ", " + quoteText(d.node),
+		True:   "TRUE", False: "FALSE", Same: " IS NOT DISTINCT FROM ",
 		Plain: true, Number: "::bigint", NullsFirst: " NULLS FIRST", NullsLast: " NULLS LAST",
 		Apart: true}
 }
@@ -149,7 +153,11 @@ func (d *dialect) Watch(ctx context.Context, tell func()) (err error) {
 // watching is how the connection that listens is made.
 func (d *dialect) watching(tell func()) *pgconn.Config {
 	c := d.config.Copy()
-	c.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { tell() }
+	c.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) {
+		if n.Payload != d.node {
+			tell()
+		}
+	}
 	return c
 }
 

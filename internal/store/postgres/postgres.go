@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/store/sqlstore"
 )
 
@@ -123,7 +124,7 @@ func newDialect(address string) (*dialect, error) {
 	if len(cfg.Fallbacks) > 0 && cfg.ValidateConnect == nil {
 		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	return &dialect{config: cfg, schema: schema}, nil
+	return &dialect{config: cfg, schema: schema, node: string(ident.NewCall())}, nil
 }
 
 // cutSchema takes the word that is ours out of a URL.
