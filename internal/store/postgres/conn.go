@@ -432,7 +432,7 @@ func (c *conn) References(enforced bool) error {
 // Defer says whether relations are looked at in the end only.
 func (c *conn) Defer(deferred bool) error {
 	if deferred {
-		return c.Exec("SET CONSTRAINTS ALL DEFERRED", nil)
+		return c.Queue("SET CONSTRAINTS ALL DEFERRED", nil)
 	}
 	return c.Exec("SET CONSTRAINTS ALL IMMEDIATE", nil)
 }
