@@ -148,7 +148,10 @@ func (b *bench) build(ctx context.Context) error {
 			b.paths[language] = abs
 			continue
 		}
-		if _, err := process.Run(ctx, "go", "build", "-o", path, pkg); err != nil {
+		// As make build does, so that nothing is compiled twice.
+		_, err := process.Run(ctx, "env", "CGO_ENABLED=0", "go", "build", "-trimpath",
+			"-o", path, pkg)
+		if err != nil {
 			return err
 		}
 		b.paths[language] = path
