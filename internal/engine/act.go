@@ -45,6 +45,9 @@ func (r *run) act(ctx context.Context, tx store.Tx, op *operation) (Reply, error
 
 // actRead authorizes and runs an action that only reads.
 func (r *run) actRead(ctx context.Context, v store.View, op *operation) (Answer, error) {
+	if err := r.look(ctx, v); err != nil {
+		return Answer{}, err
+	}
 	if err := r.prepare(ctx, op); err != nil {
 		return Answer{}, err
 	}

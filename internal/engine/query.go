@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/observe"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -24,6 +26,9 @@ func (e *Engine) Query(ctx context.Context, call Call) (Answer, error) {
 		defer cancel()
 	}
 	answer, err := r.query(ctx)
+	if s := r.call.Seen; s != nil && !r.in.Auth.Zero() {
+		s.Name = r.in.Auth.Get(spec.FieldEmail).Text()
+	}
 	return answer, r.end(observe.Read, err)
 }
 
@@ -40,8 +45,10 @@ func (r *run) query(ctx context.Context) (answer Answer, err error) {
 		if err := r.authenticate(ctx, v); err != nil {
 			return err
 		}
-		if err := r.look(ctx, v); err != nil {
-			return err
+		// Who asks is read when a rule asks for it.
+		r.in.View, r.in.Auth = v, value.Record{}
+		if r.subject.Who == ident.User {
+			r.in.Who = r.subject.ID
 		}
 		op, err := r.resolve(true)
 		if err != nil {

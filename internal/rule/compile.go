@@ -37,6 +37,8 @@ type unit struct {
 	vars map[string]*value.Type
 	// varObjects holds the objects among them that are no collections.
 	varObjects map[string]*object
+	// auth says that the text names who asks.
+	auth bool
 
 	findings []spec.Finding
 }
@@ -48,6 +50,10 @@ func (w *World) Compile(text spec.Text, scope Scope) (*Rule, []spec.Finding) {
 	if !u.compile() {
 		return nil, u.findings
 	}
+	walk(u.root, func(e ast.Expr) bool {
+		u.auth = u.auth || e.Kind() == ast.IdentKind && e.AsIdent() == "auth"
+		return true
+	})
 	r := &Rule{world: w, scope: scope, text: text, unit: u, typ: u.typeOf(u.root)}
 	u.scope = &r.scope
 	prog, err := u.plan(u.root)

@@ -99,6 +99,9 @@ func (c *Condition) Args(ctx context.Context, in *Input) ([]value.Value, error) 
 		}
 		d := u.begin(ctx, in)
 		vs, err := evalAll(c.args[start:end], d, d)
+		if d.broken != nil {
+			err = d.broken
+		}
 		d.end()
 		if err != nil {
 			return nil, err

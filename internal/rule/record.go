@@ -108,6 +108,12 @@ var decisions = sync.Pool{New: func() any { return new(decision) }}
 func (u *unit) begin(ctx context.Context, in *Input) *decision {
 	d := decisions.Get().(*decision)
 	d.ctx, d.in, d.u, d.visible = ctx, in, u, u.scope.Visible
+	if u.auth && in.Who != "" && in.Auth.Zero() {
+		in.Auth, d.broken = in.View.Get(ctx, spec.Users, in.Who)
+		if fault.Is(d.broken, fault.NotFound) {
+			d.broken = fault.New(fault.Unauthenticated, "The account does not exist any more.")
+		}
+	}
 	return d
 }
 

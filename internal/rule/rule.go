@@ -70,7 +70,10 @@ type Request struct {
 // while it is used, and serves one decision at a time.
 type Input struct {
 	// Auth is the users record of who asks; zero for a caller who is not signed in.
-	Auth   value.Record
+	Auth value.Record
+	// Who is, where Auth is to be read from the View by the first rule that names it,
+	// the id of who asks.
+	Who    ident.Record
 	Record value.Record
 	Before value.Record
 	Input  value.Record
