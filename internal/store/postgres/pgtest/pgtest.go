@@ -44,7 +44,9 @@ type Cluster struct {
 	dir, bin string
 	port     int
 	settings []string
-	count    atomic.Int64
+	// follows says that the cluster only follows another.
+	follows bool
+	count   atomic.Int64
 
 	// run is the server that runs; nil while none does.
 	run *run
@@ -242,7 +244,11 @@ func (c *Cluster) launch() error {
 	if err != nil {
 		return err
 	}
-	c.run, err = await(cmd, log, "database system is ready to accept connections")
+	up := "database system is ready to accept connections"
+	if c.follows {
+		up = "database system is ready to accept read-only connections"
+	}
+	c.run, err = await(cmd, log, up)
 	return err
 }
 

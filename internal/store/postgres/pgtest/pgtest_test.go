@@ -57,3 +57,19 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		t.Errorf("got %v, want the folder gone", err)
 	}
 }
+
+func TestStandbyHasWhatWasCommitted(t *testing.T) {
+	c := Start(t)
+	url := c.Database(t)
+	s := c.Standby(t)
+	if got := c.Psql(t, url, "SHOW synchronous_commit"); got != "on" {
+		t.Errorf("got synchronous_commit %s, want on", got)
+	}
+	c.Psql(t, url, "CREATE TABLE x (n bigint); INSERT INTO x VALUES (7)")
+	c.Kill(t)
+	s.Promote(t)
+	both := c.Either(t, url, s)
+	if got := c.Psql(t, both, "INSERT INTO x VALUES (8); SELECT sum(n) FROM x"); got != "15" {
+		t.Errorf("got %q, want 15", got)
+	}
+}

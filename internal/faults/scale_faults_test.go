@@ -1,0 +1,5 @@
+//go:build faults
+
+package faults
+
+const kills, cuts = 5, 5
