@@ -181,6 +181,35 @@ func TestADeadConnectionIsMadeAnew(t *testing.T) {
 	}
 }
 
+// TestRowsThatNobodyWantsAreLeft ends a read in the middle of many rows.
+func TestRowsThatNobodyWantsAreLeft(t *testing.T) {
+	w := connected(t)
+	r := newConn(w.d, false)
+	must(t, r.connect(t.Context()))
+	defer func() { must(t, r.Close()) }()
+	enough := errors.New("enough")
+	for _, c := range []*conn{w, r} {
+		for _, rows := range []int{10, 1_000_000} {
+			must(t, c.Begin(false))
+			n := 0
+			err := c.Query(t.Context(), fmt.Sprintf("SELECT generate_series(1, %d)", rows), nil,
+				func(sqlstore.Row) error {
+					if n++; n == 3 {
+						return enough
+					}
+					return nil
+				})
+			if err != enough || n != 3 {
+				t.Errorf("got %v after %d rows, want it after 3", err, n)
+			}
+			must(t, c.Rollback())
+			if got := c.value(t, "1"); got != "1" {
+				t.Errorf("got %s, want 1", got)
+			}
+		}
+	}
+}
+
 // TestAReadEndsByItself finds the server's session at rest, though nothing was asked
 // behind the read, and the reads before it each in a state of their own.
 func TestAReadEndsByItself(t *testing.T) {

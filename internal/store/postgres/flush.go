@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -89,7 +90,7 @@ func (c *conn) once(ctx context.Context) outcome {
 	var f outcome
 	if err == nil {
 		done := l.watch(ctx)
-		f = c.answers()
+		f = c.answers(ctx)
 		done()
 	} else {
 		f = outcome{err: gone(err), lost: true}
@@ -198,9 +199,14 @@ func (c *conn) addOp(o op, args []byte) {
 	c.sending = append(c.sending, o)
 }
 
-// answers reads the answers to what was sent.
-func (c *conn) answers() (f outcome) {
+// skippedMax bounds the rows that are read though nobody wants them any more.
+const skippedMax = 1000
+
+// answers reads the answers to what was sent. Rows may come as long as they will, but
+// not the next one.
+func (c *conn) answers(ctx context.Context) (f outcome) {
 	l, at, parsed, unsure := c.link, 0, -1, false
+	begun, skipped := time.Now(), 0
 	var failed *pgconn.PgError
 	for {
 		m, err := l.in.Receive()
@@ -216,9 +222,20 @@ func (c *conn) answers() (f outcome) {
 			parsed = at
 		case *pgproto3.DataRow:
 			f.rows = true
-			if o := &c.sending[at]; o.each != nil && f.mine == nil && failed == nil {
+			switch o := &c.sending[at]; {
+			case f.mine != nil:
+				if skipped++; skipped > skippedMax && !c.write {
+					f.lost = true // a new connection is quicker than the rest
+					return f
+				}
+			case o.each != nil && failed == nil:
 				c.row.values = m.Values
 				f.mine = o.each(&c.row)
+			}
+			if now := time.Now(); now.Sub(begun) > answerTime/4 && ctx.Err() == nil {
+				begun = now
+				// If it fails, so does the next Receive.
+				_ = l.net.SetReadDeadline(now.Add(answerTime))
 			}
 		case *pgproto3.CommandComplete:
 			if c.sending[at].ends && string(m.CommandTag) != sqlCommit {
