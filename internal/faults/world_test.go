@@ -393,7 +393,7 @@ func (w *world) progress(n int) {
 	w.Helper()
 	limit := time.After(patience)
 	w.mu.Lock()
-	before, more := slices.Clone(w.done), w.more
+	before := slices.Clone(w.done)
 	w.mu.Unlock()
 	for {
 		w.mu.Lock()
@@ -401,7 +401,7 @@ func (w *world) progress(n int) {
 		for i, done := range w.done {
 			missing = missing || done < before[i]+n
 		}
-		more = w.more
+		more := w.more
 		now := slices.Clone(w.done)
 		w.mu.Unlock()
 		if !missing {

@@ -137,9 +137,9 @@ func (b *bench) whole() {
 
 // world is a small shop of one case's own: names begin with its tag.
 type world struct {
-	tag                                          string
-	ana, bob, pen, ink, order, item, free, spare ident.Record
-	lease, folder                                ident.Record
+	tag                                   string
+	ana, bob, pen, ink, order, item, free ident.Record
+	lease, folder                         ident.Record
 }
 
 func (b *bench) world(tag string) *world {
