@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
@@ -139,6 +140,7 @@ func TestSimulationFindsEachFlaw(t *testing.T) {
 			s := start(t, databases()[0], uint64(n), func(s store.Store) store.Store {
 				return &flawed{Store: s, flaw: flaw, rnd: rand.New(rand.NewPCG(wrapped.Add(1), uint64(n)))}
 			})
+			s.patience = time.Second // a follower that lost the last entry waits for it
 			if wrong := s.run(uint64(n), 20); len(wrong) == 0 {
 				t.Errorf("nothing was found of: %s", flaw)
 			} else {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/journal"
@@ -36,6 +38,8 @@ type crew struct {
 	stop      context.CancelFunc
 	ctx       context.Context
 	following sync.WaitGroup
+	// steps counts the entries that came.
+	steps atomic.Int64
 }
 
 // follow begins followers, and a courier who writes a receipt for each transfer.
@@ -44,7 +48,7 @@ func (s *simulation) follow(uint64) *crew {
 	c.ctx, c.stop = context.WithCancel(s.ctx)
 	for n := range simFollowers {
 		c.readers = append(c.readers, &follower{s: s, node: n,
-			act: func(journal.Entry) {}})
+			act: func(journal.Entry) { c.steps.Add(1) }})
 	}
 	c.courier = &follower{s: s, node: 1, act: c.deliver}
 	c.begin()
@@ -61,26 +65,30 @@ func (c *crew) begin() {
 
 // deliver writes the receipts of an entry. The key makes of its repetitions one.
 func (c *crew) deliver(e journal.Entry) {
+	c.steps.Add(1)
 	for n, ch := range e.Changes {
 		if ch.Collection != "transfers" {
 			continue
 		}
-		_, err := c.s.insist(engine.Call{Verb: engine.Create, Target: "receipts",
+		got, err := c.s.insist(engine.Call{Verb: engine.Create, Target: "receipts",
 			Key: fmt.Sprintf("receipt-%v.%d", e.Seq, n), Subject: admin, Trusted: true,
 			Body: fmt.Appendf(nil, `{"transfer":%q,"amount":%d}`, ch.ID,
 				ch.After.Get("amount").Int())}, c.courier.node)
-		if err != nil {
-			c.s.errorf("receipt of %v: %v", e.Seq, err)
+		if err != nil || got.code != "" {
+			c.s.errorf("receipt of %v: %s %v", e.Seq, got.code, err)
 		}
 	}
 }
 
 // live lets a follower live, die and live again until it has reached the goal.
 func (c *crew) live(f *follower) {
-	for c.s.ctx.Err() == nil {
+	for {
 		c.mu.Lock()
 		ctx, goal, settled := c.ctx, c.goal, c.settled
 		c.mu.Unlock()
+		if ctx.Err() != nil && (settled || c.s.ctx.Err() != nil) {
+			return
+		}
 		if settled && f.disk.at.Compare(goal) >= 0 {
 			return
 		}
@@ -123,7 +131,9 @@ func (c *crew) end() {
 		c.ctx, c.stop = context.WithCancel(c.s.ctx)
 		c.mu.Unlock()
 		stop()
-		c.following.Wait()
+		if !c.arrive() {
+			return
+		}
 		c.mu.Lock()
 		c.settled = false
 		c.mu.Unlock()
@@ -134,4 +144,37 @@ func (c *crew) end() {
 	c.mu.Unlock()
 	c.stop()
 	c.following.Wait()
+}
+
+// arrive waits until all followers are at the goal. A follower to whom nothing comes
+// before it is there has lost something.
+func (c *crew) arrive() bool {
+	all := make(chan struct{})
+	go func() {
+		c.following.Wait()
+		close(all)
+	}()
+	look := time.NewTicker(c.s.patience)
+	defer look.Stop()
+	for steps := c.steps.Load(); ; {
+		select {
+		case <-all:
+			return true
+		case <-look.C:
+		}
+		now := c.steps.Load()
+		if now != steps {
+			steps = now
+			continue
+		}
+		c.stop()
+		<-all
+		for n, f := range c.all() {
+			if f.disk.at.Compare(c.goal) < 0 {
+				c.s.errorf("nothing more comes to follower %d, which is at %v and not at %v", n,
+					f.disk.at, c.goal)
+			}
+		}
+		return false
+	}
 }

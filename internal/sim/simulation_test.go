@@ -37,8 +37,10 @@ const (
 	simFollowers = 3
 	// simTries bounds how often a client repeats a call that had no answer.
 	simTries = 10_000
-	// simTime bounds a simulation of the usual length.
+	// simTime bounds a simulation.
 	simTime = 5 * time.Minute
+	// simPatience is how long nothing may come to followers that are not at their end.
+	simPatience = 15 * time.Second
 )
 
 var errPlanned = errors.New("planned")
@@ -54,6 +56,8 @@ type simulation struct {
 	// wrap stands between engines and store; it may have a flaw.
 	wrap func(store.Store) store.Store
 	ctx  context.Context
+	// patience is how long nothing may come to followers that are not at their end.
+	patience time.Duration
 
 	// mu is held for reading by each call, and for writing while a handle that has
 	// failed is opened again.
@@ -117,7 +121,8 @@ func start(
 ) *simulation {
 	ctx, end := context.WithTimeout(context.Background(), simTime)
 	t.Cleanup(end)
-	s := &simulation{t: t, app: compiled(t), open: d.place(t), wrap: wrap, ctx: ctx}
+	s := &simulation{t: t, app: compiled(t), open: d.place(t), wrap: wrap, ctx: ctx,
+		patience: simPatience}
 	s.chance.Rand = rand.New(rand.NewPCG(seed, 1<<32))
 	s.told.accepted, s.told.refused = map[string]journal.Seq{}, map[string]string{}
 	s.calm.Store(true)
