@@ -88,6 +88,15 @@ type Intent struct {
 	NotBefore time.Time
 }
 
+// The kinds of intents that the house knows. The payload of a job is an object of its
+// id and its input; of an email and a delivery, of the place of the change that caused
+// it among the entry's changes, or of what the code gave.
+const (
+	IntentJob      = "job"
+	IntentEmail    = "email"
+	IntentDelivery = "delivery"
+)
+
 // Entry is one commit: the unit of audit, outbox, realtime, cache invalidation,
 // idempotency and replication.
 type Entry struct {

@@ -42,6 +42,13 @@ type Spec struct {
 	Define      []*Define
 	Collections []*Collection
 	Actions     []*Action
+	Views       []*View
+	Jobs        []*Job
+	Emails      []*Email
+	Webhooks    []*Webhook
+	Deliveries  []*Delivery
+	Proxies     []*Proxy
+	Routes      []*Route
 	Errors      []*Refusal
 	// Site is the folder of static files; "" means none.
 	Site string
@@ -113,6 +120,9 @@ type Collection struct {
 	Unique []Unique
 	Index  []Index
 	Allow  Allow
+	// Hooks are the events on which the app's code runs inside the transaction:
+	// create, update, delete.
+	Hooks []Name
 	// Keep is the age at which records are deleted; 0 means never.
 	Keep time.Duration
 	// Quiet marks a collection of the house whose writes leave no change in the
