@@ -190,22 +190,29 @@ func (s *Store) catalogOf(ctx context.Context, c Conn, hash string) (*catalog, e
 }
 
 // resolve learns how a commit went that broke off: the head's lock is free only when
-// the transaction has ended, and its row then tells whose turn was the last. What it
-// writes there is on disk, and with it everything before. It returns nil if the group
-// was committed, and Gone or, if nothing can be learnt, Broken.
+// the transaction has ended, and what is there then tells whether it was kept. What is
+// written there is on disk, and with it everything before. It returns nil if the group
+// was committed, the cause if it was not, and errUnresolved if that cannot be learnt.
 func (s *Store) resolve(g *group, cause error) error {
 	if !s.shared {
 		return cause
 	}
-	for end := time.Now().Add(resolveTime); ; time.Sleep(resolveWait) {
-		kept, err := s.wasKept(g)
+	ctx, stop := context.WithTimeout(context.Background(), resolveTime)
+	defer stop()
+	for {
+		kept, err := s.wasKept(ctx, g)
 		switch {
 		case err == nil && kept:
 			return nil
 		case err == nil:
 			return cause
-		case time.Now().After(end):
+		case errors.Is(err, errUnresolved):
+			return errors.Join(err, cause)
+		}
+		select {
+		case <-ctx.Done():
 			return errors.Join(errUnresolved, cause, err)
+		case <-time.After(resolveWait):
 		}
 	}
 }
@@ -213,7 +220,8 @@ func (s *Store) resolve(g *group, cause error) error {
 // errUnresolved says that nobody knows how a commit went.
 var errUnresolved = errors.New("it is not known how the commit went")
 
-func (s *Store) wasKept(g *group) (bool, error) {
+// wasKept locks the head and reports whether the group was committed.
+func (s *Store) wasKept(ctx context.Context, g *group) (bool, error) {
 	w := s.writer
 	defer func() {
 		// After a commit there is nothing to take back.
@@ -222,8 +230,15 @@ func (s *Store) wasKept(g *group) (bool, error) {
 	if err := errors.Join(w.Rollback(), w.Begin(true)); err != nil {
 		return false, err
 	}
-	h, err := s.readHead(context.Background(), w, s.dialect.Words().Lock)
-	if err != nil || h.turn != g.turn {
+	h, err := s.readHead(ctx, w, s.dialect.Words().Lock)
+	if err != nil {
+		return false, err
+	}
+	kept := h.turn == g.turn
+	if !kept && h.turn != s.last { // others had a turn since
+		kept, err = s.hasEntry(ctx, g)
+	}
+	if err != nil || !kept {
 		return false, err
 	}
 	d := s.dialect
@@ -233,6 +248,27 @@ func (s *Store) wasKept(g *group) (bool, error) {
 		err = w.Commit()
 	}
 	return true, err
+}
+
+// hasEntry reports whether the journal holds an entry of the group, at its place: no
+// two calls have one name. Of a group that left no entry nothing can be found.
+func (s *Store) hasEntry(ctx context.Context, g *group) (found bool, err error) {
+	var mine *journal.Entry
+	for _, e := range g.entries {
+		if e != nil && e.Origin.Call != "" {
+			mine = e
+		}
+	}
+	if mine == nil {
+		return false, errUnresolved
+	}
+	d := s.dialect
+	err = s.writer.Query(ctx, "SELECT call FROM "+d.Quote(tableJournal)+" WHERE seq = "+
+		d.Placeholder(1), []value.Value{value.OfInt(int64(mine.Seq.Lo))}, func(r Row) error {
+		found = string(r.Text(0)) == string(mine.Origin.Call)
+		return nil
+	})
+	return found, err
 }
 
 // expectShape has the view's first statement fail, and the view be stale, if its

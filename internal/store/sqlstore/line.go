@@ -123,8 +123,11 @@ func (s *Store) join(g *group) (*group, error) {
 		g = &group{began: time.Now(), first: s.head, done: make(chan struct{})}
 	}
 	g.calls++
-	if s.writer.Open() {
+	switch {
+	case s.writer.Open():
 		return g, nil
+	case g.calls > 1: // what the others did is gone; a transaction anew would keep half
+		return g, errTurn
 	}
 	return g, s.open(g)
 }
