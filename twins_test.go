@@ -140,7 +140,7 @@ func newTwin(t testing.TB, p *places, on, language string, retry bool) *twin {
 	db := p.open(t, on)
 	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	origin := journal.Origin{Call: "schema", Operation: "schema", Now: now, Subject: ident.Subject{Who: ident.System}}
-	if _, err := db.Apply(t.Context(), origin, spec.Diff(nil, compiled.Schema)); err != nil {
+	if _, err := db.Apply(t.Context(), origin, spec.Diff(nil, compiled.Schema), nil); err != nil {
 		t.Fatal(err)
 	}
 	seed := uint64(0)

@@ -108,7 +108,7 @@ func history(t *testing.T, calls int) *world {
 	})
 	for _, f := range forms() {
 		steps := spec.Diff(s.Schema(), f.schema, f.was...)
-		w.note(s.Apply(w.ctx, w.origin("apply"), steps))
+		w.note(s.Apply(w.ctx, w.origin("apply"), steps, nil))
 		if goods := w.ids["things"]; f.schema.Table("goods") != nil {
 			w.ids["goods"] = goods
 		}

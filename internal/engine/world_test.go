@@ -118,7 +118,7 @@ func openOn(t testing.TB, db database, files map[string][]byte,
 	})
 	origin := journal.Origin{Call: ident.NewCall(), Operation: "schema", Now: w.now(),
 		Subject: ident.Subject{Who: ident.System, Name: "migrate"}}
-	if _, err := w.store.Apply(t.Context(), origin, spec.Diff(nil, w.app.Schema)); err != nil {
+	if _, err := w.store.Apply(t.Context(), origin, spec.Diff(nil, w.app.Schema), nil); err != nil {
 		t.Fatal(err)
 	}
 	w.config = engine.Config{Store: w.store, App: w.app, Authenticator: byID{}, Clock: w.now,

@@ -143,8 +143,7 @@ func (w *world) fill(h *postgres.Store) {
 			Type: value.Type{Kind: value.TypeInt}}),
 		tickets,
 	}}
-	if _, err := h.Apply(w.ctx, journal.Origin{Operation: "apply"},
-		storetest.Steps(schema)); err != nil {
+	if _, err := h.Apply(w.ctx, journal.Origin{Operation: "apply"}, storetest.Steps(schema), nil); err != nil {
 		w.Fatal(err)
 	}
 	_, err := h.Write(w.ctx, journal.Origin{Operation: "fill"}, func(tx store.Tx) error {

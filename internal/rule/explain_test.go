@@ -29,7 +29,7 @@ func openShop(t *testing.T, fn func(*World, *spec.Schema, store.View, func(strin
 		}
 	}()
 	origin := journal.Origin{Operation: "test", Now: start}
-	if _, err := st.Apply(t.Context(), origin, spec.Diff(&spec.Schema{}, schema)); err != nil {
+	if _, err := st.Apply(t.Context(), origin, spec.Diff(&spec.Schema{}, schema), nil); err != nil {
 		t.Fatal(err)
 	}
 	all := map[string]value.Record{}

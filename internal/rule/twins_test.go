@@ -75,7 +75,7 @@ func newTwinsIn(
 	})
 	tw.store = s
 	origin := journal.Origin{Operation: "test", Now: start}
-	if _, err := s.Apply(t.Context(), origin, spec.Diff(&spec.Schema{}, tw.schema)); err != nil {
+	if _, err := s.Apply(t.Context(), origin, spec.Diff(&spec.Schema{}, tw.schema), nil); err != nil {
 		t.Fatal(err)
 	}
 	tw.fill(t, tw.records(n))

@@ -201,14 +201,14 @@ func (s *Server) deploy(ctx context.Context, next Compiled, lose []string,
 				if len(p.steps) > 0 {
 					p.Deploy = p.deploy.Number
 				}
-				return s.apply(ctx, p)
+				return s.apply(ctx, base, next, p)
 			})
 		}
 		if err == nil {
 			if p.Deploy > 0 {
 				s.log.Info("an app was deployed", "deploy", p.Deploy, "hash", p.deploy.Hash)
 			}
-			return p, s.lookBack(ctx, next, p)
+			return p, nil
 		}
 		var unsafe *UnsafePlan
 		if errors.As(err, &unsafe) || try == deployTries {
@@ -219,23 +219,6 @@ func (s *Server) deploy(ctx context.Context, next Compiled, lose []string,
 			return p, err
 		}
 	}
-}
-
-// lookBack asks new checks once more, now that they hold for all that is written: until
-// they did, other processes wrote by the app before. What breaks them is told, and no
-// call can write it again.
-func (s *Server) lookBack(ctx context.Context, next Compiled, p Plan) error {
-	if !s.shared() || len(p.checks) == 0 {
-		return nil
-	}
-	all, err := s.judgeAll(ctx, s.store.Schema(), next.App, p.checks)
-	for _, c := range all {
-		if c.Risk == RiskBlocked {
-			s.log.Error("a record that breaks a new check was written while the check came",
-				"collection", c.Collection, "check", c.What, "why", c.Why)
-		}
-	}
-	return err
 }
 
 // successor is the deploy of an app after another, which may be nil.
@@ -256,14 +239,25 @@ func successor(before *spec.Deploy, next archive) *spec.Deploy {
 
 // apply makes the plan's steps as one entry, and its app the one of this node. Its
 // idempotency key is the number of the deploy, so that of two processes that deploy at
-// once one has the number, and the other, if it meant the same app, has its answer.
-func (s *Server) apply(ctx context.Context, p Plan) error {
+// once one has the number, and the other, if it meant the same app, has its answer. New
+// checks are asked once more, of a state that nobody can change until they hold.
+func (s *Server) apply(ctx context.Context, base *spec.Schema, next Compiled, p Plan) error {
 	if len(p.steps) > 0 {
 		origin := journal.Origin{Call: ident.NewCall(), Operation: "migrate", Door: "serve",
 			Subject: ident.Subject{Who: ident.System, Name: "migrate"}, Now: s.cfg.Now(),
 			Key:         fmt.Sprint("deploy ", p.deploy.Number),
 			Fingerprint: sha256.Sum256([]byte(p.deploy.Hash))}
-		if _, err := s.store.Apply(ctx, origin, p.steps); err != nil {
+		var judge func(store.View) error
+		if len(p.checks) > 0 {
+			judge = func(v store.View) (err error) {
+				last := Plan{deploy: p.deploy}
+				if last.Changes, err = s.judgeAll(ctx, v, base, next.App, p.checks); err != nil {
+					return err
+				}
+				return last.allowed(nil)
+			}
+		}
+		if _, err := s.store.Apply(ctx, origin, p.steps, judge); err != nil {
 			return err
 		}
 	}

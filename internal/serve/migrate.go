@@ -137,26 +137,26 @@ func (s *Server) plan(ctx context.Context, base *spec.Schema, next Compiled) (Pl
 			p.Changes = append(p.Changes, judged(step, counts))
 		}
 	}
-	judged, err := s.judgeAll(ctx, base, next.App, p.checks)
+	var judged []Change
+	err = s.store.Read(ctx, func(v store.View) (err error) {
+		judged, err = s.judgeAll(ctx, v, base, next.App, p.checks)
+		return err
+	})
 	p.Changes = append(p.Changes, judged...)
 	return p, err
 }
 
 // judgeAll asks the new checks of all collections.
-func (s *Server) judgeAll(ctx context.Context, base *spec.Schema, next *app.App,
+func (s *Server) judgeAll(ctx context.Context, v store.View, base *spec.Schema, next *app.App,
 	checks []spec.Step) (all []Change, err error) {
-	err = s.store.Read(ctx, func(v store.View) error {
-		all = nil
-		for _, step := range checks {
-			changes, err := s.judgeChecks(ctx, v, base.Table(step.Collection), next, step)
-			if err != nil {
-				return err
-			}
-			all = append(all, changes...)
+	for _, step := range checks {
+		changes, err := s.judgeChecks(ctx, v, base.Table(step.Collection), next, step)
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return all, err
+		all = append(all, changes...)
+	}
+	return all, nil
 }
 
 // judged says what a step would do to the records that were counted.

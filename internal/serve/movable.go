@@ -172,14 +172,14 @@ func (m *movable) Write(
 
 // Apply implements store.Store. While a move runs, the schema stays as it is.
 func (m *movable) Apply(
-	ctx context.Context, o journal.Origin, steps []spec.Step,
+	ctx context.Context, o journal.Origin, steps []spec.Step, judge func(store.View) error,
 ) (entry journal.Entry, err error) {
 	if m.moving.Load() {
 		return entry, fault.New(fault.Conflict,
 			"The database is being moved. Change the schema when that has come to its end.")
 	}
 	err = m.again(ctx, func(db database) (bool, error) {
-		entry, err = db.Apply(ctx, o, steps)
+		entry, err = db.Apply(ctx, o, steps, judge)
 		return true, err
 	})
 	return entry, err

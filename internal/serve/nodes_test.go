@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -704,8 +705,8 @@ func aNodeThatCannotRunTheAppInForceSaysSo(t *testing.T, join joining) {
 	schema.App = successor(schema.App, files)
 	apply := func(s *spec.Schema) {
 		t.Helper()
-		_, err := x.store.Apply(t.Context(), journal.Origin{Operation: "migrate"},
-			[]spec.Step{{Kind: spec.Adopt, Schema: s}})
+		_, err := x.store.Apply(t.Context(), journal.Origin{Operation: "migrate"}, []spec.Step{{Kind: spec.Adopt, Schema: s}}, nil)
+
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -723,4 +724,60 @@ func aNodeThatCannotRunTheAppInForceSaysSo(t *testing.T, join joining) {
 	apply(&good)
 	x.want("list", x.ask(at, "GET", "/api/notes", "", "", ""), 200)
 	x.want("health", x.ask(at, "GET", "/api/health", "", "", ""), 200)
+}
+
+func TestANewCheckHoldsForWhatOtherNodesWroteMeanwhile(t *testing.T) {
+	onEach(t, aNewCheckHoldsForWhatOtherNodesWroteMeanwhile)
+}
+
+// A node with the app before writes what the new check forbids, as the check comes:
+// either the check does not come, or what it forbids is not there.
+func aNewCheckHoldsForWhatOtherNodesWroteMeanwhile(t *testing.T, join joining) {
+	x := openNodes(t, join, 1, diary)
+	token := x.signUp(x.proxy.URL, "ana@example.com")
+	app, came := diary, 0
+	for round := range 6 {
+		bad := fmt.Sprint("bad", round)
+		next := later(t, app, "    allow:\n      read:   true",
+			fmt.Sprintf("    check:\n      no_%s: record.text != %q\n    allow:\n      read:   true",
+				bad, bad))
+		if round > 0 && came > 0 {
+			next = later(t, app, "    check:\n",
+				fmt.Sprintf("    check:\n      no_%s: record.text != %q\n", bad, bad))
+		}
+		var group sync.WaitGroup
+		cfg, leave := x.config(next)
+		var err error
+		group.Go(func() {
+			defer leave()
+			var s *Server
+			if s, err = Open(t.Context(), cfg); err == nil {
+				err = s.Close()
+			}
+		})
+		for n := range 4 {
+			group.Go(func() {
+				body := fmt.Sprintf(`{"text":%q}`, bad)
+				key := fmt.Sprintf("%s-%d", bad, n)
+				if _, err := x.send(x.proxy.URL, "POST", "/api/notes", token, key, body); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		found := x.ask(x.proxy.URL, "GET", "/api/notes?limit=1&text="+bad, "", "", "")
+		x.want("list", found, http.StatusOK)
+		var unsafe *UnsafePlan
+		switch some := strings.Contains(found.body, bad); {
+		case err == nil:
+			if came++; some {
+				t.Errorf("the check no_%s holds, and is broken: %s", bad, found.body)
+			}
+			app = next
+		case !errors.As(err, &unsafe):
+			t.Error(err)
+		case !some:
+			t.Errorf("the check no_%s was refused, and nothing breaks it", bad)
+		}
+	}
 }

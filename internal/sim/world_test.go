@@ -185,7 +185,7 @@ func newEngine(s store.Store, a *app.App) *engine.Engine {
 func prepare(t testing.TB, s store.Store, a *app.App) {
 	t.Helper()
 	origin := journal.Origin{Call: ident.NewCall(), Operation: "schema", Subject: admin}
-	if _, err := s.Apply(t.Context(), origin, spec.Diff(nil, a.Schema)); err != nil {
+	if _, err := s.Apply(t.Context(), origin, spec.Diff(nil, a.Schema), nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -45,8 +45,10 @@ type Store interface {
 	Follow(ctx context.Context, after journal.Seq) iter.Seq2[journal.Entry, error]
 
 	// Apply changes the shape of the records by steps, as an entry like any other:
-	// all of them or none.
-	Apply(ctx context.Context, origin journal.Origin, steps []spec.Step) (journal.Entry, error)
+	// all of them or none. judge, unless it is nil, looks first at the state that they
+	// change, which no other write can change meanwhile; its error stands against them.
+	Apply(ctx context.Context, origin journal.Origin, steps []spec.Step,
+		judge func(View) error) (journal.Entry, error)
 
 	// Close ends the store. Calls that run are finished first.
 	Close() error

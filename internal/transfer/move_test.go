@@ -285,8 +285,7 @@ func (w *writers) end() {
 func filled(t *testing.T, in kind, calls int) *place {
 	t.Helper()
 	p := in(t)
-	if _, err := p.Apply(t.Context(), journal.Origin{Operation: "apply"},
-		storetest.Steps(schema())); err != nil {
+	if _, err := p.Apply(t.Context(), journal.Origin{Operation: "apply"}, storetest.Steps(schema()), nil); err != nil {
 		t.Fatal(err)
 	}
 	chance := rand.New(rand.NewPCG(1, uint64(calls)))
@@ -477,8 +476,7 @@ func moveOverAChangeOfTheSchema(t *testing.T, a, b kind) {
 		t.Fatal("it was not broken off")
 	}
 	next := schema(value.Field{Name: "note", Type: value.Type{Kind: value.TypeText, Optional: true}})
-	if _, err := from.Apply(t.Context(), journal.Origin{Operation: "apply"},
-		spec.Diff(from.Schema(), next)); err != nil {
+	if _, err := from.Apply(t.Context(), journal.Origin{Operation: "apply"}, spec.Diff(from.Schema(), next), nil); err != nil {
 		t.Fatal(err)
 	}
 	to.again()

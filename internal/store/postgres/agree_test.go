@@ -40,7 +40,7 @@ func newPair(t *testing.T) pair {
 			}
 		})
 		o := journal.Origin{Operation: "test"}
-		if _, err := s.Apply(t.Context(), o, storetest.Steps(schema)); err != nil {
+		if _, err := s.Apply(t.Context(), o, storetest.Steps(schema), nil); err != nil {
 			t.Fatal(err)
 		}
 		r := value.NewRecord(schema.Collections[0].Shape)

@@ -115,7 +115,7 @@ func served(t testing.TB) (*sqlstore.Store, *value.Shape, *atomic.Int64) {
 	s, err := open(t.Context(), d, Config{})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
-	_, err = s.Apply(t.Context(), journal.Origin{Operation: "test"}, storetest.Steps(notes()))
+	_, err = s.Apply(t.Context(), journal.Origin{Operation: "test"}, storetest.Steps(notes()), nil)
 	must(t, err)
 	return s.Store, s.Schema().Table("notes").Shape, trips
 }

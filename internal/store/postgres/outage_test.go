@@ -51,7 +51,7 @@ func TestTheStoreOutlivesItsServer(t *testing.T) {
 	s, err := Open(t.Context(), Config{URL: cluster.Database(t)})
 	must(t, err)
 	defer func() { must(t, s.Close()) }()
-	_, err = s.Apply(t.Context(), journal.Origin{Operation: "test"}, storetest.Steps(notes()))
+	_, err = s.Apply(t.Context(), journal.Origin{Operation: "test"}, storetest.Steps(notes()), nil)
 	must(t, err)
 	shape := s.Schema().Table("notes").Shape
 	const callers, crashes = 8, 3

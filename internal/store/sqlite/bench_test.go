@@ -50,7 +50,7 @@ func benchStore(b *testing.B, rows int) (*Store, []ident.Record) {
 			b.Error(err)
 		}
 	})
-	if _, err := s.Apply(ctx, journal.Origin{}, storetest.Steps(benchSchema())); err != nil {
+	if _, err := s.Apply(ctx, journal.Origin{}, storetest.Steps(benchSchema()), nil); err != nil {
 		b.Fatal(err)
 	}
 	var ids []ident.Record

@@ -102,7 +102,7 @@ func serve(path string) int {
 	}
 	if s.Schema().Table("notes") == nil {
 		steps := storetest.Steps(crashSchema())
-		if _, err := s.Apply(ctx, journal.Origin{Operation: "apply"}, steps); err != nil {
+		if _, err := s.Apply(ctx, journal.Origin{Operation: "apply"}, steps, nil); err != nil {
 			fmt.Println("apply:", err)
 			return exitOpen
 		}

@@ -26,7 +26,7 @@ func faulty(t *testing.T) (*faultVFS, Config, *Store) {
 		vfs: strings.ReplaceAll(t.Name(), "/", "_")}
 	s := reopen(t, c)
 	steps := storetest.Steps(crashSchema())
-	if _, err := s.Apply(context.Background(), journal.Origin{}, steps); err != nil {
+	if _, err := s.Apply(context.Background(), journal.Origin{}, steps, nil); err != nil {
 		t.Fatal(err)
 	}
 	return f, c, s
@@ -238,7 +238,7 @@ func TestFlippedBitIsSeen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "galley.db")
 	s := reopen(t, Config{Path: path})
 	steps := storetest.Steps(crashSchema())
-	if _, err := s.Apply(ctx, journal.Origin{}, steps); err != nil {
+	if _, err := s.Apply(ctx, journal.Origin{}, steps, nil); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 50 {

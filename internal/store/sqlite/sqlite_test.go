@@ -112,7 +112,7 @@ func TestCheckpointStorm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Apply(ctx, journal.Origin{}, storetest.Steps(crashSchema())); err != nil {
+	if _, err := s.Apply(ctx, journal.Origin{}, storetest.Steps(crashSchema()), nil); err != nil {
 		t.Fatal(err)
 	}
 	other, err := (&dialect{path: path}).connect(true)

@@ -18,7 +18,7 @@ import (
 // Apply changes the shape of the records. It has the line for itself: no write runs
 // meanwhile, and no reader sees a state between.
 func (s *Store) Apply(
-	ctx context.Context, origin journal.Origin, steps []spec.Step,
+	ctx context.Context, origin journal.Origin, steps []spec.Step, judge func(store.View) error,
 ) (journal.Entry, error) {
 	if err := s.begin(); err != nil {
 		return journal.Entry{}, err
@@ -41,7 +41,7 @@ func (s *Store) Apply(
 	}
 	var entry journal.Entry
 	err := s.exclusive(ctx, func() (err error) {
-		entry, err = s.reshape(ctx, origin, steps)
+		entry, err = s.reshape(ctx, origin, steps, judge)
 		return err
 	})
 	return entry, err
@@ -49,7 +49,7 @@ func (s *Store) Apply(
 
 // reshape runs the steps in one transaction.
 func (s *Store) reshape(
-	ctx context.Context, origin journal.Origin, steps []spec.Step,
+	ctx context.Context, origin journal.Origin, steps []spec.Step, judge func(store.View) error,
 ) (journal.Entry, error) {
 	before := s.catalog.Load()
 	m, err := newMigration(s.dialect, before, steps)
@@ -81,6 +81,11 @@ func (s *Store) reshape(
 		_ = w.Rollback()
 		return journal.Entry{}, &fault.Fault{Kind: fault.Unavailable, RetryAfter: 1,
 			Message: "Another change of the schema came first. Nothing was done."}
+	}
+	if judge != nil {
+		if err := judge(&view{store: s, conn: w, catalog: before, asked: true}); err != nil {
+			return journal.Entry{}, errors.Join(err, w.Rollback())
+		}
 	}
 	entry.Seq = seqOf(s.head + 1)
 	kept, err := s.rebuild(ctx, m, &entry)

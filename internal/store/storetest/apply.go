@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
@@ -34,7 +36,7 @@ func adopt(s *spec.Schema, steps ...spec.Step) []spec.Step {
 }
 
 func (b *bench) apply(steps []spec.Step) (journal.Entry, error) {
-	return b.Apply(b.ctx, journal.Origin{Operation: "apply"}, steps)
+	return b.Apply(b.ctx, journal.Origin{Operation: "apply"}, steps, nil)
 }
 
 func applyChangesShapes(r Report, p Place) {
@@ -100,6 +102,45 @@ func applyChangesShapes(r Report, p Place) {
 	b.close()
 }
 
+// applyJudges lets somebody write while a change is judged: that comes behind it.
+func applyJudges(r Report, p Place) {
+	b := start(r, p, Faults{})
+	b.put("customers", "name", "ana", "wallet", 1)
+	steps := adopt(b.clone())
+	judge := func(verdict error) (journal.Entry, error, journal.Entry) {
+		var late sync.WaitGroup
+		var entry journal.Entry
+		change, err := b.Apply(b.ctx, journal.Origin{Operation: "apply"}, steps,
+			func(v store.View) error {
+				late.Go(func() {
+					var err error
+					entry, err = b.Write(b.ctx, journal.Origin{Operation: "late"},
+						func(tx store.Tx) error {
+							_, err := tx.Put(b.ctx, "customers",
+								b.record("customers", "name", "bob", "wallet", 1))
+							return err
+						})
+					b.ok(err)
+				})
+				rows, err := v.Find(b.ctx, query.Query{Plan: all("customers")})
+				b.ok(err)
+				again, err := v.Find(b.ctx, query.Query{Plan: all("customers")})
+				b.ok(err)
+				b.is(len(again), len(rows))
+				return verdict
+			})
+		late.Wait()
+		return change, err, entry
+	}
+	change, err, entry := judge(nil)
+	b.ok(err)
+	b.is(entry.Seq.Compare(change.Seq), 1)
+	before := len(b.entries())
+	_, err, _ = judge(errBoom)
+	b.is(errors.Is(err, errBoom), true)
+	b.is(len(b.entries()), before+1) // what was written meanwhile
+}
+
 func applyAllOrNothing(r Report, p Place) {
 	armed := false
 	b := start(r, p, Faults{Before: func() error {
@@ -158,8 +199,8 @@ func applyAllOrNothing(r Report, p Place) {
 	_, err = b.apply(adopt(fewer, drop...))
 	check(err, fault.Unavailable)
 	armed = false
-	_, err = b.Apply(b.ctx, journal.Origin{Operation: "apply", DryRun: true},
-		adopt(fewer, drop...))
+	_, err = b.Apply(b.ctx, journal.Origin{Operation: "apply", DryRun: true}, adopt(fewer, drop...), nil)
+
 	b.ok(err)
 	b.is(len(b.entries()), before)
 	b.product("after", 1) // relations and tables are as before

@@ -84,7 +84,7 @@ func start(r Report, p Place, f Faults) *bench {
 	r.Helper()
 	b := resume(r, p, f)
 	if len(b.Schema().Collections) == 0 {
-		_, err := b.Apply(b.ctx, journal.Origin{Operation: "apply"}, Steps(shop()))
+		_, err := b.Apply(b.ctx, journal.Origin{Operation: "apply"}, Steps(shop()), nil)
 		b.ok(err)
 	}
 	return b

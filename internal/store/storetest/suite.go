@@ -83,6 +83,7 @@ func transactionGuarantees() []Guarantee {
 				{"ReadersSeeOneStateWhileOthersWrite", readersSeeOneState},
 				{"DryRunBesideOthersIsOneState", dryRunBeside},
 				{"WhatWasAcknowledgedIsSeenByTheNext", acknowledgedIsSeen},
+				{"ReadersBesideChangesOfShapeSeeAll", readersBesideShapes},
 			}},
 		{"Any number of processes are one",
 			"the row of the last entry is locked before a commit; who finds it moved reads the " +
@@ -140,6 +141,7 @@ func recordGuarantees() []Guarantee {
 			[]Check{
 				{"ApplyChangesShapes", applyChangesShapes},
 				{"ApplyIsAllOrNothing", applyAllOrNothing},
+				{"ApplyJudgesWhatNobodyChanges", applyJudges},
 				{"ApplyFillsAndConverts", applyFills},
 				{"RenamesChangePlaces", renamesChangePlaces},
 				{"StepsOfADiffLeadThereAndBack", diffLeads},
