@@ -96,7 +96,10 @@ func plural(n int, word string) string {
 
 // compile reads the app, or says what is wrong with it.
 func (c *command) compile() (serve.Compiled, error) {
-	compiled := serve.Compile(c.serveConfig())
+	return c.sound(serve.Compile(c.serveConfig()))
+}
+
+func (c *command) sound(compiled serve.Compiled) (serve.Compiled, error) {
 	if compiled.Failed() {
 		return compiled, c.opening(&serve.AppError{
 			Findings: compiled.Findings, Files: compiled.Files})
@@ -190,7 +193,8 @@ func (c *command) gen() *cobra.Command {
 			"openapi: the OpenAPI 3.1 document of what is open, to stdout\n" +
 			"schema: the editor's schema of galley.yaml, into .galley/schema.json",
 		RunE: func(_ *cobra.Command, args []string) error {
-			compiled, err := c.compile()
+			// The code of the actions is written with what is made here.
+			compiled, err := c.sound(serve.CompileDeclared(c.serveConfig()))
 			if err != nil {
 				return err
 			}

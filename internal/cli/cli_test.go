@@ -197,6 +197,24 @@ func TestCheckTellsPlacesThatCanBeOpened(t *testing.T) {
 	}
 }
 
+// Code in Go is written with what gen go makes, so that comes before the code is there.
+func TestTypesAreMadeBeforeTheCodeThatNeedsThem(t *testing.T) {
+	p := newPlace(t, small+"actions:\n  buy:\n    allow: auth != null\n    input: {product: products}\n")
+	p.want(exitApp, "no code for the action buy", "check")
+	for name, want := range map[string][2]string{
+		"go":     {"app/app.go", "type BuyInput struct"},
+		"ts":     {".galley/galley.d.ts", "buy"},
+		"schema": {".galley/schema.json", "products"},
+	} {
+		p.want(exitDone, "wrote", "gen", name)
+		text, err := os.ReadFile(filepath.Join(p.dir, want[0]))
+		if err != nil || !strings.Contains(string(text), want[1]) {
+			t.Errorf("gen %s: %v, and no %q in %s", name, err, want[1], want[0])
+		}
+	}
+	p.want(exitDone, `"/api/actions/buy"`, "gen", "openapi")
+}
+
 func TestSyntaxErrorInCodeIsToldOnceWithItsLine(t *testing.T) {
 	p := newPlace(t, small+"actions:\n  buy:\n    allow: auth != null\n")
 	p.write("actions/buy.ts", "import { action } from \"galley\";\nexport default = ;\n")

@@ -96,6 +96,27 @@ func Compile(c Config) Compiled {
 	return out
 }
 
+// CompileDeclared is Compile without the code of the actions: what the app file
+// declares, for those who make what that code is then written with. The App has no
+// programs.
+func CompileDeclared(c Config) Compiled {
+	var out Compiled
+	out.Spec, out.Findings = appfile.LoadFS(c.files())
+	if c.Files == nil {
+		out.Spec.Dir = c.AppDir()
+	}
+	out.Files = out.Spec.Files
+	if out.Failed() {
+		return out
+	}
+	compiled, findings := app.Compile(out.Spec, house(out.Spec), nil)
+	out.Findings = append(out.Findings, findings...)
+	if !out.Failed() {
+		out.App = compiled
+	}
+	return out
+}
+
 // withCode adds the text of files that findings are about, for their excerpts.
 func withCode(files fs.FS, texts map[string][]byte, findings []spec.Finding) map[string][]byte {
 	all := maps.Clone(texts)
