@@ -78,6 +78,16 @@ func (s *Spec) Action(name string) *Action {
 	return nil
 }
 
+// Email returns the named email, or nil.
+func (s *Spec) Email(name string) *Email {
+	for _, e := range s.Emails {
+		if e.Name == name {
+			return e
+		}
+	}
+	return nil
+}
+
 // Name is a name with its place.
 type Name struct {
 	Name string

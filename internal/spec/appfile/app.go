@@ -12,12 +12,12 @@ import (
 var (
 	rootKeys = keys{
 		now: []string{"app", "currency", "timezone", "include", "secrets", "auth", "define",
-			"collections", "actions", "errors", "site"},
-		later: []string{"views", "jobs", "emails", "webhooks", "deliveries", "proxies", "routes",
+			"collections", "actions", "emails", "errors", "site"},
+		later: []string{"views", "jobs", "webhooks", "deliveries", "proxies", "routes",
 			"channels", "edge"},
 	}
 	partKeys = keys{
-		now:   []string{"define", "collections", "actions", "errors"},
+		now:   []string{"define", "collections", "actions", "emails", "errors"},
 		later: rootKeys.later,
 	}
 )
@@ -52,8 +52,10 @@ func (r *reader) app() {
 	r.signUp()
 	for _, top := range tops {
 		r.actions(top["actions"])
+		r.emails(top["emails"])
 		r.refusals(top["errors"])
 	}
+	r.strayTemplates()
 }
 
 // declare notes the names of collections, so that fields may point to those that
