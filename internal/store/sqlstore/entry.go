@@ -176,12 +176,27 @@ func appendChanges(b []byte, changes []journal.Change) []byte {
 		b = append(b, `,"id":`...)
 		b = value.AppendQuoted(b, string(c.ID))
 		b = append(b, `,"before":`...)
-		b = value.AppendRecord(b, c.Before)
+		b = value.AppendRecord(b, differing(c.Before, c.After))
 		b = append(b, `,"after":`...)
 		b = value.AppendRecord(b, c.After)
 		b = append(b, '}')
 	}
 	return append(b, ']')
+}
+
+// differing is a record before a change, without what is the same after it: the
+// journal is the greater part of what is written.
+func differing(before, after value.Record) value.Record {
+	if before.Zero() || after.Zero() || before.Shape != after.Shape {
+		return before
+	}
+	some := value.NewRecord(before.Shape)
+	for i := range before.Slots {
+		if !before.Slots[i].Equal(after.Slots[i]) {
+			some.Slots[i] = before.Slots[i]
+		}
+	}
+	return some
 }
 
 func appendIntents(b []byte, intents []journal.Intent) []byte {
@@ -434,6 +449,13 @@ func decodeChanges(shapes map[string]*value.Shape, text []byte) ([]journal.Chang
 		}
 		if c.After, err = decodeRecord(shape, stored.After); err != nil {
 			return nil, err
+		}
+		if !c.Before.Zero() && !c.After.Zero() {
+			for i := range c.Before.Slots { // what is left out was the same
+				if c.Before.Slots[i].Kind() == value.Absent {
+					c.Before.Slots[i] = c.After.Slots[i]
+				}
+			}
 		}
 		out = append(out, c)
 	}
