@@ -70,7 +70,8 @@ type JourneyRule struct {
 // number and size; refusals and failures stay longer than what went well. One
 // process writes, by Run; any may read. It is safe for concurrent use.
 type Journeys struct {
-	dir string
+	dir  string
+	mask *Mask
 
 	mu      sync.Mutex
 	running bool
@@ -201,7 +202,7 @@ func (j *Journeys) append(name string, most int64, calls []*Call) error {
 	for _, c := range calls {
 		line, err := json.Marshal(c.journey())
 		if err == nil && len(line) <= journeyMax {
-			text = append(append(text, line...), '\n')
+			text = append(append(text, j.mask.Bytes(line)...), '\n')
 		}
 	}
 	_, err = f.Write(text)

@@ -20,7 +20,7 @@ func (o *Observer) write(c *Call) {
 	}
 	b := lineBuffers.Get().(*[]byte)
 	*b = c.appendLine((*b)[:0])
-	_, _ = o.log.Write(*b) // there is no log left to say so in
+	_, _ = o.log.Write(o.mask.Bytes(*b)) // there is no log left to say so in
 	lineBuffers.Put(b)
 }
 

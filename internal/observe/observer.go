@@ -12,6 +12,7 @@ type Observer struct {
 	metrics  *Metrics
 	journeys *Journeys
 	terminal *Terminal
+	mask     *Mask
 }
 
 // Config says where what is seen goes. Each may be nil.
@@ -22,11 +23,17 @@ type Config struct {
 	Terminal *Terminal
 	Metrics  *Metrics
 	Journeys *Journeys
+	// Mask hides secrets in all of it.
+	Mask *Mask
 }
 
 // New returns an observer.
 func New(c Config) *Observer {
-	return &Observer{log: c.Log, metrics: c.Metrics, journeys: c.Journeys, terminal: c.Terminal}
+	if c.Journeys != nil {
+		c.Journeys.mask = c.Mask
+	}
+	return &Observer{log: c.Log, metrics: c.Metrics, journeys: c.Journeys, terminal: c.Terminal,
+		mask: c.Mask}
 }
 
 // Call returns a call that begins now.
@@ -44,8 +51,13 @@ func (o *Observer) Done(c *Call) {
 	if c.Outcome == "" {
 		c.Outcome = outcome(c.Status)
 	}
+	// Before anything is cut: half a secret would not be known again.
+	c.Cause = o.mask.Error(c.Cause)
+	for i, line := range c.Logs {
+		c.Logs[i] = o.mask.Text(line)
+	}
 	o.write(c)
-	o.terminal.write(c)
+	o.terminal.write(c, o.mask)
 	o.metrics.count(c)
 	o.journeys.take(c)
 }

@@ -44,7 +44,7 @@ const (
 	colorOff    = "\x1b[0m"
 )
 
-func (t *Terminal) write(c *Call) {
+func (t *Terminal) write(c *Call, m *Mask) {
 	if t == nil || c.Operation == "" && c.Status < 400 {
 		return // a file of the site
 	}
@@ -65,7 +65,7 @@ func (t *Terminal) write(c *Call) {
 		t.paint(statusColor(c.Status), fmt.Sprint(c.Status)),
 		fmt.Sprintf("%.1f ms", float64(c.Took)/1e6), pad(who, t.who),
 		pad(printable(c.said()), 18), t.paint(colorDim, c.ID))
-	_, _ = io.WriteString(t.out, line) // a terminal that is gone reads no lines
+	_, _ = io.WriteString(t.out, m.Text(line)) // a terminal that is gone reads no lines
 	if c.Outcome == Failed && c.Cause != nil {
 		_, _ = fmt.Fprintf(t.out, "            %s\n",
 			strings.ReplaceAll(strings.TrimSpace(c.Cause.Error()), "\n", "\n            "))
