@@ -23,8 +23,9 @@ const (
 
 // Cron is a schedule of five fields, in the app's time zone.
 type Cron struct {
-	Text string
-	Pos  Pos
+	Text     string
+	Pos      Pos
+	Schedule *Schedule
 }
 
 // Job is durable work outside the transaction.
@@ -64,6 +65,16 @@ type Email struct {
 	Every time.Duration
 	// UntilClick ends the mails to a person once he clicked a link in one.
 	UntilClick bool
+	// HTML is emails/NAME.html, whose first line is the subject; Plain is
+	// emails/NAME.txt, zero where the text part is made of the HTML.
+	HTML  Template
+	Plain Template
+}
+
+// Template is a file in which an email is written.
+type Template struct {
+	File   string
+	Source string
 }
 
 // Marketing reports whether people can unsubscribe: mail that nobody asked for by
