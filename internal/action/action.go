@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -68,7 +69,9 @@ type Bounds struct {
 // Program is the loaded code of one language. It is immutable and used by many
 // runs at once.
 type Program interface {
-	// Names lists the actions it implements, each with the file and line where.
+	// Names lists the functions it holds, each with the file and line where. A function
+	// is named by its folder and its name: actions/checkout, jobs/charge_card,
+	// hooks/likes.create, webhooks/stripe, routes/sitemap.
 	Names() map[string]string
 }
 
@@ -77,23 +80,47 @@ type Program interface {
 type Checker interface {
 	// Check returns what of the program does not fit the app file, with both places.
 	Check(s *spec.Spec) []spec.Finding
+	// Misfits names the functions for which Check finds an error.
+	Misfits(s *spec.Spec) map[string]bool
 }
 
 // Runner runs the functions of one language.
 type Runner interface {
-	// Run calls the named action with an input of its declared shape, and returns
+	// Run calls the named function with an input of its declared shape, and returns
 	// an output of its declared shape (Null where none is declared). A fault that
 	// the guest threw comes back as it is; anything else that goes wrong is a fault
 	// of kind Internal or Timeout whose cause names the place in the source.
 	Run(ctx context.Context, p Program, call Run, host Host) (value.Value, error)
+	// RunJob runs the named job from its top, which reaches what lies outside of it
+	// through steps alone. Bounds.Time holds for each attempt of a step, and for what
+	// the code computes between two steps. What a step, a sleep or a wait returned as
+	// an error ends the run and comes back as it is, but what code may hear of: the
+	// refusals of a transaction and the fault timeout of a wait. A *Failure is what
+	// the guest threw to end the job for good. The value is what the job returned, as
+	// JSON, or Null.
+	RunJob(ctx context.Context, p Program, call Run, steps Steps) (value.Value, error)
 }
 
 // Run is one call of a guest.
 type Run struct {
-	Name   string
-	Input  value.Record
+	// Name is that of Program.Names.
+	Name  string
+	Input value.Record
+	// Of is the collection whose record Input is, where it is one.
+	Of string
+	// Before is the record before the change, for the hook of an update.
+	Before value.Record
 	Output *value.Shape
 	Bounds Bounds
+}
+
+// Title names what runs, for errors: action checkout, hook likes.create.
+func (r Run) Title() string { return Title(r.Name) }
+
+// Kind is what runs, in one word: action, job, hook, webhook or route.
+func (r Run) Kind() string {
+	folder, _, _ := strings.Cut(r.Name, "/")
+	return strings.TrimSuffix(folder, "s")
 }
 
 // Catchable reports whether code may hear of an error of its host and go on: those

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -18,7 +19,8 @@ type Steps interface {
 	Step(ctx context.Context, name string,
 		run func(context.Context, Step) (value.Value, error)) (value.Value, error)
 	// Transaction is a step that is one serializable transaction: what it did and that
-	// it was done are one commit.
+	// it was done are one commit. A refusal is its answer, too, now and whenever the job
+	// runs again.
 	Transaction(ctx context.Context, name string,
 		run func(context.Context, Host) (value.Value, error)) (value.Value, error)
 	// Sleep ends when the time has passed since it was first reached.
@@ -33,6 +35,7 @@ type Steps interface {
 	// ID is the job's own, Attempt counts from 1.
 	ID() string
 	Attempt() int
+	// Now is an instant that is the same however often the job runs from its top.
 	Now() time.Time
 	Log() *slog.Logger
 }
@@ -44,4 +47,25 @@ type Step struct {
 	Key string
 	// Client reaches what the outbound rules let a job reach.
 	Client *http.Client
+	// Now is the instant at which this attempt began; zero means that of Steps.
+	Now time.Time
 }
+
+// Failure is the error by which a job ends for good: a retry would not help. Any other
+// error of a job is tried again.
+type Failure struct{ Fault *fault.Fault }
+
+// Fail returns the Failure with a code of the app or of the house.
+func Fail(code string) *Failure {
+	f := &fault.Fault{Kind: fault.Refused, Code: code}
+	if kind, ok := HouseKind(code); ok {
+		f.Kind = kind
+	}
+	return &Failure{f}
+}
+
+// Error says why the job ended.
+func (f *Failure) Error() string { return "the job failed: " + f.Fault.Error() }
+
+// Unwrap returns the fault.
+func (f *Failure) Unwrap() error { return f.Fault }

@@ -28,6 +28,7 @@ type App struct {
 	byName      map[string]*Collection
 	actions     []*Action
 	actionNames map[string]*Action
+	functions   map[string]*Function
 	refusals    map[string]spec.Refusal
 	places      map[*rule.Rule]string
 }
@@ -113,8 +114,12 @@ type Action struct {
 	Spec *spec.Action
 	// Allow is nil for an action that only code and admins may call.
 	Allow *rule.Rule
-	// Language and Program implement it. Program is nil if no code was given to
-	// Compile.
+}
+
+// Function is a function of the app's code, with who holds it.
+type Function struct {
+	action.Function
+	// Program is nil if no code was given to Compile.
 	Language string
 	Program  action.Program
 }
@@ -131,6 +136,9 @@ func (a *App) Actions() []*Action { return a.actions }
 
 // Action returns the named action, or nil.
 func (a *App) Action(name string) *Action { return a.actionNames[name] }
+
+// Function returns the named function, such as actions/checkout, or nil.
+func (a *App) Function(name string) *Function { return a.functions[name] }
 
 // Refusal returns what the app says of one of its own codes: those of its errors
 // and those of its checks.

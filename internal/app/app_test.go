@@ -72,7 +72,7 @@ func compile(t *testing.T, text string, code []app.Code) (*app.App, []string) {
 
 func TestCompiledAppHasWhatTheFileOpens(t *testing.T) {
 	a, findings := compile(t, base, []app.Code{{Language: "ts", Program: program{
-		"shout": "actions/shout.ts:1", "inner": "actions/inner.ts:1"}}})
+		"actions/shout": "actions/shout.ts:1", "actions/inner": "actions/inner.ts:1"}}})
 	if len(findings) != 0 {
 		t.Fatal(findings)
 	}
@@ -125,8 +125,8 @@ func TestSurfaceShowsWhatIsOpenAndNothingElse(t *testing.T) {
 }
 
 func TestEachActionHasOneImplementation(t *testing.T) {
-	ts := app.Code{Language: "ts", Program: program{"shout": "actions/shout.ts:3", "gone": "actions/gone.ts:1"}}
-	golang := app.Code{Language: "go", Program: program{"shout": "main.go:9"}}
+	ts := app.Code{Language: "ts", Program: program{"actions/shout": "actions/shout.ts:3", "actions/gone": "actions/gone.ts:1"}}
+	golang := app.Code{Language: "go", Program: program{"actions/shout": "main.go:9"}}
 	a, got := compile(t, base, []app.Code{ts, golang})
 	if a != nil {
 		t.Error("it compiled")

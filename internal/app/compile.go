@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/rule"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
@@ -25,6 +26,7 @@ func Compile(s *spec.Spec, house []*spec.Collection, code []Code) (*App, []spec.
 		Spec: s, Schema: schema, World: world,
 		byName:      map[string]*Collection{},
 		actionNames: map[string]*Action{},
+		functions:   map[string]*Function{},
 		refusals:    map[string]spec.Refusal{},
 		places:      map[*rule.Rule]string{},
 	}}
@@ -34,6 +36,9 @@ func Compile(s *spec.Spec, house []*spec.Collection, code []Code) (*App, []spec.
 	}
 	for _, x := range s.Actions {
 		c.action(x)
+	}
+	for _, f := range action.Functions(s) {
+		c.app.functions[f.Name] = &Function{Function: f}
 	}
 	if code != nil {
 		c.owners(code)
@@ -236,33 +241,39 @@ func (c *compiler) action(x *spec.Action) {
 	c.app.actionNames[x.Name] = out
 }
 
-// owners finds the one program that implements each action.
+// owners finds the one program that holds each function.
 func (c *compiler) owners(code []Code) {
 	for _, x := range code {
 		names := x.Program.Names()
 		for _, name := range sortedKeys(names) {
-			a := c.app.actionNames[name]
-			if a == nil {
-				c.fail(posOf(names[name]), "there is code for the action %s, "+
-					"but the app file has no such action", name)
+			f := c.app.functions[name]
+			kind := action.Run{Name: name}.Kind()
+			if f == nil {
+				c.fail(posOf(names[name]), "there is code for the %s, "+
+					"but the app file has no such %s", action.Title(name), kind)
 				continue
 			}
-			if a.Program != nil {
-				other := a.Program.Names()[name]
-				c.findings = append(c.findings, spec.Finding{Pos: a.Spec.Pos,
-					Message: fmt.Sprintf("the action %s is written twice, in %s and in %s",
-						name, other, names[name]), See: posOf(names[name])})
+			if f.Program != nil {
+				other := f.Program.Names()[name]
+				c.findings = append(c.findings, spec.Finding{Pos: f.Pos,
+					Message: fmt.Sprintf("the %s is written twice, in %s and in %s",
+						action.Title(name), other, names[name]), See: posOf(names[name])})
 				continue
 			}
-			a.Language, a.Program = x.Language, x.Program
+			f.Language, f.Program = x.Language, x.Program
 		}
 	}
-	for _, a := range c.app.actions {
-		if a.Program == nil {
-			c.findings = append(c.findings, spec.Finding{Pos: a.Spec.Pos,
-				Message: fmt.Sprintf("no code for the action %s", a.Name),
-				Help:    fmt.Sprintf("write actions/%s.ts, or register a Go handler", a.Name)})
+	for _, f := range action.Functions(c.app.Spec) {
+		if c.app.functions[f.Name].Program != nil {
+			continue
 		}
+		where := f.Name + ".ts"
+		if file, event, found := strings.Cut(f.Name, "."); found {
+			where = event + " in " + file + ".ts"
+		}
+		c.findings = append(c.findings, spec.Finding{Pos: f.Pos,
+			Message: "no code for the " + action.Title(f.Name),
+			Help:    fmt.Sprintf("write %s, or register a Go handler", where)})
 	}
 }
 

@@ -70,24 +70,33 @@ func (r *run) runAction(ctx context.Context, h *host, op *operation) (value.Valu
 	return r.guest(ctx, h, op)
 }
 
-// guest runs the app's own code.
+// guest runs the app's own code of an action.
 func (r *run) guest(ctx context.Context, h *host, op *operation) (value.Value, error) {
 	a := op.action
-	runner := r.engine.runner[a.Language]
-	if runner == nil || a.Program == nil {
-		return value.Value{}, internal("no runner for the action %s", a.Name)
-	}
-	bounds := action.Bounds{Time: cmp.Or(a.Spec.Timeout, actionTime), Memory: actionMemory,
-		Calls: hostCallsMax}
-	// The runner keeps the time itself; the deadline is for the host's own reads.
-	ctx, cancel := context.WithTimeout(ctx, bounds.Time+time.Second)
-	defer cancel()
-	out, err := runner.Run(ctx, a.Program,
-		action.Run{Name: a.Name, Input: op.input, Output: a.Spec.Output, Bounds: bounds}, h)
+	out, err := r.code(ctx, h, cmp.Or(a.Spec.Timeout, actionTime), action.Run{
+		Name: action.Actions + "/" + a.Name, Input: op.input, Output: a.Spec.Output})
 	if err != nil {
-		return value.Value{}, r.guestFault(a.Name, err)
+		return value.Value{}, err
 	}
 	return outputOf(op, out)
+}
+
+// code runs a function of the app's code within the bounds of its kind.
+func (r *run) code(ctx context.Context, h *host, span time.Duration, call action.Run) (
+	value.Value, error) {
+	f := r.Function(call.Name)
+	if f == nil || f.Program == nil || r.engine.runner[f.Language] == nil {
+		return value.Value{}, internal("no runner for the %s", call.Title())
+	}
+	call.Bounds = action.Bounds{Time: span, Memory: actionMemory, Calls: hostCallsMax}
+	// The runner keeps the time itself; the deadline is for the host's own reads.
+	ctx, cancel := context.WithTimeout(ctx, span+time.Second)
+	defer cancel()
+	out, err := r.engine.runner[f.Language].Run(ctx, f.Program, call, h)
+	if err != nil {
+		return value.Value{}, r.guestFault(call.Title(), err)
+	}
+	return out, nil
 }
 
 // guestFault gives a refusal of the app's code the kind and sentence of its code.
@@ -98,7 +107,7 @@ func (r *run) guestFault(name string, err error) error {
 	}
 	known, ok := r.Refuse(f.Code)
 	if !ok {
-		return internal("the action %s refuses with %q, which the app file does not declare",
+		return internal("the %s refuses with %q, which the app file does not declare",
 			name, f.Code)
 	}
 	f.Kind = known.Kind

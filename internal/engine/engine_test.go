@@ -327,6 +327,7 @@ func TestSignInOpensASessionAndSignOutEndsItAtOnce(t *testing.T) {
 
 // broken is a runner that answers with what it is told.
 type broken struct {
+	action.Runner
 	out value.Value
 	err error
 	do  func(context.Context, action.Host) error

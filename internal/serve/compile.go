@@ -85,7 +85,7 @@ func Compile(c Config) Compiled {
 	if broken {
 		// There is code for the action, but it cannot be read, which was said.
 		findings = slices.DeleteFunc(findings, func(f spec.Finding) bool {
-			return strings.HasPrefix(f.Message, "no code for the action ")
+			return strings.HasPrefix(f.Message, "no code for the ")
 		})
 	}
 	out.Findings = append(out.Findings, findings...)

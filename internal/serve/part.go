@@ -32,19 +32,17 @@ func partOf(program action.Program, s *spec.Spec, other action.Program) part {
 		known = maps.Clone(program.Names())
 	}
 	written := other.Names()
-	for _, a := range s.Actions {
-		if _, ok := written[a.Name]; ok {
+	var wrong map[string]bool
+	if check, is := program.(action.Checker); is {
+		wrong = check.Misfits(s)
+	}
+	for _, f := range action.Functions(s) {
+		if _, ok := written[f.Name]; ok {
 			continue
 		}
-		p.names[a.Name] = known[a.Name]
-		_, ok := known[a.Name]
-		if check, is := program.(action.Checker); ok && is {
-			alone := *s
-			alone.Actions = []*spec.Action{a}
-			ok = !spec.Failed(check.Check(&alone))
-		}
-		if !ok {
-			p.missing = append(p.missing, a.Name)
+		p.names[f.Name] = known[f.Name]
+		if _, ok := known[f.Name]; !ok || wrong[f.Name] {
+			p.missing = append(p.missing, f.Name)
 		}
 	}
 	return p
@@ -60,11 +58,32 @@ func (r partRunner) Run(ctx context.Context, p action.Program, call action.Run,
 	if !ok {
 		return r.Runner.Run(ctx, p, call, host)
 	}
-	if slices.Contains(part.missing, call.Name) {
-		f := fault.New(fault.Unavailable,
-			"This node has no code yet for the action %s. Nothing was done.", call.Name)
-		f.RetryAfter = 1
-		return value.Value{}, f
+	if err := part.lacks(call); err != nil {
+		return value.Value{}, err
 	}
 	return r.Runner.Run(ctx, part.Program, call, host)
+}
+
+// lacks says that there is no code for a call; nil if there is.
+func (p part) lacks(call action.Run) error {
+	if !slices.Contains(p.missing, call.Name) {
+		return nil
+	}
+	f := fault.New(fault.Unavailable,
+		"This node has no code yet for the %s. Nothing was done.", call.Title())
+	f.RetryAfter = 1
+	return f
+}
+
+// RunJob implements action.Runner.
+func (r partRunner) RunJob(ctx context.Context, p action.Program, call action.Run,
+	steps action.Steps) (value.Value, error) {
+	part, ok := p.(part)
+	if !ok {
+		return r.Runner.RunJob(ctx, p, call, steps)
+	}
+	if err := part.lacks(call); err != nil {
+		return value.Value{}, err
+	}
+	return r.Runner.RunJob(ctx, part.Program, call, steps)
 }

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -15,45 +15,71 @@ import (
 // Check compares the structs of the functions with the app file. See action.Checker.
 func (p *Program) Check(s *spec.Spec) []spec.Finding {
 	var found []spec.Finding
-	for _, name := range sortedNames(p.handlers) {
-		h, a := p.handlers[name], s.Action(name)
-		if a == nil {
-			continue // who owns an action is asked of all languages together
-		}
-		if second := p.twice[name]; second != "" {
-			found = append(found, spec.Finding{Pos: a.Pos, Message: fmt.Sprintf(
-				"action %s is registered twice, at %s and at %s", name, h.place, second)})
-		}
-		found = append(found, h.check(s, a, "input", a.Input, h.in)...)
-		found = append(found, h.check(s, a, "output", a.Output, h.out)...)
+	for _, f := range action.Functions(s) {
+		found = append(found, p.check(s, f)...)
+	}
+	return found
+}
+
+// Misfits implements action.Checker.
+func (p *Program) Misfits(s *spec.Spec) map[string]bool {
+	wrong := map[string]bool{}
+	for _, f := range action.Functions(s) {
+		wrong[f.Name] = spec.Failed(p.check(s, f))
+	}
+	return wrong
+}
+
+// check compares what a function takes and gives with what is declared. Who owns a
+// function is asked of all languages together.
+func (p *Program) check(s *spec.Spec, f action.Function) []spec.Finding {
+	h := p.handlers[f.Name]
+	if h == nil {
+		return nil
+	}
+	var found []spec.Finding
+	if second := p.twice[f.Name]; second != "" {
+		found = append(found, spec.Finding{Pos: f.Pos, Message: fmt.Sprintf(
+			"%s is registered twice, at %s and at %s", action.Title(f.Name), h.place, second)})
+	}
+	if h.in != nil {
+		found = append(found, h.check(s, f, "input", f.Input, h.in)...)
+	}
+	if h.out != nil {
+		found = append(found, h.check(s, f, "output", f.Output, h.out)...)
 	}
 	return found
 }
 
 // check compares one struct with one shape.
-func (h *handler) check(s *spec.Spec, a *spec.Action, part string, shape *value.Shape,
+func (h *handler) check(s *spec.Spec, a action.Function, part string, shape *value.Shape,
 	t reflect.Type) []spec.Finding {
+	_, name, _ := strings.Cut(a.Name, "/")
 	if shape == nil {
 		if t.Kind() == reflect.Struct && t.NumField() == 0 {
 			return nil
 		}
 		return []spec.Finding{{Pos: a.Pos, Message: fmt.Sprintf(
-			"%s says that %s has no %s; %s has %s", short(a.Pos), a.Name, part, h.place, t),
+			"%s says that %s has no %s; %s has %s", short(a.Pos), name, part, h.place, t),
 			Help: "write struct{} there"}}
 	}
 	_, bad := newCodec(t, shape)
 	var found []spec.Finding
 	for _, m := range bad {
-		pos := fieldPos(s, a, part, m.path)
+		pos := a.Pos
+		if a.Of == "" {
+			pos = fieldPos(s, a, part, m.path)
+		}
+		of := name
 		name := m.path[strings.LastIndexByte(m.path, '.')+1:]
 		message := fmt.Sprintf("%s says %s is %s; %s has %s", short(pos), name, m.declared, h.place, m.got)
 		switch {
 		case m.got == "":
-			message = fmt.Sprintf("%s says the %s of %s has %s; %s has none", short(pos), part, a.Name, name,
+			message = fmt.Sprintf("%s says the %s of %s has %s; %s has none", short(pos), part, of, name,
 				h.place)
 		case m.declared == "":
 			message = fmt.Sprintf("%s has %s in the %s of %s; %s does not declare it", h.place, name, part,
-				a.Name, short(pos))
+				of, short(pos))
 		}
 		found = append(found, spec.Finding{Pos: pos, Message: message,
 			Help: "make the structs anew with galley gen go"})
@@ -61,9 +87,9 @@ func (h *handler) check(s *spec.Spec, a *spec.Action, part string, shape *value.
 	return found
 }
 
-// fieldPos returns where the app file writes a field of an action, or else the
-// action.
-func fieldPos(s *spec.Spec, a *spec.Action, part, path string) spec.Pos {
+// fieldPos returns where the app file writes a field of a function's input or output, or
+// else the function.
+func fieldPos(s *spec.Spec, a action.Function, part, path string) spec.Pos {
 	lines := strings.Split(string(s.Files[a.Pos.File]), "\n")
 	pos, from, column := a.Pos, a.Pos.Line, 0
 	for _, name := range append([]string{part}, strings.Split(path, ".")...) {
@@ -108,15 +134,6 @@ func keyIn(text, key string) int {
 }
 
 func short(p spec.Pos) string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
-
-func sortedNames(m map[string]*handler) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
 
 // compact writes JSON without spaces.
 func compact(raw []byte) (string, error) {

@@ -39,7 +39,7 @@ func perform(t testing.TB, b action.Bounds, run func(*Call, none) (none, error))
 	Add(p, "a", run, run)
 	h := actiontest.NewMemory(actiontest.Shop("a"))
 	h.Checks = actiontest.Keep
-	_, err := Runner{}.Run(context.Background(), p, action.Run{Name: "a", Bounds: b}, h)
+	_, err := Runner{}.Run(context.Background(), p, action.Run{Name: "actions/a", Bounds: b}, h)
 	return h, err
 }
 
@@ -117,7 +117,7 @@ func TestFatalFaultCannotBeSwallowed(t *testing.T) {
 	Add(p, "a", run, run)
 	h := actiontest.NewMemory(actiontest.Shop("a"))
 	h.Fail = fault.New(fault.Unavailable, "The disk is full.")
-	_, err := Runner{}.Run(t.Context(), p, action.Run{Name: "a", Bounds: bounds}, h)
+	_, err := Runner{}.Run(t.Context(), p, action.Run{Name: "actions/a", Bounds: bounds}, h)
 	if !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v, want unavailable", err)
 	}
@@ -149,7 +149,7 @@ func TestCancelledCallEnds(t *testing.T) {
 	Add(p, "a", run, run)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Runner{}.Run(ctx, p, action.Run{Name: "a", Bounds: bounds}, actiontest.NewMemory(actiontest.Shop()))
+	_, err := Runner{}.Run(ctx, p, action.Run{Name: "actions/a", Bounds: bounds}, actiontest.NewMemory(actiontest.Shop()))
 	if !fault.Is(err, fault.Timeout) {
 		t.Errorf("got %v, want a timeout", err)
 	}
@@ -226,7 +226,7 @@ func TestMismatchNamesBothPlaces(t *testing.T) {
 	for _, f := range p.Check(s) {
 		got = append(got, f.Pos.File+":"+strconv.Itoa(f.Pos.Line)+":"+strconv.Itoa(f.Pos.Column)+" "+f.Message)
 	}
-	place, other := p.Names()["buy"], p.Names()["plain"]
+	place, other := p.Names()["actions/buy"], p.Names()["actions/plain"]
 	want := []string{
 		"galley.yaml:11:35 galley.yaml:11 says quantity is int; " + place + " has string",
 		"galley.yaml:12:7 galley.yaml:12 says note is string?; " + place + " has string",
@@ -285,7 +285,7 @@ func TestCodecKeepsEveryValue(t *testing.T) {
 	fn := func(_ *Call, in all) (all, error) { return in, nil }
 	Add(p, "a", fn, fn)
 	for _, in := range []value.Record{full, empty} {
-		out, err := Runner{}.Run(t.Context(), p, action.Run{Name: "a", Input: in, Output: s, Bounds: bounds},
+		out, err := Runner{}.Run(t.Context(), p, action.Run{Name: "actions/a", Input: in, Output: s, Bounds: bounds},
 			actiontest.NewMemory(actiontest.Shop()))
 		if err != nil || !out.Equal(value.OfRecord(in)) {
 			t.Errorf("got %v %v\nwant %v", out, err, in)
@@ -293,7 +293,7 @@ func TestCodecKeepsEveryValue(t *testing.T) {
 	}
 	big := func(_ *Call, in all) (all, error) { in.Count = 1 << 60; return in, nil }
 	Add(p, "b", big, big)
-	_, err := Runner{}.Run(t.Context(), p, action.Run{Name: "b", Input: full, Output: s, Bounds: bounds},
+	_, err := Runner{}.Run(t.Context(), p, action.Run{Name: "actions/b", Input: full, Output: s, Bounds: bounds},
 		actiontest.NewMemory(actiontest.Shop()))
 	if !fault.Is(err, fault.Internal) || !strings.Contains(err.Error(), "output.count") {
 		t.Errorf("got %v, want a fault that names output.count", err)
@@ -318,7 +318,7 @@ func BenchmarkStep(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		h.Calls = h.Calls[:0]
-		if _, err := (Runner{}).Run(context.Background(), p, action.Run{Name: "a", Bounds: bounds}, h); err != nil {
+		if _, err := (Runner{}).Run(context.Background(), p, action.Run{Name: "actions/a", Bounds: bounds}, h); err != nil {
 			b.Fatal(err)
 		}
 	}

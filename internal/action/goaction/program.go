@@ -1,4 +1,4 @@
-// Package goaction runs actions written in Go. It is the only room that looks at the
+// Package goaction runs actions, hooks, jobs, webhooks and routes written in Go. It is the only room that looks at the
 // types of an app's structs: it compares them with the app file, and compiles once
 // for each type how its values are read and written. Time and host calls are bounded;
 // a function that neither ends nor asks its host cannot be stopped, but the call is,
@@ -16,7 +16,8 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-// Program is a set of Go functions, each the code of one action. Add the functions
+// Program is a set of Go functions, each under the name that action.Program gives it. Add
+// the functions
 // before it is run; then it is used by many runs at once.
 type Program struct {
 	handlers map[string]*handler
@@ -31,11 +32,13 @@ var (
 	_ action.Checker = (*Program)(nil)
 )
 
-// handler is the function of one action.
+// handler is one function.
 type handler struct {
 	place   string
 	in, out reflect.Type
 	run     func(*Call, value.Record) (value.Value, error)
+	// job runs a job; nil for all others.
+	job func(*Job, value.Record) error
 }
 
 // New returns a program without functions.
@@ -48,13 +51,9 @@ func New() *Program {
 func Add[In, Out any](p *Program, name string, original any, fn func(*Call, In) (Out, error)) {
 	h := &handler{place: placeOf(original), in: reflect.TypeFor[In](), out: reflect.TypeFor[Out]()}
 	h.run = func(c *Call, input value.Record) (value.Value, error) {
-		var in In
-		if input.Shape != nil {
-			codec, err := p.codec(h.in, input.Shape)
-			if err != nil {
-				return value.Value{}, err
-			}
-			codec.load(reflect.ValueOf(&in).Elem(), input)
+		in, err := load[In](p, input)
+		if err != nil {
+			return value.Value{}, err
 		}
 		out, err := fn(c, in)
 		if err != nil || c.run.Output == nil {
@@ -70,6 +69,52 @@ func Add[In, Out any](p *Program, name string, original any, fn func(*Call, In) 
 		}
 		return value.OfRecord(r), nil
 	}
+	p.add(action.Actions+"/"+name, h)
+}
+
+// AddHook registers fn as the code of an event of a collection: create, update or
+// delete. Record is the struct of the collection's records; before is nil but for an
+// update.
+func AddHook[Record any](p *Program, collection, event string, original any,
+	fn func(c *Call, record Record, before *Record) error) {
+	h := &handler{place: placeOf(original), in: reflect.TypeFor[Record]()}
+	h.run = func(c *Call, input value.Record) (value.Value, error) {
+		record, err := load[Record](p, input)
+		if err != nil {
+			return value.Value{}, err
+		}
+		if c.run.Before.Zero() {
+			return value.OfNull(), fn(c, record, nil)
+		}
+		before, err := load[Record](p, c.run.Before)
+		if err != nil {
+			return value.Value{}, err
+		}
+		return value.OfNull(), fn(c, record, &before)
+	}
+	p.add(action.Hooks+"/"+collection+"."+event, h)
+}
+
+// AddJob registers fn as the code of the named job.
+func AddJob[In any](p *Program, name string, original any, fn func(*Job, In) error) {
+	h := &handler{place: placeOf(original), in: reflect.TypeFor[In]()}
+	h.job = func(j *Job, input value.Record) error {
+		in, err := load[In](p, input)
+		if err != nil {
+			return err
+		}
+		return fn(j, in)
+	}
+	p.add(action.Jobs+"/"+name, h)
+}
+
+// AddRaw registers a function that reads and writes values itself.
+func AddRaw(p *Program, name string, original any,
+	fn func(*Call, value.Record) (value.Value, error)) {
+	p.add(name, &handler{place: placeOf(original), run: fn})
+}
+
+func (p *Program) add(name string, h *handler) {
 	if p.handlers[name] != nil {
 		p.twice[name] = h.place
 		return
@@ -77,7 +122,20 @@ func Add[In, Out any](p *Program, name string, original any, fn func(*Call, In) 
 	p.handlers[name] = h
 }
 
-// Names lists the actions, each with the file and line of its function.
+// load makes a struct of a record.
+func load[T any](p *Program, r value.Record) (to T, err error) {
+	if r.Shape == nil {
+		return to, nil
+	}
+	codec, err := p.codec(reflect.TypeFor[T](), r.Shape)
+	if err != nil {
+		return to, err
+	}
+	codec.load(reflect.ValueOf(&to).Elem(), r)
+	return to, nil
+}
+
+// Names lists the functions, each with the file and line of its function.
 func (p *Program) Names() map[string]string {
 	names := make(map[string]string, len(p.handlers))
 	for name, h := range p.handlers {

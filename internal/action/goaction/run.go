@@ -40,13 +40,13 @@ type outcome struct {
 	err error
 }
 
-// Run calls the named action. See action.Runner. The function runs beside the call:
+// Run calls the named function. See action.Runner. The function runs beside the call:
 // when its time is over the call ends, and every later step of the function fails.
 func (Runner) Run(ctx context.Context, p action.Program, run action.Run, host action.Host) (
 	value.Value, error) {
 	prog, ok := p.(*Program)
-	if !ok || prog.handlers[run.Name] == nil {
-		return value.Value{}, fault.New(fault.Internal, "There is no code for action %s.", run.Name)
+	if !ok || prog.handlers[run.Name] == nil || prog.handlers[run.Name].run == nil {
+		return value.Value{}, fault.New(fault.Internal, "There is no code for the %s.", run.Title())
 	}
 	h := prog.handlers[run.Name]
 	ctx, cancel := context.WithCancel(ctx)
@@ -68,11 +68,12 @@ func (Runner) Run(ctx context.Context, p action.Program, run action.Run, host ac
 		cancel()
 		c.close()
 		return value.Value{}, fault.Wrap(fault.Timeout,
-			fmt.Errorf("action %s at %s goes on beside the call", run.Name, h.place),
-			"The action took longer than %s.", run.Bounds.Time)
+			fmt.Errorf("%s at %s goes on beside the call", run.Title(), h.place),
+			"The %s took longer than %s.", run.Kind(), run.Bounds.Time)
 	case <-ctx.Done():
 		c.close()
-		return value.Value{}, fault.Wrap(fault.Timeout, context.Cause(ctx), "The action took too long.")
+		return value.Value{}, fault.Wrap(fault.Timeout, context.Cause(ctx), "The %s took too long.",
+			run.Kind())
 	}
 }
 
@@ -84,7 +85,7 @@ func (c *Call) guard(h *handler, input value.Record) (o outcome) {
 		case stop:
 			o = outcome{err: x.err}
 		default:
-			o = outcome{err: fmt.Errorf("action %s panicked: %v\n%s", c.run.Name, x, debug.Stack())}
+			o = outcome{err: fmt.Errorf("%s panicked: %v\n%s", c.run.Title(), x, debug.Stack())}
 		}
 	}()
 	out, err := h.run(c, input)
@@ -114,7 +115,7 @@ func (c *Call) result(o outcome) (value.Value, error) {
 	if errors.As(err, &f) {
 		return value.Value{}, f
 	}
-	return value.Value{}, internal("action %s: %w", c.run.Name, err)
+	return value.Value{}, internal("%s: %w", c.run.Title(), err)
 }
 
 func internal(format string, args ...any) *fault.Fault {
@@ -137,7 +138,7 @@ func (c *Call) step(do func(action.Host) error) error {
 	}
 	c.steps++
 	if most := c.run.Bounds.Calls; most > 0 && c.steps > most {
-		c.fatal = fault.New(fault.Timeout, "The action made more than %d calls.", most)
+		c.fatal = fault.New(fault.Timeout, "The %s made more than %d calls.", c.run.Kind(), most)
 		return c.fatal
 	}
 	err := do(c.host)

@@ -101,7 +101,7 @@ func TestCancelledCallEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := time.AfterFunc(20*time.Millisecond, cancel)
 	defer stop.Stop()
-	_, err := Runner{}.Run(ctx, p, action.Run{Name: "a", Bounds: action.Bounds{Time: time.Minute}}, h)
+	_, err := Runner{}.Run(ctx, p, action.Run{Name: "actions/a", Bounds: action.Bounds{Time: time.Minute}}, h)
 	if !fault.Is(err, fault.Timeout) {
 		t.Errorf("got %v, want a timeout", err)
 	}

@@ -10,10 +10,11 @@ import (
 
 	"github.com/evanw/esbuild/pkg/api"
 
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/spec"
 )
 
-// bundleMax bounds the code of one action with all it imports, in bytes.
+// bundleMax bounds the code of one file with all it imports, in bytes.
 const bundleMax = 8 << 20
 
 // The entry of every bundle hands the default export to start, which is a parameter
@@ -23,7 +24,8 @@ const (
 	bundleHead  = `(function(__galley, __start, __1, __2, __3, __4, __5) { "use strict";`
 	bundleFoot  = `})`
 	bundleEntry = "import main from %q;\n__start(main);\n"
-	moduleText  = "export const { action, refuse, cel, add, append, remove, max, min } = __galley;\n"
+	moduleText  = "export const { action, job, hook, webhook, route, refuse, fail, cel, add, append, " +
+		"remove, max, min } = __galley;\n"
 )
 
 // native is what the engine has beyond its target and does faster than the code that
@@ -88,7 +90,7 @@ func bundle(fsys fs.FS, file string, supported map[string]bool) (string, []spec.
 	text := string(result.OutputFiles[0].Contents)
 	if len(text) > bundleMax {
 		return "", []spec.Finding{{Pos: spec.Pos{File: file, Line: 1, Column: 1},
-			Message: fmt.Sprintf("the code of this action with its imports has %d bytes; %d is the most",
+			Message: fmt.Sprintf("the code of this file with its imports has %d bytes; %d is the most",
 				len(text), bundleMax)}}
 	}
 	return text, nil
@@ -98,8 +100,8 @@ func bundle(fsys fs.FS, file string, supported map[string]bool) (string, []spec.
 func messageFinding(file string, m api.Message) spec.Finding {
 	f := spec.Finding{Pos: spec.Pos{File: file, Line: 1, Column: 1}, Message: lower(m.Text)}
 	if strings.HasPrefix(m.Text, "No matching export in") && strings.Contains(m.Text, `"default"`) {
-		f.Message = "this file exports no action"
-		f.Help = fmt.Sprintf("write export default action(%q, (tx, input) => …)", stem(file))
+		f.Message = "this file exports no " + action.Run{Name: file}.Kind()
+		f.Help = exportHelp(unit(file))
 		return f
 	}
 	if l := m.Location; l != nil && l.File != "galley:entry" {
@@ -305,7 +307,15 @@ func (r resolver) load(args api.OnLoadArgs) (api.OnLoadResult, error) {
 	return api.OnLoadResult{Contents: &contents, Loader: loader}, nil
 }
 
-// stem returns a file's name without folder and ending.
-func stem(file string) string {
-	return strings.TrimSuffix(path.Base(file), path.Ext(file))
+// exportHelp says how a file exports what its folder is for.
+func exportHelp(unit string) string {
+	folder, name, _ := strings.Cut(unit, "/")
+	what := map[string]string{
+		action.Actions:  "(tx, input) => …",
+		action.Jobs:     "async (job, input) => …",
+		action.Hooks:    "{ create(tx, record) { … } }",
+		action.Webhooks: "(tx, event) => …",
+		action.Routes:   "(tx, request) => …",
+	}[folder]
+	return fmt.Sprintf("write export default %s(%q, %s)", strings.TrimSuffix(folder, "s"), name, what)
 }

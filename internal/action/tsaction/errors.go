@@ -18,7 +18,7 @@ import (
 // thrown is a fault that the code holds as an error.
 type thrown struct {
 	object *goja.Object
-	fault  *fault.Fault
+	err    error
 }
 
 // internal returns a fault whose cause says what went wrong in the app's code.
@@ -67,6 +67,22 @@ func (m *machine) errorOf(f *fault.Fault) *goja.Object {
 		_ = o.Set("data", data) // as above
 	}
 	m.run.faults = append(m.run.faults, thrown{o, f})
+	return o
+}
+
+// failError makes the error of fail(code), which ends a job for good.
+func (m *machine) failError(c goja.FunctionCall) goja.Value {
+	code, _ := export(c.Argument(0)).(string) // what is no text is no code
+	say, known := m.program.sentences[code]
+	failure := action.Fail(code)
+	if _, house := action.HouseKind(code); !known && !house {
+		m.fatal(internal("fail(%q): the app has no such refusal%s", code,
+			near(code, codeNames(m.program.sentences))))
+		return goja.Undefined()
+	}
+	failure.Fault.Message = say
+	o := m.errorOf(failure.Fault)
+	m.run.faults[len(m.run.faults)-1].err = failure
 	return o
 }
 
@@ -127,10 +143,10 @@ func (m *machine) failure(err error) error {
 		if f, ok := stopped.Value().(*fault.Fault); ok {
 			return m.place(f, err)
 		}
-		return internal("action %s: %s", m.run.call.Name, clean(stopped.String()))
+		return internal("%s: %s", m.run.call.Title(), clean(stopped.String()))
 	case errors.As(err, &deep):
 		m.spoil()
-		return internal("action %s: calls are nested deeper than %d%s", m.run.call.Name, depthMax,
+		return internal("%s: calls are nested deeper than %d%s", m.run.call.Title(), depthMax,
 			stackText(deep.Stack()))
 	case errors.As(err, &ex):
 		return m.thrownFault(ex.Value(), ex)
@@ -148,7 +164,7 @@ func (m *machine) place(err, engine error) error {
 	}
 	where := stackText(stack)
 	if f.Cause == nil {
-		f.Cause = fmt.Errorf("action %s was stopped%s", m.run.call.Name, where)
+		f.Cause = fmt.Errorf("%s was stopped%s", m.run.call.Title(), where)
 	} else if where != "" {
 		f.Cause = fmt.Errorf("%w%s", f.Cause, where)
 	}
@@ -175,18 +191,18 @@ func (m *machine) thrownFault(v goja.Value, ex *goja.Exception) error {
 		if ex != nil {
 			where = stackText(ex.Stack())
 		}
-		return internal("action %s threw %s%s", m.run.call.Name, text, where)
+		return internal("%s threw %s%s", m.run.call.Title(), text, where)
 	}
 	for _, t := range m.run.faults {
 		if t.object == o {
-			return t.fault
+			return t.err
 		}
 	}
 	var text string
 	if ex := m.vm.Try(func() { text = describe(o) }); ex != nil || text == "" {
 		text = "an object that cannot be read"
 	}
-	return internal("action %s threw %s", m.run.call.Name, text)
+	return internal("%s threw %s", m.run.call.Title(), text)
 }
 
 // describe returns an error's class, sentence and stack.
@@ -281,7 +297,8 @@ func firstLine(err error) string {
 	var f *fault.Fault
 	if errors.As(err, &f) {
 		if f.Kind == fault.Timeout {
-			return "it" + strings.TrimSuffix(strings.TrimPrefix(f.Message, "The action"), ".")
+			_, rest, _ := strings.Cut(strings.TrimPrefix(f.Message, "The "), " ")
+			return "it " + strings.TrimSuffix(rest, ".")
 		}
 		return f.Cause.Error()
 	}

@@ -94,7 +94,7 @@ func TestTwoFilesOfOneName(t *testing.T) {
 func TestNamesHavePlaces(t *testing.T) {
 	p := load(t, actiontest.Shop("a"), map[string]string{"actions/a.ts": plain, "actions/README.md": "x",
 		"actions/types.d.ts": "x"})
-	if got := p.Names(); len(got) != 1 || got["a"] != "actions/a.ts:2" {
+	if got := p.Names(); len(got) != 1 || got["actions/a"] != "actions/a.ts:2" {
 		t.Errorf("got %v", got)
 	}
 	if p := load(t, actiontest.Shop("a"), nil); len(p.Names()) != 0 {
@@ -156,7 +156,7 @@ func TestMistakesNameTheirLine(t *testing.T) {
 					"export default action(\"a\", async (tx) => { await helper(tx); });\n",
 				"lib/help.ts": "interface Wide { a: string }\n\nexport function helper(tx: any): any {\n  " + c.code + "\n}\n",
 			})
-			_, err := Runner{}.Run(context.Background(), p, action.Run{Name: "a",
+			_, err := Runner{}.Run(context.Background(), p, action.Run{Name: "actions/a",
 				Bounds: action.Bounds{Time: bounds.Time / 20}}, actiontest.NewMemory(s))
 			f := fault.From(err)
 			if f == nil || f.Cause == nil || !strings.Contains(f.Cause.Error(), c.want) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/dop251/goja"
@@ -122,17 +123,20 @@ func (m *machine) hostObject() *goja.Object {
 	set("db", vm.NewDynamicObject(m.tables))
 	set("random", m.random)
 	set("input", func(goja.FunctionCall) goja.Value { return m.inputValue() })
+	set("before", func(goja.FunctionCall) goja.Value { return m.beforeValue() })
+	set("event", func(goja.FunctionCall) goja.Value { return vm.ToValue(m.run.event) })
 	set("done", func(c goja.FunctionCall) goja.Value {
 		m.run.result = c.Argument(0)
 		return goja.Undefined()
 	})
 	set("refuse", m.refuse)
+	set("fail", m.failError)
 	set("operator", m.operator)
 	set("cel", m.cel)
 	set("clock", func(goja.FunctionCall) goja.Value { return vm.ToValue(time.Now().UnixNano() / 1e6) })
 	set("stop", func(c goja.FunctionCall) goja.Value {
 		m.fatal(fault.Wrap(fault.Timeout, internal("%s", c.Argument(0).String()),
-			"A regular expression of the action took longer than %s.", matchTime))
+			"A regular expression of the %s took longer than %s.", m.run.call.Kind(), matchTime))
 		return goja.Undefined()
 	})
 	set("matchTime", matchGivenUp.Milliseconds())
@@ -197,7 +201,9 @@ func (p *Program) world() (*goja.Program, error) {
 // tryModule runs a module without calling its handler and checks what it exports.
 func (p *Program) tryModule(name string) []spec.Finding {
 	at := p.scripts[name].at
-	help := "write export default action(\"" + name + "\", (tx, input) => …)"
+	kind := action.Run{Name: name}.Kind()
+	_, stem, _ := strings.Cut(name, "/")
+	help := exportHelp(name)
 	say := func(pos spec.Pos, message, help string) []spec.Finding {
 		return []spec.Finding{{Pos: pos, Message: message, Help: help}}
 	}
@@ -224,11 +230,14 @@ func (p *Program) tryModule(name string) []spec.Finding {
 		return say(placeOf(err, at), "this file cannot be loaded: "+firstLine(err), "")
 	}
 	o, ok := got.(*goja.Object)
-	if !ok || o.Get("galley") == nil || o.Get("galley").String() != "action" {
-		return say(at, "the default export of this file is no action", help)
+	if !ok || o.Get("galley") == nil || o.Get("galley").String() != kind {
+		return say(at, "the default export of this file is no "+kind, help)
 	}
-	if is := o.Get("name").String(); is != name {
-		return say(at, "this file is called "+name+" but its action is called "+is, help)
+	if is := o.Get("name").String(); is != stem {
+		return say(at, "this file is called "+stem+" but its "+kind+" is called "+is, help)
+	}
+	if on, ok := o.Get("on").(*goja.Object); ok {
+		p.scripts[name].events = on.Keys()
 	}
 	return nil
 }

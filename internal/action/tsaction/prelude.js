@@ -425,14 +425,39 @@
       return { galley: "action", name, run };
     },
     refuse: host.refuse,
+    fail: host.fail,
     cel: host.cel,
+    hook(name, on) {
+      if (typeof name !== "string" || on === null || typeof on !== "object") {
+        throw new TypeError("hook wants a collection and an object of functions");
+      }
+      for (const event of keys(on)) {
+        if (event !== "create" && event !== "update" && event !== "delete") {
+          throw new TypeError("a hook has create, update and delete; " + event + " is none of them");
+        }
+        if (typeof on[event] !== "function") throw new TypeError(event + " is no function");
+      }
+      return { galley: "hook", name, on };
+    },
   };
+  for (const kind of ["job", "webhook", "route"]) {
+    host.galley[kind] = ({ m(name, run) {
+      if (typeof name !== "string" || typeof run !== "function") {
+        throw new TypeError(kind + " wants a name and a function");
+      }
+      return { galley: kind, name, run };
+    } }).m;
+  }
   for (const name of ["add", "append", "remove", "max", "min"]) {
     const operator = host.operator;
     host.galley[name] = ({ m(x) { return operator(name, x); } }).m;
   }
-  const { tx, input, done, log } = host;
-  host.start = (main) => done(main.run(tx(), input()));
+  const { tx, input, before, event, done, log } = host;
+  host.start = (main) => {
+    const name = event();
+    if (name === "") done(main.run(tx(), input()));
+    else done(main.on[name](tx(), input(), before()));
+  };
 
   // People write console.log; it goes where tx.log goes.
   const print = (...parts) => log(parts.map((p) => {

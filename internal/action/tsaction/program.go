@@ -1,8 +1,9 @@
-// Package tsaction runs actions written in TypeScript or JavaScript. It bundles them
-// in process and runs them in an engine of its own in which nothing is in scope that
-// could have an effect outside the transaction. It promises that no call sees
-// anything of another, that a call run again does the same, and that time, memory
-// and host calls are bounded. What a call may read and write is the host's to say.
+// Package tsaction runs actions, hooks, jobs, webhooks and routes written in TypeScript
+// or JavaScript. It bundles them in process and runs them in an engine of its own in
+// which nothing is in scope that could have an effect outside a transaction or a step.
+// It promises that no call sees anything of another, that a call run again does the
+// same, and that time, memory and host calls are bounded. What a call may read and
+// write is the host's to say.
 package tsaction
 
 import (
@@ -20,12 +21,10 @@ import (
 	"github.com/galleybackend/galley/internal/spec"
 )
 
-// actionsDir is the folder of the actions in an app's folder.
-const actionsDir = "actions"
-
-// Program is the actions of one app, bundled and compiled. It is used by many runs
+// Program is the code of one app, bundled and compiled. It is used by many runs
 // at once.
 type Program struct {
+	// scripts are the files by their folder and name: actions/checkout, hooks/likes.
 	scripts map[string]*script
 	// sentences holds what each refusal says, by code; every code the app may
 	// refuse with is a key.
@@ -43,15 +42,25 @@ type Program struct {
 
 var _ action.Program = (*Program)(nil)
 
-// script is the code of one action.
+// script is the code of one file.
 type script struct {
-	// at is where it calls action.
+	// at is where it calls action, job, hook, webhook or route.
 	at   spec.Pos
 	code *goja.Program
+	// events are those of a hook that it has functions for.
+	events []string
 }
 
-// Load reads and compiles the actions in the folder actions of an app. With findings
-// among which is an error the program must not be run.
+// script returns the code of a function, and which of a hook's it is.
+func (p *Program) script(name string) (s *script, event string) {
+	if strings.HasPrefix(name, action.Hooks+"/") {
+		name, event, _ = strings.Cut(name, ".")
+	}
+	return p.scripts[name], event
+}
+
+// Load reads and compiles the files in an app's folders of code. With findings among
+// which is an error the program must not be run.
 func Load(fsys fs.FS, s *spec.Spec) (*Program, []spec.Finding) {
 	boundMatches()
 	p := &Program{scripts: map[string]*script{}, sentences: sentences(s)}
@@ -60,18 +69,20 @@ func Load(fsys fs.FS, s *spec.Spec) (*Program, []spec.Finding) {
 			p.tables = append(p.tables, c.Name)
 		}
 	}
-	files, err := fs.ReadDir(fsys, actionsDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return p, []spec.Finding{{Pos: spec.Pos{File: actionsDir}, Message: err.Error()}}
-	}
-	var names []string
-	for _, f := range files {
-		ext := path.Ext(f.Name())
-		if !f.IsDir() && !strings.HasSuffix(f.Name(), ".d.ts") && (ext == ".ts" || ext == ".js") {
-			names = append(names, path.Join(actionsDir, f.Name()))
+	var files []string
+	for _, folder := range action.Folders() {
+		found, err := fs.ReadDir(fsys, folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return p, []spec.Finding{{Pos: spec.Pos{File: folder}, Message: err.Error()}}
+		}
+		for _, f := range found {
+			ext := path.Ext(f.Name())
+			if !f.IsDir() && !strings.HasSuffix(f.Name(), ".d.ts") && (ext == ".ts" || ext == ".js") {
+				files = append(files, path.Join(folder, f.Name()))
+			}
 		}
 	}
-	if len(names) == 0 {
+	if len(files) == 0 {
 		return p, nil
 	}
 	// An engine takes as long to make as the bundles do; it is there when they are.
@@ -79,15 +90,16 @@ func Load(fsys fs.FS, s *spec.Spec) (*Program, []spec.Finding) {
 	go func() { ready <- p.warm() }()
 	var found []spec.Finding
 	var loaded []string
-	for _, file := range names {
-		more, ok := p.load(fsys, s, file)
+	known := declared(s)
+	for _, file := range files {
+		more, ok := p.load(fsys, known, file)
 		found = append(found, more...)
 		if ok {
-			loaded = append(loaded, stem(file))
+			loaded = append(loaded, unit(file))
 		}
 	}
 	if err := <-ready; err != nil {
-		return p, append(found, spec.Finding{Pos: spec.Pos{File: actionsDir}, Message: err.Error()})
+		return p, append(found, spec.Finding{Pos: spec.Pos{File: files[0]}, Message: err.Error()})
 	}
 	for _, name := range loaded {
 		found = append(found, p.tryModule(name)...)
@@ -95,18 +107,35 @@ func Load(fsys fs.FS, s *spec.Spec) (*Program, []spec.Finding) {
 	return p, found
 }
 
-// load adds the action of one file and reports whether it did.
-func (p *Program) load(fsys fs.FS, s *spec.Spec, file string) ([]spec.Finding, bool) {
-	name, top := stem(file), spec.Pos{File: file, Line: 1, Column: 1}
+// declared returns the names of the files for which the app file has something, sorted.
+func declared(s *spec.Spec) []string {
+	var names []string
+	for _, f := range action.Functions(s) {
+		name := f.Name
+		if strings.HasPrefix(name, action.Hooks+"/") {
+			name, _, _ = strings.Cut(name, ".")
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// unit returns a file's name without its ending.
+func unit(file string) string { return strings.TrimSuffix(file, path.Ext(file)) }
+
+// load adds the code of one file and reports whether it did.
+func (p *Program) load(fsys fs.FS, known []string, file string) ([]spec.Finding, bool) {
+	name, top := unit(file), spec.Pos{File: file, Line: 1, Column: 1}
 	say := func(message, help string) []spec.Finding {
 		return []spec.Finding{{Pos: top, Message: message, Help: help}}
 	}
-	if s.Action(name) == nil {
-		return say(fmt.Sprintf("the app file declares no action %s", name),
-			"declare it under actions:, or move the file out of "+actionsDir+"/"+near(name, actionNames(s))), false
+	if !slices.Contains(known, name) {
+		return say(undeclared(name, known)), false
 	}
 	if old := p.scripts[name]; old != nil {
-		return say(fmt.Sprintf("action %s is in %s:%d already", name, old.at.File, old.at.Line), ""), false
+		return say(fmt.Sprintf("%s is in %s:%d already", action.Title(name), old.at.File,
+			old.at.Line), ""), false
 	}
 	text, err := fs.ReadFile(fsys, file)
 	if err != nil {
@@ -126,8 +155,26 @@ func (p *Program) load(fsys fs.FS, s *spec.Spec, file string) ([]spec.Finding, b
 	if err != nil {
 		return append(found, say(err.Error(), "")...), false
 	}
-	p.scripts[name] = &script{at: actionCall(file, string(text)), code: prog}
+	p.scripts[name] = &script{at: startCall(file, string(text)), code: prog}
 	return found, true
+}
+
+// undeclared says that the app file knows nothing of a file, and what to do.
+func undeclared(name string, known []string) (message, help string) {
+	folder, stem, _ := strings.Cut(name, "/")
+	var kin []string
+	for _, k := range known {
+		if rest, ok := strings.CutPrefix(k, folder+"/"); ok {
+			kin = append(kin, rest)
+		}
+	}
+	meant := near(stem, kin)
+	if folder == action.Hooks {
+		return "the app file declares no hooks of " + stem,
+			"write hooks: [create] at the collection, or move the file out of hooks/" + meant
+	}
+	return "the app file declares no " + action.Title(name),
+		fmt.Sprintf("declare it under %s:, or move the file out of %s/%s", folder, folder, meant)
 }
 
 // compile reads a bundle, whose source map lets errors name the lines that people
@@ -143,11 +190,17 @@ func compile(file, code string) (*goja.Program, error) {
 	return goja.CompileAST(ast, false)
 }
 
-// Names lists the actions, each with the file and line where it stands.
+// Names lists the functions, each with the file and line where it stands.
 func (p *Program) Names() map[string]string {
 	names := make(map[string]string, len(p.scripts))
 	for name, s := range p.scripts {
-		names[name] = fmt.Sprintf("%s:%d", s.at.File, s.at.Line)
+		at := fmt.Sprintf("%s:%d", s.at.File, s.at.Line)
+		if !strings.HasPrefix(name, action.Hooks+"/") {
+			names[name] = at
+		}
+		for _, event := range s.events {
+			names[name+"."+event] = at
+		}
 	}
 	return names
 }
@@ -165,13 +218,4 @@ func sentences(s *spec.Spec) map[string]string {
 		codes[e.Code] = e.Say
 	}
 	return codes
-}
-
-func actionNames(s *spec.Spec) []string {
-	var names []string
-	for _, a := range s.Actions {
-		names = append(names, a.Name)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -75,7 +75,7 @@ export default action("a", (tx, input) => {` + body + `
 }
 
 func call(p *Program, h *actiontest.Memory, b action.Bounds) (value.Value, error) {
-	return Runner{}.Run(context.Background(), p, action.Run{Name: "a", Bounds: b, Output: answer}, h)
+	return Runner{}.Run(context.Background(), p, action.Run{Name: "actions/a", Bounds: b, Output: answer}, h)
 }
 
 var answer = value.NewShape("a", []value.Field{
@@ -107,7 +107,7 @@ func shopping(t testing.TB) (*Program, *actiontest.Memory, action.Run) {
 	item := in.Shape.Fields()[0].Type.Elem.Fields
 	in.Set("items", value.OfList([]value.Value{value.OfRecord(value.Record{Shape: item,
 		Slots: []value.Value{value.OfText(string(pen)), value.OfInt(2)}})}))
-	return p, h, action.Run{Name: "checkout", Input: in, Output: s.Action("checkout").Output, Bounds: bounds}
+	return p, h, action.Run{Name: "actions/checkout", Input: in, Output: s.Action("checkout").Output, Bounds: bounds}
 }
 
 func TestCheckout(t *testing.T) {

@@ -20,9 +20,11 @@ var _ action.Runner = Runner{}
 
 // run is one call in progress. A machine has at most one.
 type run struct {
-	ctx   context.Context
-	host  action.Host
-	call  action.Run
+	ctx  context.Context
+	host action.Host
+	call action.Run
+	// event is which of a hook's functions is called, "" for all others.
+	event string
 	calls int
 	now   goja.Value
 	me    goja.Value
@@ -35,12 +37,16 @@ type run struct {
 	fatal error
 }
 
-// Run calls the named action. See action.Runner.
+// Run calls the named function. See action.Runner.
 func (Runner) Run(ctx context.Context, p action.Program, call action.Run, host action.Host) (
 	value.Value, error) {
 	prog, ok := p.(*Program)
-	if !ok || prog.scripts[call.Name] == nil {
-		return value.Value{}, fault.New(fault.Internal, "There is no code for action %s.", call.Name)
+	if !ok {
+		return value.Value{}, errNoCode(call)
+	}
+	s, event := prog.script(call.Name)
+	if s == nil {
+		return value.Value{}, errNoCode(call)
 	}
 	m, err := prog.machine()
 	if err != nil {
@@ -48,9 +54,9 @@ func (Runner) Run(ctx context.Context, p action.Program, call action.Run, host a
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m.run = &run{ctx: ctx, host: host, call: call}
+	m.run = &run{ctx: ctx, host: host, call: call, event: event}
 	m.watch.begin(ctx, cancel, call)
-	out, err := m.guard(prog.scripts[call.Name])
+	out, err := m.guard(s)
 	whole := m.watch.end()
 	m.run = nil
 	if whole {
@@ -59,12 +65,16 @@ func (Runner) Run(ctx context.Context, p action.Program, call action.Run, host a
 	return out, err
 }
 
+func errNoCode(call action.Run) error {
+	return fault.New(fault.Internal, "There is no code for the %s.", call.Title())
+}
+
 // guard performs, and turns a panic of the host or the engine to a fault.
 func (m *machine) guard(s *script) (out value.Value, err error) {
 	defer func() {
 		if x := recover(); x != nil {
 			m.spoil()
-			err = internal("action %s panicked: %v\n%s", m.run.call.Name, x, debug.Stack())
+			err = internal("%s panicked: %v\n%s", m.run.call.Title(), x, debug.Stack())
 		}
 	}()
 	out, err = m.perform(s)
@@ -76,7 +86,7 @@ func (m *machine) guard(s *script) (out value.Value, err error) {
 	return out, err
 }
 
-// perform runs the action's module anew, so that nothing it keeps is left from an
+// perform runs the file's module anew, so that nothing it keeps is left from an
 // earlier call, then its handler, and turns what came out to a value.
 func (m *machine) perform(s *script) (value.Value, error) {
 	factory, err := m.factory(s)
@@ -98,8 +108,8 @@ func (m *machine) perform(s *script) (value.Value, error) {
 			case goja.PromiseStateRejected:
 				return value.Value{}, m.thrownFault(promise.Result(), nil)
 			default:
-				return value.Value{}, internal("action %s waits for a promise that never resolves",
-					m.run.call.Name)
+				return value.Value{}, internal("%s waits for a promise that never resolves",
+					m.run.call.Title())
 			}
 		}
 	}
@@ -125,7 +135,7 @@ func (m *machine) output(result goja.Value) (out value.Value, err error) {
 		return value.Value{}, m.failure(ex)
 	case err != nil:
 		return value.Value{}, fault.Wrap(fault.Internal,
-			fmt.Errorf("action %s returned what the app file does not declare: %w", m.run.call.Name, err),
+			fmt.Errorf("%s returned what the app file does not declare: %w", m.run.call.Title(), err),
 			"Something went wrong on our side.")
 	}
 	return out, nil

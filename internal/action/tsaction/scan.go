@@ -14,7 +14,7 @@ import (
 
 var (
 	refuseCall  = regexp.MustCompile("\\brefuse\\(\\s*[\"'`]([^\"'`$\\\\\n]*)[\"'`]")
-	actionStart = regexp.MustCompile(`\baction\s*(<[^>]*>)?\(`)
+	startOf     = regexp.MustCompile(`\b(action|job|hook|webhook|route)\s*(<[^>]*>)?\(`)
 	classEscape = regexp.MustCompile(`\\[pP]\{[A-Za-z_=]+\}`)
 )
 
@@ -46,10 +46,13 @@ func scan(file, text string, codes map[string]string) []spec.Finding {
 	return found
 }
 
-// actionCall returns where a file calls action.
-func actionCall(file, text string) spec.Pos {
-	if m := actionStart.FindStringIndex(blank(text)); m != nil {
-		return position(file, text, m[0])
+// startCall returns where a file calls action, or what else its folder is for.
+func startCall(file, text string) spec.Pos {
+	kind := action.Run{Name: file}.Kind()
+	for _, m := range startOf.FindAllStringSubmatchIndex(blank(text), -1) {
+		if text[m[2]:m[3]] == kind {
+			return position(file, text, m[0])
+		}
 	}
 	return spec.Pos{File: file, Line: 1, Column: 1}
 }

@@ -115,11 +115,11 @@ func (m *machine) newTable(name string) goja.Value {
 func (m *machine) enter() bool {
 	r := m.run
 	if r == nil || r.host == nil {
-		panic(m.vm.NewTypeError("tx can be used inside the action alone"))
+		panic(m.vm.NewTypeError("tx can be used inside its call alone"))
 	}
 	r.calls++
 	if most := r.call.Bounds.Calls; most > 0 && r.calls > most {
-		m.fatal(fault.New(fault.Timeout, "The action made more than %d calls.", most))
+		m.fatal(fault.New(fault.Timeout, "The %s made more than %d calls.", r.call.Kind(), most))
 		return false
 	}
 	if r.ctx.Err() != nil {
@@ -127,7 +127,7 @@ func (m *machine) enter() bool {
 		tripped := m.watch.tripped
 		m.watch.mu.Unlock()
 		if !tripped {
-			m.fatal(internal("action %s: %w", r.call.Name, r.ctx.Err()))
+			m.fatal(internal("%s: %w", r.call.Title(), r.ctx.Err()))
 		}
 		return false
 	}
@@ -344,10 +344,14 @@ func cut(text string) string {
 }
 
 // inputValue is the handler's second argument.
-func (m *machine) inputValue() goja.Value {
-	in := m.run.call.Input
-	if in.Zero() {
+func (m *machine) inputValue() goja.Value { return m.given(m.run.call.Input) }
+
+// beforeValue is its third: the record before the change.
+func (m *machine) beforeValue() goja.Value { return m.given(m.run.call.Before) }
+
+func (m *machine) given(r value.Record) goja.Value {
+	if r.Zero() {
 		return goja.Undefined()
 	}
-	return m.vm.NewDynamicObject(&record{m: m, r: in})
+	return m.vm.NewDynamicObject(&record{m: m, r: r, collection: m.run.call.Of})
 }

@@ -195,7 +195,7 @@ func TestOutputIsHeldAgainstItsShape(t *testing.T) {
 		p, h := one(t, body)
 		b := bounds
 		b.Time /= 10
-		out, err := Runner{}.Run(t.Context(), p, action.Run{Name: "a", Bounds: b, Output: shape}, h)
+		out, err := Runner{}.Run(t.Context(), p, action.Run{Name: "actions/a", Bounds: b, Output: shape}, h)
 		switch {
 		case want == "" && (err != nil || out.Record().Get("kind").Text() != "b" || !out.Record().Get("note").IsNull()):
 			t.Errorf("%s: %v %v", body, out, err)

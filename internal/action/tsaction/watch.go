@@ -89,12 +89,12 @@ func (w *watch) look() {
 	}
 	switch {
 	case !w.deadline.IsZero() && !time.Now().Before(w.deadline):
-		w.trip(fault.New(fault.Timeout, "The action took longer than %s.", w.call.Bounds.Time))
+		w.trip(fault.New(fault.Timeout, "The %s took longer than %s.", w.call.Kind(), w.call.Bounds.Time))
 	case w.ctx.Err() != nil:
-		w.trip(fault.Wrap(fault.Timeout, context.Cause(w.ctx), "The action took too long."))
+		w.trip(fault.Wrap(fault.Timeout, context.Cause(w.ctx), "The %s took too long.", w.call.Kind()))
 	case w.tooMuch():
-		w.trip(fault.New(fault.Timeout, "The action used more than %d MB of memory.",
-			w.call.Bounds.Memory>>20))
+		w.trip(fault.New(fault.Timeout, "The %s used more than %d MB of memory.",
+			w.call.Kind(), w.call.Bounds.Memory>>20))
 	default:
 		w.timer.Reset(watchEvery)
 	}

@@ -83,7 +83,7 @@ func TestWhatReadingTheAnswerBeginsIsDoneInItsCall(t *testing.T) {
 	number := value.NewShape("a", []value.Field{{Name: "it", Type: value.Type{Kind: value.TypeInt}}})
 	run := func(p *Program, h *actiontest.Memory, b action.Bounds) error {
 		_, err := Runner{}.Run(context.Background(), p,
-			action.Run{Name: "a", Bounds: b, Output: number}, h)
+			action.Run{Name: "actions/a", Bounds: b, Output: number}, h)
 		return err
 	}
 	p, h := one(t, `let begun = false; return { get it() {
@@ -183,7 +183,7 @@ func TestConsoleGoesToTheLog(t *testing.T) {
 	p, h := one(t, `console.log("a", {b: 1}, new Error("c")); tx.log("d", {e: 1, f: {g: 2}})`)
 	var lines strings.Builder
 	h.Logs = actiontest.Lines(&lines)
-	if _, err := (Runner{}).Run(context.Background(), p, action.Run{Name: "a", Bounds: bounds}, h); err != nil {
+	if _, err := (Runner{}).Run(context.Background(), p, action.Run{Name: "actions/a", Bounds: bounds}, h); err != nil {
 		t.Fatal(err)
 	}
 	want := "a {\"b\":1} Error: c\nd e=1 f={\"g\":2}\n"
