@@ -45,8 +45,7 @@ type unit struct {
 
 // Compile checks the text in its scope. The rule is nil if a finding is an error.
 func (w *World) Compile(text spec.Text, scope Scope) (*Rule, []spec.Finding) {
-	u := &unit{w: w, scope: &scope, text: text, origin: map[int64]spec.Pos{},
-		vars: map[string]*value.Type{}, varObjects: map[string]*object{}}
+	u := newUnit(w, text, &scope)
 	if !u.compile() {
 		return nil, u.findings
 	}
@@ -73,6 +72,11 @@ func (w *World) Compile(text spec.Text, scope Scope) (*Rule, []spec.Finding) {
 	}
 	u.parsed = nil
 	return r, u.findings
+}
+
+func newUnit(w *World, text spec.Text, scope *Scope) *unit {
+	return &unit{w: w, scope: scope, text: text, origin: map[int64]spec.Pos{},
+		vars: map[string]*value.Type{}, varObjects: map[string]*object{}}
 }
 
 // compile parses, prepares and checks the text.
@@ -229,6 +233,8 @@ func (u *unit) checkResult() bool {
 	t := u.typeOf(u.root)
 	want := u.scope.Result
 	switch {
+	case u.scope.set:
+		return u.checkSet()
 	case u.scope.AnyResult:
 		switch t.Kind {
 		case value.TypeList, value.TypeObject, value.TypeJSON:

@@ -47,6 +47,8 @@ type Scope struct {
 	// followed only into records for which it says yes, and into none where it is
 	// nil. An unreadable record is as an empty relation.
 	Visible func(collection string) *Rule
+	// set marks a text that must be a set of records.
+	set bool
 }
 
 // FilterMax is the greatest length of a Bare expression, in bytes.

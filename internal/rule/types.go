@@ -193,7 +193,11 @@ func (u *unit) validate() bool {
 	if !u.bounded() {
 		return false
 	}
-	u.collectionsUsed(u.root)
+	if u.scope.set {
+		u.setUsed()
+	} else {
+		u.collectionsUsed(u.root)
+	}
 	walk(u.root, func(e ast.Expr) bool {
 		if e.Kind() == ast.CallKind {
 			u.validateCall(e)
