@@ -373,8 +373,8 @@ func (s *Server) compileDeploy(d *spec.Deploy) (Compiled, error) {
 		return next, &AppError{next.Findings, next.Files}
 	}
 	if len(next.missing) > 0 {
-		s.log.Warn("this program has no code for some actions of the app in force; "+
-			"calls of them are not available here", "deploy", d.Number, "actions", next.missing)
+		s.log.Warn("this program has no code for some functions of the app in force; "+
+			"calls of them are not available here", "deploy", d.Number, "functions", next.missing)
 	}
 	return next, nil
 }

@@ -683,8 +683,8 @@ func aNodeWithOlderCodeRunsWhatItHas(t *testing.T, join joining) {
 			t.Errorf("the answer does not say when to ask again: %v", r.header)
 		}
 	}
-	if !strings.Contains(x.log.String(), `actions="[two three]"`) {
-		t.Errorf("the log does not say which actions are missing:\n%s", x.log)
+	if !strings.Contains(x.log.String(), `functions="[actions/two actions/three]"`) {
+		t.Errorf("the log does not say which functions are missing:\n%s", x.log)
 	}
 	x.want("health", x.ask(x.all[0].url.String(), "GET", "/api/health", "", "", ""), 200)
 }
