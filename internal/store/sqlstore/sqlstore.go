@@ -61,6 +61,7 @@ type Store struct {
 	fault   func(Point) error
 	writer  Conn
 	readers *pool
+	trips   trips
 	line    line
 	claims  claims
 	feed    feed
@@ -77,6 +78,7 @@ type Store struct {
 	ledger  ledger
 	settled atomic.Uint64
 	lucks   lucks
+	fetches fetchPlans
 	// room bounds the calls that run ahead at a time.
 	room chan struct{}
 
@@ -105,6 +107,8 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		n = 4
 	}
 	s.readers = newPool(c.Dialect, n)
+	s.trips.lanes = newPool(c.Dialect, tripLanes)
+	s.trips.spec = s.sqlShape()
 	s.room = make(chan struct{}, max(n-2, 2))
 	s.claims.running = map[claim]chan struct{}{}
 	w, err := c.Dialect.Connect(ctx, true)
@@ -199,7 +203,7 @@ func (s *Store) Close() error {
 		if s.watched != nil {
 			<-s.watched
 		}
-		err = errors.Join(s.readers.close(), s.writer.Close())
+		err = errors.Join(s.readers.close(), s.trips.lanes.close(), s.writer.Close())
 	})
 	return err
 }
@@ -225,6 +229,11 @@ func (s *Store) Read(ctx context.Context, fn func(store.View) error) error {
 		return err
 	}
 	defer s.calls.Done()
+	if s.shared && store.IsBrief(ctx) {
+		if done, err := s.brief(ctx, fn); done {
+			return err
+		}
+	}
 	for try := 1; ; try++ {
 		v, err := s.look(ctx, fn)
 		if v == nil || !v.stale {

@@ -1,0 +1,172 @@
+package follow
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/query"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// members knows which nodes live.
+type members struct {
+	mu   sync.Mutex
+	seen map[ident.Record]sight
+}
+
+// sight is when the record of a node was last seen to change.
+type sight struct {
+	version int64
+	at      time.Time
+}
+
+// look notes the records of nodes as they stand.
+func (m *members) look(rows []value.Record, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := make(map[ident.Record]sight, len(rows))
+	for _, row := range rows {
+		id := ident.Record(row.Slots[spec.SlotID].Text())
+		version := row.Slots[spec.SlotVersion].Int()
+		s, ok := m.seen[id]
+		if !ok || s.version != version {
+			s = sight{version, now}
+		}
+		next[id] = s
+	}
+	m.seen = next
+}
+
+// alive reports whether a node has beaten of late.
+func (m *members) alive(id ident.Record, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.seen[id]
+	return ok && now.Sub(s.at) < nodeTime
+}
+
+// Node is the id of this node.
+func (r *Runner) Node() ident.Record { return r.node }
+
+// Alive reports whether a node lives, as far as is known here. Where no others can be
+// on the database, this node alone lives.
+func (r *Runner) Alive(node ident.Record) bool {
+	switch {
+	case node == r.node:
+		return true
+	case !r.cfg.Shared():
+		return false
+	default:
+		return r.members.alive(node, time.Now())
+	}
+}
+
+// Beaten reports whether this node's own beat is fresh, so that no other takes it for
+// gone.
+func (r *Runner) Beaten() bool {
+	return !r.cfg.Shared() || time.Since(time.Unix(0, r.beaten.Load())) < nodeTime
+}
+
+// nodesPlan finds all nodes.
+var nodesPlan = &query.Plan{From: Nodes, Limit: nodesMax}
+
+// beat writes this node's record and reads those of all.
+func (r *Runner) beat(ctx context.Context) error {
+	began := time.Now()
+	_, err := r.cfg.Store.Write(ctx, r.origin(Nodes), func(tx store.Tx) error {
+		row := value.NewRecord(r.shapes[Nodes])
+		row.Slots[spec.SlotID] = value.OfText(string(r.node))
+		row.Slots[spec.SlotVersion] = value.OfNull()
+		row.Set(fieldName, value.OfText(hostName()))
+		_, err := tx.Put(ctx, Nodes, row)
+		if fault.Is(err, fault.NotFound) {
+			row.Slots[spec.SlotVersion] = value.Value{}
+			_, err = tx.Put(ctx, Nodes, row)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write the beat of this node: %w", err)
+	}
+	r.beaten.Store(began.UnixNano())
+	var rows []value.Record
+	err = r.cfg.Store.Read(ctx, func(v store.View) error {
+		rows, err = v.Find(ctx, query.Query{Plan: nodesPlan})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read the nodes: %w", err)
+	}
+	r.members.look(rows, time.Now())
+	return r.bury(ctx, rows)
+}
+
+// bury takes away the records of nodes that have been gone for long. Where no others
+// can be, they all are.
+func (r *Runner) bury(ctx context.Context, rows []value.Record) error {
+	var gone []ident.Record
+	for _, row := range rows {
+		id := ident.Record(row.Slots[spec.SlotID].Text())
+		r.members.mu.Lock()
+		quiet := time.Since(r.members.seen[id].at)
+		r.members.mu.Unlock()
+		if id != r.node && (!r.cfg.Shared() || quiet > buryTime) {
+			gone = append(gone, id)
+		}
+	}
+	return r.removeNodes(ctx, gone)
+}
+
+func (r *Runner) removeNodes(ctx context.Context, ids []ident.Record) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := r.cfg.Store.Write(ctx, r.origin(Nodes), func(tx store.Tx) error {
+		for _, id := range ids {
+			if err := tx.Delete(ctx, Nodes, id); err != nil && !fault.Is(err, fault.NotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("take away the records of nodes: %w", err)
+	}
+	return nil
+}
+
+// hostName is how people know this node.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", name, os.Getpid())
+}
+
+// beats keeps this node alive until ctx ends. Alone on a database nobody asks.
+func (r *Runner) beats(ctx context.Context) {
+	tick := time.NewTicker(beatEach)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !r.cfg.Shared() {
+			continue
+		}
+		if err := r.beat(ctx); err != nil && ctx.Err() == nil {
+			r.cfg.Log.Warn("this node may be taken for gone", "cause", err)
+		}
+		r.Wake()
+	}
+}
