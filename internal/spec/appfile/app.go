@@ -12,12 +12,12 @@ import (
 var (
 	rootKeys = keys{
 		now: []string{"app", "currency", "timezone", "include", "secrets", "auth", "define",
-			"collections", "actions", "emails", "errors", "site"},
-		later: []string{"views", "jobs", "webhooks", "deliveries", "proxies", "routes",
+			"collections", "actions", "emails", "proxies", "errors", "site"},
+		later: []string{"views", "jobs", "webhooks", "deliveries", "routes",
 			"channels", "edge"},
 	}
 	partKeys = keys{
-		now:   []string{"define", "collections", "actions", "emails", "errors"},
+		now:   []string{"define", "collections", "actions", "emails", "proxies", "errors"},
 		later: rootKeys.later,
 	}
 )
@@ -53,6 +53,9 @@ func (r *reader) app() {
 	for _, top := range tops {
 		r.actions(top["actions"])
 		r.emails(top["emails"])
+		r.webhooks(top["webhooks"])
+		r.deliveries(top["deliveries"])
+		r.proxies(top["proxies"])
 		r.refusals(top["errors"])
 	}
 	r.strayTemplates()
