@@ -49,6 +49,8 @@ func (s *Store) ahead(
 		return nil, journal.Entry{}, s.reading(ctx, err)
 	}
 	if origin.Key != "" {
+		c := claimOf(origin)
+		t.claim = &c
 		held, err := t.holder(ctx, origin)
 		switch {
 		case t.stale:
@@ -264,7 +266,8 @@ func (t *tx) join(ctx context.Context) error {
 		t.behind = true
 		return err
 	}
-	if t.catalog != s.catalog.Load() || !s.ledger.stands(t, since) {
+	if t.catalog != s.catalog.Load() || !s.ledger.stands(t, since) ||
+		t.claim != nil && !s.ledger.free(*t.claim, since) {
 		t.behind = true
 		s.pass(g)
 		return errBehind

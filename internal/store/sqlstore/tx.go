@@ -47,6 +47,8 @@ type tx struct {
 	memo  *tx
 	since uint64
 	finds []find
+	// claim is the scope of the call's key, if it has one.
+	claim *claim
 	// behind says that the call must run anew, in the line.
 	behind bool
 	// scans are the tables of which more was read than records by their id.

@@ -121,6 +121,9 @@ func (s *Store) turn(
 		v := view{store: s, conn: s.writer, catalog: s.catalog.Load()}
 		held, err := v.holder(ctx, origin)
 		if err != nil {
+			if !s.writer.Open() { // what others queued was sent with the question, and failed
+				s.lose(g, err)
+			}
 			return s.part(g, journal.Entry{}, err)
 		}
 		if held != nil && origin.Now.Sub(held.At) < keyAge {

@@ -87,3 +87,97 @@ func (b *bench) lookWhileShapesChange(ids []ident.Record, way int) bool {
 	}
 	return true
 }
+
+// keyUsedElsewhere lets the key of a call be used at another handle while the call runs,
+// before it looks at what it has itself written: it has the other's answer, and those
+// who share its commit have theirs.
+func keyUsedElsewhere(r Report, p Place) {
+	b := start(r, p, Faults{})
+	defer b.close()
+	other := b.peer(p)
+	defer other.leave(b)
+	for n := range 6 {
+		name := fmt.Sprint("elsewhere", n)
+		o := b.fresh()
+		o.Key = "k"
+		var first outcome
+		between := b.beside(func() { first.entry, first.err = other.customer(o, name) })
+		e, err := b.write(o, func(tx store.Tx) error {
+			_, err := tx.Put(b.ctx, "customers", b.record("customers", "name", name, "wallet", 1))
+			if err != nil {
+				return err
+			}
+			between.now()
+			if n%2 == 0 {
+				_, err = tx.Find(b.ctx, query.Query{Plan: bySlot("customers", "name", typeText),
+					Args: []value.Value{of(name)}})
+			}
+			return err
+		})
+		inside := between.inside
+		between.wait()
+		if fault.Is(first.err, fault.Conflict) { // it waited for the first in the same process
+			first.entry, first.err = other.customer(o, name)
+		}
+		b.ok(err)
+		b.ok(first.err)
+		b.is(e.Seq, first.entry.Seq)
+		b.is(e.Replayed, inside)
+		b.is(len(b.find(bySlot("customers", "name", typeText), of(name))), 1)
+	}
+}
+
+// lostBesideAKey lets a unique value be taken and a key be used at another handle while
+// two calls of this one run, which then come into the line together: the one is told
+// that its value is taken, the other has the answer of its key, and neither is told of
+// something that is not there.
+func lostBesideAKey(r Report, p Place) {
+	b := start(r, p, Faults{})
+	defer b.close()
+	other := b.peer(p)
+	defer other.leave(b)
+	if other == b {
+		return // one handle keeps its keys itself
+	}
+	for n := range 12 {
+		sku, keyed := fmt.Sprint("lost", n), b.fresh()
+		keyed.Key = "k"
+		var ran sync.WaitGroup
+		ran.Add(2)
+		arrived := [2]func(){sync.OnceFunc(ran.Done), sync.OnceFunc(ran.Done)}
+		release := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+		follow := sync.OnceFunc(func() { close(release[1]) })
+		var calls sync.WaitGroup
+		var got [2]outcome
+		calls.Go(func() {
+			got[0].entry, got[0].err = b.write(b.fresh(), func(tx store.Tx) error {
+				_, err := tx.Put(b.ctx, "products", b.record("products", "sku", sku, "title", "t",
+					"stock", 1, "open", true))
+				arrived[0]()
+				<-release[0]
+				follow()
+				return err
+			})
+		})
+		calls.Go(func() {
+			got[1].entry, got[1].err = b.write(keyed, func(tx store.Tx) error {
+				_, err := tx.Put(b.ctx, "customers", b.record("customers", "name", sku, "wallet", 1))
+				arrived[1]()
+				<-release[1]
+				return err
+			})
+		})
+		ran.Wait()
+		taken := other.product(sku, 1)
+		first, err := other.customer(keyed, sku)
+		b.ok(err)
+		close(release[0])
+		calls.Wait()
+		b.want(got[0].err, fault.Exists, "already_exists")
+		b.ok(got[1].err)
+		b.is(got[1].entry.Seq, first.Seq)
+		found := b.find(bySlot("products", "sku", typeText), of(sku))
+		b.is(len(found), 1)
+		b.is(idOf(found[0]), taken)
+	}
+}

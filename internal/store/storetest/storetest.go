@@ -125,7 +125,11 @@ func (b *bench) ok(err error) {
 func (b *bench) want(err error, kind fault.Kind, code string) *fault.Fault {
 	b.Helper()
 	f := fault.From(err)
-	if f == nil || f.Kind != kind || code != "" && f.CodeOr() != code {
+	if f == nil {
+		f = &fault.Fault{Kind: fault.Internal}
+		b.Fatalf("got no error, want %v %s", kind, code)
+	}
+	if f.Kind != kind || code != "" && f.CodeOr() != code {
 		b.Fatalf("got %v (%v), want %v %s", f.CodeOr(), err, kind, code)
 	}
 	return f

@@ -91,6 +91,8 @@ func transactionGuarantees() []Guarantee {
 			[]Check{
 				{"TwoHandlesHaveOneHistory", twoHandles},
 				{"SameKeyAtTwoHandlesHasOneEffect", keyAtTwoHandles},
+				{"KeyUsedElsewhereMeanwhileIsFound", keyUsedElsewhere},
+				{"WhatIsLostBesideAKeyIsTold", lostBesideAKey},
 				{"ShapesReachTheOtherHandle", shapesReachTheOther},
 			}},
 	}
