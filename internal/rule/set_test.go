@@ -65,7 +65,7 @@ func TestWhatIsNoSet(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"users.filter(u, u.verifed)":      "verified",
-		"users.filter(u, u.wallet)":       "bool",
+		"users.filter(u, u.wallet)":       "",
 		"users.filter(u, orders == null)": "",
 		"record.customer":                 "no set of records",
 	} {
