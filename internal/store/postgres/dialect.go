@@ -94,6 +94,7 @@ func (d *dialect) Words() sqlstore.Words {
 		Notify: "NOTIFY " + d.channel() + ", " + quoteText(d.node),
 		True:   "TRUE", False: "FALSE", Same: " IS NOT DISTINCT FROM ",
 		Plain: true, Number: "::bigint", NullsFirst: " NULLS FIRST", NullsLast: " NULLS LAST",
+		Hurry: "SET LOCAL lock_timeout = " + strconv.FormatInt(hurryTime.Milliseconds(), 10),
 		Apart: true}
 }
 

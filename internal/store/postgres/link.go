@@ -20,6 +20,9 @@ const (
 	queryTime = 10 * time.Minute
 	// lockTime bounds how long a statement waits for a lock of another process.
 	lockTime = 20 * time.Second
+	// hurryTime bounds how long a change of the schema waits for calls that read, while
+	// those that come wait for it.
+	hurryTime = 5 * time.Second
 	// idleTime bounds how long a transaction may stand open without a statement, so
 	// that a process that hangs lets go of the head.
 	idleTime = 60 * time.Second

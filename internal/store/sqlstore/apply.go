@@ -93,8 +93,11 @@ func (s *Store) reshape(
 		return entry, errors.Join(err, w.Rollback())
 	}
 	s.head++
-	s.shape.Lock()
-	defer s.shape.Unlock()
+	g.entries = []*journal.Entry{&entry} // by it the commit is known again
+	if !s.shared {                       // else readers find out by themselves
+		s.shape.Lock()
+		defer s.shape.Unlock()
+	}
 	if err := s.commit(g, m.next.hash); err != nil {
 		s.head--
 		// Whatever the rollback says, the commit's error stands.
@@ -115,7 +118,14 @@ func (s *Store) reshape(
 func (s *Store) rebuild(
 	ctx context.Context, m *migration, entry *journal.Entry,
 ) (*journal.Entry, error) {
-	if err := m.run(ctx, s.writer); err != nil {
+	if s.shared {
+		m.bar = s.bar
+	}
+	err := m.run(ctx, s.writer)
+	if err == nil && s.shared {
+		err = s.unbar(m.next.hash)
+	}
+	if err != nil {
 		return nil, s.migrating(ctx, err)
 	}
 	bad, err := s.writer.Dangling(ctx)
@@ -171,6 +181,8 @@ type migration struct {
 	next    *catalog
 	moves   []*move
 	drops   []*table
+	// bar, if it is there, is called before anything is done of which readers see.
+	bar func() error
 	// loose leaves relations alone that are constraints of their own.
 	loose bool
 }

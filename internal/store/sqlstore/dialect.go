@@ -70,6 +70,9 @@ type Words struct {
 	Lock string
 	// Notify is the statement by which a commit is heard of by those who Watch.
 	Notify string
+	// Hurry is the statement after which the transaction waits but briefly for what
+	// others hold: behind it wait all who read.
+	Hurry string
 	// Apart says that relations are constraints with names, which are made once all
 	// tables stand, and not part of a column.
 	Apart bool

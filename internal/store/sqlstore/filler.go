@@ -88,6 +88,11 @@ func (s *Store) commitFilled(ctx context.Context, g *group) error {
 		return s.gaveUp(err)
 	}
 	g.away = marks[MarkFilling] != "" || marks[MarkMoved] != ""
+	if s.shared {
+		if err := errors.Join(s.bar(), s.unbar(hash)); err != nil {
+			return s.gaveUp(err)
+		}
+	}
 	before := s.head
 	s.head = head
 	if err := s.commit(g, hash); err != nil {

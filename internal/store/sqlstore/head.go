@@ -19,8 +19,16 @@ import (
 // finds that the head has moved reads the entries between before he goes on: what he
 // knows of the past is then as true as if they had been his own.
 
+//
+// Tables change their shape in ways that old snapshots do not see: a table that was made
+// anew is empty for them. So the schema in force stands in a table of its own, too, which
+// a change of the schema empties first, and fills last. Every read looks at it first:
+// either the change then waits for the end of the read, or the read for the change; and
+// who has a snapshot of before finds that table empty as well, and begins anew.
+
 const (
-	tableHead = reservedPrefix + "head"
+	tableHead  = reservedPrefix + "head"
+	tableShape = reservedPrefix + "shape"
 	// missedMax bounds the entries of others that are read one by one. Who missed more
 	// forgets what he knew.
 	missedMax = 2048
@@ -57,6 +65,10 @@ func (s *Store) ownHead() error {
 		"INSERT INTO " + d.Quote(tableHead) + " SELECT 1, coalesce(max(seq), 0), coalesce((" +
 			"SELECT spec FROM " + d.Quote(tableJournal) + " ORDER BY seq DESC LIMIT 1), ''), 0" +
 			" FROM " + d.Quote(tableJournal) + " ON CONFLICT DO NOTHING",
+		"CREATE TABLE IF NOT EXISTS " + d.Quote(tableShape) + " (one " + number +
+			" PRIMARY KEY, spec " + d.Column(&value.Type{Kind: value.TypeText}) + " NOT NULL)",
+		"INSERT INTO " + d.Quote(tableShape) + " SELECT one, spec FROM " + d.Quote(tableHead) +
+			" WHERE one = 1 ON CONFLICT DO NOTHING",
 	} {
 		if err := s.writer.Exec(sql, nil); err != nil {
 			return err
@@ -136,15 +148,13 @@ func (s *Store) catchUp(ctx context.Context, h headRow) error {
 		s.fail(err)
 		return &Problem{Class: Broken, Err: err}
 	}
-	if h.spec != cat.hash {
+	reshaped := h.spec != cat.hash
+	if reshaped {
 		next, err := s.catalogOf(ctx, s.writer, h.spec)
 		if err != nil {
 			return err
 		}
-		s.shape.Lock()
-		s.catalog.Store(next)
-		s.shape.Unlock()
-		s.ledger.reset()
+		s.catalog.Store(next) // every view of a shared database finds that out by itself
 	}
 	var missed []*journal.Entry
 	if h.seq-s.head <= missedMax {
@@ -163,11 +173,12 @@ func (s *Store) catchUp(ctx context.Context, h headRow) error {
 			at = page[len(page)-1].Seq.Lo
 		}
 	}
-	if missed == nil {
+	if missed == nil || reshaped { // records of before have become others
 		s.ledger.reset()
-	}
-	for _, e := range missed {
-		s.ledger.foreign(s.catalog.Load(), e)
+	} else {
+		for _, e := range missed {
+			s.ledger.foreign(cat, e)
+		}
 	}
 	s.ledger.quieted()
 	s.head, s.last = h.seq, h.turn
@@ -271,6 +282,29 @@ func (s *Store) hasEntry(ctx context.Context, g *group) (found bool, err error) 
 	return found, err
 }
 
+// sqlShape asks which schema is in force: none of any name if the snapshot is older than
+// the last change.
+func (s *Store) sqlShape() string {
+	return "SELECT coalesce((SELECT spec FROM " + s.dialect.Quote(tableShape) + "), '-')"
+}
+
+// bar waits until no view is open that could look at a table on its way, and lets those
+// that come wait for the end of the transaction.
+func (s *Store) bar() error {
+	if hurry := s.dialect.Words().Hurry; hurry != "" {
+		if err := s.writer.Queue(hurry, nil); err != nil {
+			return err
+		}
+	}
+	return s.writer.Exec("TRUNCATE TABLE "+s.dialect.Quote(tableShape), nil)
+}
+
+// unbar says which schema is in force after bar.
+func (s *Store) unbar(spec string) error {
+	return s.writer.Queue("INSERT INTO "+s.dialect.Quote(tableShape)+" VALUES (1, "+
+		s.dialect.Placeholder(1)+")", []value.Value{value.OfText(spec)})
+}
+
 // expectShape has the view's first statement fail, and the view be stale, if its
 // catalog is not the one in force in the state that is read.
 func (v *view) expectShape(ctx context.Context) error {
@@ -278,8 +312,7 @@ func (v *view) expectShape(ctx context.Context) error {
 		v.asked = true
 		return nil
 	}
-	return v.conn.Expect(ctx, "SELECT spec FROM "+v.store.dialect.Quote(tableHead)+
-		" WHERE one = 1", nil, func(r Row) error {
+	return v.conn.Expect(ctx, v.store.sqlShape(), nil, func(r Row) error {
 		if string(r.Text(0)) != v.catalog.hash {
 			v.stale = true
 			return errReshaped

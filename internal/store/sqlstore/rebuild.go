@@ -24,6 +24,16 @@ func (m *migration) run(ctx context.Context, w Conn) error {
 		}
 		return w.Exec(sql, nil)
 	}
+	if m.bar != nil { // what takes long is done before anybody waits for it
+		for _, mv := range m.moves {
+			if err := mv.build(ctx, w, exec); err != nil {
+				return err
+			}
+		}
+		if err := m.bar(); err != nil {
+			return err
+		}
+	}
 	drop, add := m.constraints()
 	for _, sql := range drop {
 		if err := exec(sql); err != nil {
@@ -31,7 +41,12 @@ func (m *migration) run(ctx context.Context, w Conn) error {
 		}
 	}
 	for _, mv := range m.moves {
-		if err := mv.begin(ctx, w, exec); err != nil {
+		if m.bar == nil {
+			if err := mv.build(ctx, w, exec); err != nil {
+				return err
+			}
+		}
+		if err := mv.begin(exec); err != nil {
 			return err
 		}
 		if !mv.inPlace() {
@@ -117,9 +132,21 @@ func dangling(table string) error {
 	return fault.New(fault.Invalid, "Records in %s point to records that are not there.", table)
 }
 
-// begin makes the new table under its name of building and fills it, or changes the
-// table where it stands.
-func (mv *move) begin(ctx context.Context, w Conn, exec func(string) error) error {
+// build makes the new table under its name of building and fills it, if there is to be
+// one.
+func (mv *move) build(ctx context.Context, w Conn, exec func(string) error) error {
+	if mv.inPlace() || mv.from != nil && mv.same() {
+		return nil
+	}
+	err := exec(mv.to.definition(building + mv.to.Name))
+	if err == nil && mv.from != nil {
+		err = mv.copy(ctx, w)
+	}
+	return err
+}
+
+// begin takes the old table away, or changes it where it stands.
+func (mv *move) begin(exec func(string) error) error {
 	q := mv.to.dialect.Quote
 	switch {
 	case mv.inPlace():
@@ -131,7 +158,7 @@ func (mv *move) begin(ctx context.Context, w Conn, exec func(string) error) erro
 		}
 		return nil
 	case mv.from == nil:
-		return exec(mv.to.definition(building + mv.to.Name))
+		return nil
 	case mv.same():
 		for name := range mv.from.indexes() {
 			if err := exec("DROP INDEX " + q(name)); err != nil {
@@ -140,12 +167,6 @@ func (mv *move) begin(ctx context.Context, w Conn, exec func(string) error) erro
 		}
 		return exec("ALTER TABLE " + q(mv.from.Name) + " RENAME TO " +
 			q(building+mv.to.Name))
-	}
-	if err := exec(mv.to.definition(building + mv.to.Name)); err != nil {
-		return err
-	}
-	if err := mv.copy(ctx, w); err != nil {
-		return err
 	}
 	return exec("DROP TABLE " + q(mv.from.Name))
 }

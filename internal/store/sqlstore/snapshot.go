@@ -75,6 +75,16 @@ func (s *Store) Snapshot(ctx context.Context, fn func(*Snapshot) error) (err err
 // nobody takes a table away.
 func (p *Snapshot) open(ctx context.Context) (err error) {
 	s := p.store
+	shape := ""
+	if s.shared {
+		err := p.conn.Query(ctx, s.sqlShape(), nil, func(r Row) error {
+			shape = string(r.Text(0))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 	if p.Marks, err = s.marks(ctx, p.conn); err != nil {
 		return err
 	}
@@ -85,6 +95,9 @@ func (p *Snapshot) open(ctx context.Context) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	if s.shared && shape != p.Spec {
+		return &Problem{Class: Reshaped, Err: errReshaped}
 	}
 	schema, err := s.schemaOf(ctx, p.conn, p.Spec)
 	if err != nil {
