@@ -195,7 +195,7 @@ var (
 	errorPart  = regexp.MustCompile(`at <([^>]*)>`)
 	missingKey = regexp.MustCompile(`map has no entry for key "([^"]*)"`)
 	looseError = regexp.MustCompile(`at <\.(record|data)\b`)
-	nothingAt  = regexp.MustCompile(`nil (?:data|pointer evaluating)|in type letter\.Nothing`)
+	nothingAt  = regexp.MustCompile(`nil (?:data|pointer evaluating)|can't evaluate field`)
 )
 
 // finding is an error of a template at its place.
@@ -254,7 +254,7 @@ func (t *Template) explain(f spec.Finding, err error, names map[string][]string)
 			f.Help = "there are " + strings.Join(known, ", ")
 		}
 	case nothingAt.MatchString(text):
-		f.Message = "what is looked into may be empty"
+		f.Message = "what is looked into may be empty, or has no fields"
 		f.Help = "ask first, such as {{with .record.discount}}{{.percent}}{{end}}"
 	}
 	return f

@@ -160,7 +160,7 @@ func TestWhatIsWrongIsToldAtItsPlace(t *testing.T) {
 		{"no function", "Subject: x\n\n{{cash .record.total}}", "", `emails/receipt.html:3:1 function "cash" not defined`},
 		{"money of a text", "Subject: x\n{{money .user.name}}", "", "money is a whole number"},
 		{"what may be empty", "Subject: x\n{{.record.discount.percent}}", "",
-			"emails/receipt.html:2:3 what is looked into may be empty; ask first"},
+			"emails/receipt.html:2:3 what is looked into may be empty, or has no fields; ask first"},
 		{"in the text", "Subject: x\n", "Hello\n{{.record.totl}}",
 			"emails/receipt.txt:2:3 there is no .record.totl here; did you mean total?"},
 		{"an open tag", "Subject: x\n<a href=\"{{if .app}}\">{{end}}", "", "emails/receipt.html:2:"},
