@@ -22,7 +22,7 @@ func (r *run) admit(op *operation) error {
 	if r.subject.Who == ident.Anonymous {
 		who = limit.Network(r.call.Request.IP)
 	}
-	if !r.engine.inside.Enter(who, callsOwnMax) {
+	if r.inside == "" && !r.engine.inside.Enter(who, callsOwnMax) { // a read may begin anew
 		f := fault.New(fault.Exhausted, "More than %d of your calls are under way.", callsOwnMax)
 		f.RetryAfter = 1
 		return f

@@ -36,5 +36,5 @@ func (r *run) identify(ctx context.Context) error {
 	if r.call.Credential == "" || r.call.Trusted {
 		return r.authenticate(ctx, nil)
 	}
-	return r.engine.store.Read(ctx, func(v store.View) error { return r.authenticate(ctx, v) })
+	return r.engine.store.Read(store.Brief(ctx), func(v store.View) error { return r.authenticate(ctx, v) })
 }

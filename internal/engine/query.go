@@ -20,12 +20,17 @@ func (e *Engine) Query(ctx context.Context, call Call) (Answer, error) {
 	defer e.leave()
 	r := e.begin(call)
 	defer r.leave()
-	if call.Verb != Get || e.looks(r.call) {
+	reading := ctx
+	switch {
+	case call.Verb != Get || e.looks(r.call):
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, queryTime)
 		defer cancel()
+		reading = ctx
+	case call.Credential == "":
+		reading = store.Brief(ctx)
 	}
-	answer, err := r.query(ctx)
+	answer, err := r.query(ctx, reading)
 	if s := r.call.Seen; s != nil && !r.in.Auth.Zero() {
 		s.Name = r.in.Auth.Get(spec.FieldEmail).Text()
 	}
@@ -39,8 +44,9 @@ func (e *Engine) looks(call *Call) bool {
 	return c != nil && (call.Params != nil || c.Read != nil && len(c.Read.Reads()) > 0)
 }
 
-func (r *run) query(ctx context.Context) (answer Answer, err error) {
-	err = r.engine.store.Read(ctx, func(v store.View) error {
+// query reads in a view that is made with the context reading.
+func (r *run) query(ctx, reading context.Context) (answer Answer, err error) {
+	err = r.engine.store.Read(reading, func(v store.View) error {
 		r.stage("authenticate")
 		if err := r.authenticate(ctx, v); err != nil {
 			return err

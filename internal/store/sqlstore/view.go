@@ -19,6 +19,8 @@ type view struct {
 	// force.
 	asked bool
 	stale bool
+	// brief says that the view has no connection, and shares a round trip.
+	brief bool
 	rows  rows
 	args  []value.Value
 	add   func(Row) error
@@ -28,6 +30,9 @@ type view struct {
 func (v *view) collect(
 	ctx context.Context, r *reader, sql string, args []value.Value,
 ) ([]value.Record, error) {
+	if v.brief {
+		return v.together(ctx, r, sql, args)
+	}
 	v.rows.reader, v.rows.records, v.rows.slots, v.rows.chunk = r, nil, nil, 0
 	if v.add == nil {
 		v.add = v.rows.add

@@ -1,0 +1,112 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Brief reads that come together get each its own answer, the newest one, in fewer round
+// trips than there are reads; those whose caller goes away disturb nobody.
+func TestBriefReadsShareTheirTrips(t *testing.T) {
+	s, shape, trips := served(t)
+	const callers, reads = 24, 40
+	ids := make([]ident.Record, callers)
+	for n := range ids {
+		ids[n] = note(t, s, shape, "")
+	}
+	trips.Store(0)
+	var wait sync.WaitGroup
+	for n := range callers {
+		wait.Go(func() {
+			for i := range reads {
+				ctx, stop := context.WithCancel(store.Brief(t.Context()))
+				if gone := i%8 == 7; gone {
+					go stop()
+				}
+				var got value.Record
+				err := s.Read(ctx, func(v store.View) (err error) {
+					got, err = v.Get(ctx, "notes", ids[n])
+					return err
+				})
+				switch {
+				case err == nil && got.Slots[spec.SlotID].Text() == string(ids[n]):
+				case err != nil && ctx.Err() != nil && fault.From(err).Kind == fault.Timeout:
+				default:
+					t.Errorf("caller %d: got %v, %v", n, got, err)
+				}
+				stop()
+			}
+			err := s.Read(store.Brief(t.Context()), func(v store.View) error {
+				_, err := v.Get(t.Context(), "notes", ident.NewRecord())
+				return err
+			})
+			if err == nil || fault.From(err).Kind != fault.NotFound {
+				t.Errorf("a record that is not there: %v", err)
+			}
+		})
+	}
+	wait.Wait()
+	if got := trips.Load(); got > callers*reads/2 {
+		t.Errorf("%d reads waited %d times", callers*reads, got)
+	}
+	t.Logf("%d reads, %d round trips", callers*(reads+1), trips.Load())
+}
+
+// A brief read that asks for more is asked again, sees one state, and what was written
+// before it.
+func TestABriefReadMayAskForMore(t *testing.T) {
+	s, shape, _ := served(t)
+	a, b := note(t, s, shape, ""), note(t, s, shape, "")
+	ctx := t.Context()
+	both := func(text string) { // both notes say the same at every time
+		_, err := s.Write(ctx, journal.Origin{Operation: "both"}, func(tx store.Tx) error {
+			for _, id := range []ident.Record{a, b} {
+				r, err := tx.Get(ctx, "notes", id)
+				if err == nil {
+					r.Set("text", value.OfText(text))
+					_, err = tx.Put(ctx, "notes", r)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		must(t, err)
+	}
+	calls := 0
+	for n := range 30 {
+		text := fmt.Sprint(n)
+		both(text)
+		var first, second value.Record
+		must(t, s.Read(store.Brief(ctx), func(v store.View) (err error) {
+			calls++
+			if first, err = v.Get(ctx, "notes", a); err != nil {
+				return err
+			}
+			if calls%2 == 1 {
+				both(text + " again") // a state between the two questions
+			}
+			second, err = v.Get(ctx, "notes", b)
+			return err
+		}))
+		if f, s := first.Get("text").Text(), second.Get("text").Text(); f != s {
+			t.Fatalf("one view saw %q and %q", f, s)
+		}
+	}
+	nothing := errors.New("nothing was asked")
+	if err := s.Read(store.Brief(ctx), func(store.View) error { return nothing }); !errors.Is(
+		err, nothing) {
+		t.Errorf("got %v", err)
+	}
+}

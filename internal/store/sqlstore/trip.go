@@ -1,0 +1,198 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Brief reads are short and many. Where each is a round trip, what they cost is the trip
+// and not the record. So those that come while others are on their way go together in the
+// next trip: one snapshot, one look at the schema in force, and a question for each.
+
+const (
+	// tripMax bounds the questions of a trip.
+	tripMax = 32
+	// tripLanes is how many trips are under way at a time.
+	tripLanes = 2
+)
+
+// trips are the round trips that brief reads share.
+type trips struct {
+	lanes *pool
+	// spec asks which schema is in force.
+	spec  string
+	mu    sync.Mutex
+	busy  int
+	queue []*question
+}
+
+// question is what one brief read asks.
+type question struct {
+	spec string
+	sql  string
+	args []value.Value
+	rows rows
+	// stale says that another schema may be in force; err, that there is no answer.
+	stale bool
+	err   error
+	// turn tells true to who is to lead the next trip, false to who has his answer.
+	turn chan bool
+}
+
+// errAlone says that a brief read must begin again, alone.
+var errAlone = errors.New("the read must begin again, alone")
+
+// brief calls fn with a view that shares its one round trip. It reports false if fn must
+// be called again with a view of its own.
+func (s *Store) brief(ctx context.Context, fn func(store.View) error) (bool, error) {
+	v := &view{store: s, catalog: s.catalog.Load(), brief: true}
+	err := fn(v)
+	return v.asked && !v.stale, err
+}
+
+// together asks the question of a brief view.
+func (v *view) together(
+	ctx context.Context, r *reader, sql string, args []value.Value,
+) ([]value.Record, error) {
+	if v.asked || v.stale {
+		v.stale = true
+		return nil, errAlone
+	}
+	q := &question{spec: v.catalog.hash, sql: sql, args: slices.Clone(args),
+		rows: rows{reader: r}, stale: true}
+	v.asked = true
+	if !v.store.trips.ask(ctx, q) {
+		return nil, ended(ctx)
+	}
+	if v.stale = q.stale || q.err != nil; v.stale {
+		return nil, errAlone
+	}
+	return q.rows.records, nil
+}
+
+// ask reports true when the question has its answer, or an error. If ctx ends before
+// that, the question is not the caller's any more.
+func (t *trips) ask(ctx context.Context, q *question) bool {
+	if !t.enter(q) {
+		select {
+		case lead := <-q.turn:
+			if !lead {
+				return true
+			}
+		case <-ctx.Done():
+			t.withdraw(q)
+			return false
+		}
+	}
+	others := t.company()
+	err := t.travel(ctx, append(others, q))
+	t.leave()
+	for _, o := range others {
+		if err != nil {
+			o.err = err
+		}
+		o.turn <- false
+	}
+	if err != nil {
+		q.err = err
+	}
+	return err == nil || ctx.Err() == nil
+}
+
+// enter reports whether a lane is free, or lets the question wait.
+func (t *trips) enter(q *question) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy < tripLanes {
+		t.busy++
+		return true
+	}
+	q.turn = make(chan bool, 1)
+	t.queue = append(t.queue, q)
+	return false
+}
+
+// company takes along who waits.
+func (t *trips) company() []*question {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := min(len(t.queue), tripMax-1)
+	out := make([]*question, n, n+1)
+	copy(out, t.queue)
+	t.queue = slices.Delete(t.queue, 0, n)
+	return out
+}
+
+// leave lets the first who waits lead the next trip, or frees the lane.
+func (t *trips) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.queue) == 0 {
+		t.busy--
+		return
+	}
+	t.queue[0].turn <- true
+	t.queue = slices.Delete(t.queue, 0, 1)
+}
+
+// withdraw takes back a question. One that is on its way is left to those who lead.
+func (t *trips) withdraw(q *question) {
+	t.mu.Lock()
+	if i := slices.Index(t.queue, q); i >= 0 {
+		t.queue = slices.Delete(t.queue, i, i+1)
+	}
+	t.mu.Unlock()
+	select {
+	case lead := <-q.turn:
+		if lead {
+			t.leave()
+		}
+	default:
+	}
+}
+
+// travel asks all questions in one round trip.
+func (t *trips) travel(ctx context.Context, all []*question) error {
+	c, err := t.lanes.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.lanes.give(c)
+	if err := c.Begin(false); err != nil {
+		return err
+	}
+	defer func() {
+		// A transaction that only read has nothing to lose.
+		_ = c.Rollback()
+	}()
+	err = c.Expect(ctx, t.spec, nil, func(r Row) error {
+		spec := string(r.Text(0))
+		for _, q := range all {
+			q.stale = spec != q.spec
+		}
+		return nil
+	})
+	last := len(all) - 1
+	for _, q := range all[:last] {
+		if err == nil {
+			err = c.Expect(ctx, q.sql, q.args, q.add)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return c.Query(ctx, all[last].sql, all[last].args, all[last].add)
+}
+
+// add takes a row of the answer. What is wrong with it is no fault of the others.
+func (q *question) add(r Row) error {
+	if q.err == nil {
+		q.err = q.rows.add(r)
+	}
+	return nil
+}
