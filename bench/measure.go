@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley/bench/load"
+	"github.com/galleybackend/galley/bench/process"
 )
 
 // widths are the numbers of connections.
@@ -38,6 +39,7 @@ type cell struct {
 	P50      []float64 // ms
 	P99      []float64 // ms
 	CPU      []float64 // µs of the server's processor time for an answer
+	DB       []float64 // and of the database server's
 	Wrong    int64
 	First    string // the first wrong answer
 }
@@ -106,24 +108,34 @@ func (b *bench) measureCell(ctx context.Context, r *results, w workload, width i
 				cells[t.name] = c
 				r.Cells = append(r.Cells, c)
 			}
-			used := t.server.CPU()
+			used, db := t.server.CPU(), b.databaseCPU()
 			got, err := b.load(ctx, t, width, func(n int) load.Script { return w.script(b, t, n) })
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.name, err)
 			}
-			used = t.server.CPU() - used
 			w.count(t, got.Right)
-			c.add(t, got, used)
+			c.add(t, got, t.server.CPU()-used, b.databaseCPU()-db)
 		}
 	}
 	return nil
 }
 
-func (c *cell) add(t *target, got load.Result, used time.Duration) {
+// databaseCPU is the processor time of the database server, if there is one.
+func (b *bench) databaseCPU() time.Duration {
+	if b.cluster == nil {
+		return 0
+	}
+	return process.FamilyCPU(b.cluster.PID())
+}
+
+func (c *cell) add(t *target, got load.Result, used, db time.Duration) {
+	each := func(d time.Duration) float64 {
+		return float64(d.Microseconds()) / float64(max(got.Right, 1))
+	}
 	c.Rate = append(c.Rate, got.Rate)
 	c.P50 = append(c.P50, ms(got.Took.Quantile(0.50)))
 	c.P99 = append(c.P99, ms(got.Took.Quantile(0.99)))
-	c.CPU = append(c.CPU, float64(used.Microseconds())/float64(max(got.Right, 1)))
+	c.CPU, c.DB = append(c.CPU, each(used)), append(c.DB, each(db))
 	c.Wrong += got.Wrong
 	t.acked.wrong += got.Wrong
 	if c.First == "" && got.First != nil {

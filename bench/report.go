@@ -48,10 +48,10 @@ func (r *results) write(out io.Writer, b *bench) error {
 				return err
 			}
 			fmt.Fprintf(out, "\n%s\n", title)
-			fmt.Fprintln(w, "\ta second\tp50 ms\tp99 ms\tcpu µs\twrong\t× hello\t× direct\t× pocketbase\t")
+			fmt.Fprintln(w, "\ta second\tp50 ms\tp99 ms\tcpu µs\tdb µs\twrong\t× hello\t× direct\t× pocketbase\t")
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.0f\t%d\t%s\t%s\t%s\t\n", c.Target,
-			median(c.Rate), median(c.P50), median(c.P99), median(c.CPU), c.Wrong,
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f\t%d\t%s\t%s\t%s\t\n", c.Target,
+			median(c.Rate), median(c.P50), median(c.P99), median(c.CPU), median(c.DB), c.Wrong,
 			times(r.ratio(c.Workload, c.Conns, c.Target, "hello")),
 			times(r.ratio(c.Workload, c.Conns, c.Target, "direct")),
 			times(r.ratio(c.Workload, c.Conns, c.Target, "pocketbase")))

@@ -135,16 +135,41 @@ func (s *Server) Memory() (now, most float64) {
 
 // CPU returns the processor time that the process has used.
 func (s *Server) CPU() time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	if err != nil {
-		return 0
+	used, _ := stat(strconv.Itoa(s.cmd.Process.Pid))
+	return used
+}
+
+// FamilyCPU returns the processor time that a process and its children have used, those
+// of them included that have ended.
+func FamilyCPU(pid int) time.Duration {
+	all, _ := filepath.Glob("/proc/[0-9]*")
+	var sum time.Duration
+	for _, dir := range all {
+		name := filepath.Base(dir)
+		if used, parent := stat(name); name == strconv.Itoa(pid) || parent == pid {
+			sum += used
+		}
 	}
-	// utime and stime are fields 14 and 15; field 2 may hold blanks and ends in ')'.
+	return sum
+}
+
+// stat returns the processor time of a process with that of the children that it has
+// waited for, and its parent; zero for one that is gone.
+func stat(pid string) (used time.Duration, parent int) {
+	text, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return 0, 0
+	}
+	// The parent is field 4, the times are fields 14 to 17; field 2 may hold blanks and
+	// ends in ')'.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	const clockTick = 10 * time.Millisecond
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * clockTick
+	for _, f := range fields[11:15] {
+		ticks, _ := strconv.ParseInt(f, 10, 64)
+		used += time.Duration(ticks) * clockTick
+	}
+	parent, _ = strconv.Atoi(fields[1])
+	return used, parent
 }
 
 // tail returns the last lines of a log.
