@@ -123,11 +123,25 @@ func (r Run) Kind() string {
 	return strings.TrimSuffix(folder, "s")
 }
 
+// final is an error that no code can catch.
+type final struct{ err error }
+
+// Error says what the error says.
+func (f final) Error() string { return f.err.Error() }
+
+// Unwrap returns the error.
+func (f final) Unwrap() error { return f.err }
+
+// Final makes an error one that ends the call, though it is an answer of the state: for
+// what was done in part and has to be undone.
+func Final(err error) error { return final{err} }
+
 // Catchable reports whether code may hear of an error of its host and go on: those
 // that are answers of the state. All others end the call, whatever the code does.
 func Catchable(err error) bool {
 	var f *fault.Fault
-	if !errors.As(err, &f) {
+	var last final
+	if !errors.As(err, &f) || errors.As(err, &last) {
 		return false
 	}
 	switch f.Kind {

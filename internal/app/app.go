@@ -29,6 +29,7 @@ type App struct {
 	actions     []*Action
 	actionNames map[string]*Action
 	functions   map[string]*Function
+	proxies     []*Proxy
 	refusals    map[string]spec.Refusal
 	places      map[*rule.Rule]string
 }
@@ -76,7 +77,16 @@ type Collection struct {
 	// Plain reports that everybody who sees a record sees all of its fields.
 	Plain  bool
 	Checks []*Check
+	// Falls reports that deleting a record may run a hook: its own, or that of a record
+	// that goes or changes with it.
+	Falls bool
+	hooks map[string]bool
+	place int
 }
+
+// Hooked reports whether code runs in the transaction after the event: created, updated
+// or deleted.
+func (c *Collection) Hooked(event string) bool { return c.hooks[event] }
 
 // Open reports whether a rule opens anything of the collection.
 func (c *Collection) Open() bool {
@@ -127,6 +137,14 @@ type Function struct {
 // Collections returns the collections in the order of the app file, after those of
 // the house.
 func (a *App) Collections() []*Collection { return a.collections }
+
+// Place returns where the named collection stands among all of them.
+func (a *App) Place(collection string) int {
+	if c := a.byName[collection]; c != nil {
+		return c.place
+	}
+	return -1
+}
 
 // Collection returns the named collection, or nil.
 func (a *App) Collection(name string) *Collection { return a.byName[name] }

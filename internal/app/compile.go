@@ -34,12 +34,14 @@ func Compile(s *spec.Spec, house []*spec.Collection, code []Code) (*App, []spec.
 	for _, x := range slices.Concat(house, s.Collections) {
 		c.collection(x, schema.Table(x.Name))
 	}
+	c.hooks()
 	for _, x := range s.Actions {
 		c.action(x)
 	}
 	for _, f := range action.Functions(s) {
 		c.app.functions[f.Name] = &Function{Function: f}
 	}
+	c.proxies(s)
 	if code != nil {
 		c.owners(code)
 	}
@@ -107,6 +109,7 @@ func (c *compiler) collection(x *spec.Collection, table *spec.Table) {
 				Own: r.OnlyRecord() && !r.UsesBefore(), Place: Place(check.Rule.Pos)})
 		}
 	}
+	out.place = len(c.app.collections)
 	c.app.collections = append(c.app.collections, out)
 	c.app.byName[x.Name] = out
 }

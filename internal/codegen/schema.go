@@ -118,6 +118,8 @@ func (e *editor) collection(c *spec.Collection) object {
 		"check":  e.open(e.rule("What must always hold."), "Invariants, by the code of their refusal."),
 		"unique": e.list(e.names(stored, "Fields whose values together occur once."), "Sets of fields."),
 		"index":  e.list(e.names(sorted, "Fields to look up by; -created sorts down."), "Indexes."),
+		"hooks": e.list(object{"enum": []string{"create", "update", "delete"}},
+			"The changes after which hooks/<collection>.ts runs, in the same transaction."),
 		"allow": e.closed(object{
 			"read":   reads("Who may see a record."),
 			"create": writes("Who may create a record, and what clients may send."),

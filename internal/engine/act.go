@@ -38,7 +38,7 @@ func (r *run) caller() action.Caller {
 
 // act authorizes and runs an action that writes.
 func (r *run) act(ctx context.Context, tx store.Tx, op *operation) (Reply, error) {
-	h := &host{run: r, view: tx, tx: tx}
+	h := r.newHost(tx, tx)
 	out, err := r.runAction(ctx, h, op)
 	return Reply{Verb: Action, Output: out}, err
 }
@@ -51,7 +51,7 @@ func (r *run) actRead(ctx context.Context, v store.View, op *operation) (Answer,
 	if err := r.prepare(ctx, op); err != nil {
 		return Answer{}, err
 	}
-	out, err := r.runAction(ctx, &host{run: r, view: v}, op)
+	out, err := r.runAction(ctx, r.newHost(v, nil), op)
 	return Answer{Output: out}, err
 }
 
@@ -73,7 +73,9 @@ func (r *run) runAction(ctx context.Context, h *host, op *operation) (value.Valu
 // guest runs the app's own code of an action.
 func (r *run) guest(ctx context.Context, h *host, op *operation) (value.Value, error) {
 	a := op.action
-	out, err := r.code(ctx, h, cmp.Or(a.Spec.Timeout, actionTime), action.Run{
+	span := cmp.Or(a.Spec.Timeout, actionTime)
+	h.wallet.spend(span)
+	out, err := r.code(ctx, h, span, action.Run{
 		Name: action.Actions + "/" + a.Name, Input: op.input, Output: a.Spec.Output})
 	if err != nil {
 		return value.Value{}, err

@@ -29,19 +29,28 @@ type host struct {
 	tx store.Tx
 	// quiet opens the collections of the house.
 	quiet bool
-	calls int
-	rows  int
+	// wallet is shared with the hosts of the hooks that are caused; hooks names those that
+	// this one is within.
+	wallet *wallet
+	hooks  []string
 }
 
 var _ action.Host = (*host)(nil)
 
-// tick counts a call against the bound.
-func (h *host) tick() error {
-	if h.calls++; h.calls > hostCallsMax {
-		return fault.New(fault.Timeout, "The action made more than %d calls.", hostCallsMax)
-	}
-	return nil
+// newHost returns a host of one operation; tx is nil for one that only reads.
+func (r *run) newHost(view store.View, tx store.Tx) *host {
+	return &host{run: r, view: view, tx: tx, wallet: &wallet{}}
 }
+
+// kind is what runs, for errors.
+func (h *host) kind() string {
+	if len(h.hooks) > 0 {
+		return "hook"
+	}
+	return "action"
+}
+
+func (h *host) tick() error { return h.wallet.tick(h.kind()) }
 
 func (h *host) collection(name string) (*app.Collection, error) {
 	if err := h.tick(); err != nil {
@@ -74,8 +83,8 @@ func (h *host) Find(ctx context.Context, q query.Query) ([]value.Record, error) 
 		q.Plan = &plan
 	}
 	rows, err := h.view.Find(ctx, q)
-	if h.rows += len(rows); err == nil && h.rows > hostRowsMax {
-		return nil, fault.New(fault.Timeout, "The action read more than %d rows.", hostRowsMax)
+	if h.wallet.rows += len(rows); err == nil && h.wallet.rows > hostRowsMax {
+		return nil, fault.New(fault.Timeout, "The %s read more than %d rows.", h.kind(), hostRowsMax)
 	}
 	return rows, err
 }
@@ -142,40 +151,42 @@ func (h *host) Put(ctx context.Context, collection string, given value.Record) (
 	if err != nil {
 		return value.Record{}, err
 	}
-	next, err := h.would(ctx, c, record)
+	old, next, err := h.would(ctx, c, record)
 	if err == nil && !next.Zero() {
 		err = h.checkOwn(ctx, c, next)
 	}
 	if err != nil {
 		return value.Record{}, err
 	}
-	return h.tx.Put(ctx, c.Name, record)
+	stored, err := h.tx.Put(ctx, c.Name, record)
+	if err != nil {
+		return value.Record{}, err
+	}
+	return h.written(ctx, c, stored, old)
 }
 
-// would returns the record as a Put would store it, so that its own checks are asked
-// before anything is written: code that catches a refusal never finds a record that
-// breaks a check. It is zero where Put itself says no.
+// would returns the record as it is, zero if it is new, and as a Put would store it, so
+// that its own checks are asked before anything is written: code that catches a refusal
+// never finds a record that breaks a check. Next is zero where Put itself says no.
 func (h *host) would(ctx context.Context, c *app.Collection, given value.Record) (
-	value.Record, error) {
+	old, next value.Record, err error) {
 	version := given.Slots[spec.SlotVersion]
-	old := value.Record{}
 	if version.Kind() == value.Null || version.Int() != 0 {
-		var err error
 		old, err = h.tx.Get(ctx, c.Name, idOf(given))
 		if fault.Is(err, fault.NotFound) ||
 			err == nil && version.Kind() == value.Int && version.Int() != versionOf(old) {
-			return value.Record{}, nil
+			return old, value.Record{}, nil
 		}
 		if err != nil {
-			return value.Record{}, err
+			return old, value.Record{}, err
 		}
 	}
-	next := given.Clone()
+	next = given.Clone()
 	next.Slots[spec.SlotUpdated] = value.OfTime(h.now)
 	if old.Zero() {
 		next.Slots[spec.SlotCreated] = value.OfTime(h.now)
 		next.Slots[spec.SlotVersion] = value.OfInt(1)
-		return next, nil
+		return old, next, nil
 	}
 	next.Slots[spec.SlotCreated] = old.Slots[spec.SlotCreated]
 	next.Slots[spec.SlotVersion] = value.OfInt(versionOf(old) + 1)
@@ -188,12 +199,12 @@ func (h *host) would(ctx context.Context, c *app.Collection, given value.Record)
 			f := &c.Shape.Fields()[slot]
 			v, issues := value.Conform(&f.Type, apply(v, old.Slots[slot]), "#/"+f.Name)
 			if len(issues) > 0 {
-				return next, errWritten(c, slot, issues[0])
+				return old, next, errWritten(c, slot, issues[0])
 			}
 			next.Slots[slot] = v
 		}
 	}
-	return next, nil
+	return old, next, nil
 }
 
 // complete fills what a new record leaves out.
@@ -259,7 +270,7 @@ func (h *host) Delete(ctx context.Context, collection string, id ident.Record) e
 	if h.tx == nil {
 		return internal("the action is read_only and cannot delete from %s", c.Name)
 	}
-	return h.tx.Delete(ctx, c.Name, id)
+	return h.remove(ctx, c, id)
 }
 
 // Intend adds an intent to the entry.

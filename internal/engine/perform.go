@@ -94,7 +94,7 @@ func (r *run) create(ctx context.Context, tx store.Tx, op *operation) (Reply, er
 	if err != nil {
 		return Reply{}, r.unnamed(op.coll, err)
 	}
-	return r.written(ctx, tx, op, Create, stored)
+	return r.written(ctx, tx, op, Create, stored, value.Record{})
 }
 
 // unnamed takes out of a fault of the store what it says of fields that not everybody
@@ -134,7 +134,7 @@ func (r *run) update(ctx context.Context, tx store.Tx, op *operation) (Reply, er
 			return Reply{}, r.unnamed(op.coll, err)
 		}
 	}
-	return r.written(ctx, tx, op, Update, stored)
+	return r.written(ctx, tx, op, Update, stored, old)
 }
 
 func (r *run) delete(ctx context.Context, tx store.Tx, op *operation) (Reply, error) {
@@ -143,15 +143,21 @@ func (r *run) delete(ctx context.Context, tx store.Tx, op *operation) (Reply, er
 		return Reply{}, err
 	}
 	r.settle()
-	return Reply{Verb: Delete}, tx.Delete(ctx, op.coll.Name, op.id)
+	return Reply{Verb: Delete}, r.newHost(tx, tx).remove(ctx, op.coll, op.id)
 }
 
-// written asks the record's own checks and makes the reply of it, as the caller may
-// see it. Of a record that he may not read he learns the id alone.
+// written asks the record's own checks, runs its hook, and makes the reply of it, as the
+// caller may see it. Of a record that he may not read he learns the id alone.
 func (r *run) written(ctx context.Context, tx store.Tx, op *operation, verb Verb,
-	stored value.Record) (Reply, error) {
+	stored, before value.Record) (Reply, error) {
 	if err := r.checkOwn(ctx, op.coll, stored); err != nil {
 		return Reply{}, err
+	}
+	if before.Zero() || versionOf(before) != versionOf(stored) {
+		var err error
+		if stored, err = r.newHost(tx, tx).written(ctx, op.coll, stored, before); err != nil {
+			return Reply{}, err
+		}
 	}
 	reply := Reply{Verb: verb, Record: idOf(stored), Version: versionOf(stored),
 		Item: Item{Record: stored}}

@@ -297,7 +297,6 @@ func TestWhatComesLaterIsRefusedByName(t *testing.T) {
 	top := func(key string) string { return "app: a\n«" + key + "»: {}\n" }
 	texts := map[string]string{
 		"search":   inThings + "    «search»: [name]\n",
-		"hooks":    inThings + "    «hooks»: [create]\n",
 		"personal": inThings + "    fields: {a: {type: int, «personal»: true}}\n",
 		"accept":   inThings + "    fields: {a: {type: string, «accept»: [image/*]}}\n",
 		"file":     inThings + "    fields: {a: «file»?}\n",

@@ -10,8 +10,8 @@ import (
 )
 
 var collectionKeys = keys{
-	now:   []string{"fields", "check", "unique", "index", "allow", "keep", "was"},
-	later: []string{"search", "hooks"},
+	now:   []string{"fields", "check", "unique", "index", "hooks", "allow", "keep", "was"},
+	later: []string{"search"},
 }
 
 // collection reads one collection.
@@ -61,6 +61,9 @@ func (r *reader) collection(e entry) {
 	if n := m["allow"]; n != nil {
 		r.allow(c, n)
 	}
+	if n := m["hooks"]; n != nil {
+		r.hooks(c, n)
+	}
 	if n := m["keep"]; n != nil {
 		c.Keep = r.span(n, "keep", time.Hour, 100*365*24*time.Hour)
 	}
@@ -71,6 +74,21 @@ func (r *reader) collection(e entry) {
 				r.fail(n, "", "%s is still a collection of its own", text)
 			}
 		}
+	}
+}
+
+// hookEvents are the words of hooks.
+var hookEvents = []string{"create", "update", "delete"}
+
+// hooks reads the events on which the app's code runs in the transaction.
+func (r *reader) hooks(c *spec.Collection, n *node) {
+	for _, item := range r.names(n, "hooks", len(hookEvents)) {
+		if !slices.Contains(hookEvents, item.text) {
+			r.unknown(item, hookEvents, "known are create, update, delete",
+				"there is no hook %q", item.text)
+			continue
+		}
+		c.Hooks = append(c.Hooks, nameOf(item))
 	}
 }
 
