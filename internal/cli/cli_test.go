@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -213,6 +214,77 @@ func TestTypesAreMadeBeforeTheCodeThatNeedsThem(t *testing.T) {
 		}
 	}
 	p.want(exitDone, `"/api/actions/buy"`, "gen", "openapi")
+}
+
+// What is wrong with keys, types and rules is told in one go, each mistake once, and what
+// only follows from a mistake is not told at all.
+func TestAllMistakesOfAFileAreToldAtOnce(t *testing.T) {
+	for name, c := range map[string]struct{ app, want string }{
+		"types and rules": {`app: a
+auth: {sign_in: [password], sign_up: {fields: [nam]}}
+define:
+  mine(x): x.lost == auth
+collections:
+  users:
+    fields:
+      name:   {type: string, maxx: 80}
+      wallet: {type: money, default: none}
+    check: {funds: record.wallet}
+    allow: {read: record == auth}
+  orders:
+    fields:
+      customer: user
+      lost:     {type: wzzzzzt}
+      note:     text?
+    unique: [customer, note]
+    check: {judged_later: record.lost != null, also_later: mine(record)}
+    allow:
+      read:   record.custmer == auth
+      delete: record.note == auth
+  events: {fields: {title: string}}
+  seats:
+    fields: {event: events}
+    allow:  {read: record.event.title = "x", delete: record.evnt == null}
+actions:
+  buy: {allow: auth.wallt > 0, input: {seat: seats}}
+`, `2:48 users has no field "nam"
+8:30 name has no key "maxx"
+9:38 the default must be a whole number of the smallest unit of money
+10:20 users.check.funds: this is a int, but a bool is needed here
+14:17 unknown type "user"
+15:24 unknown type "wzzzzzt"
+17:14 unique is a list of lists of fields
+20:21 orders.allow.read: no field "custmer"
+21:27 orders.allow.delete: cannot compare string with users
+22:3 events cannot name a collection: Galley itself serves /api/events
+25:60 seats.allow.delete: no field "evnt"
+27:20 actions.buy.allow: no field "wallt"
+`},
+		"a misspelt key": {strings.Replace(small, "\ncollections:", "\ncolections:", 1),
+			"5:1 galley.yaml has no key \"colections\"\n"},
+		"a list where a mapping belongs": {strings.Replace(small, "    fields:\n      name:",
+			"    fields: []\n    check2:\n      name:", 1), `7:13 fields is a mapping, not a list
+8:5 users has no key "check2"
+`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, c.app)
+			var got strings.Builder
+			for line := range strings.Lines(p.want(exitApp, "error", "check", "--json").out) {
+				var f struct {
+					Message      string
+					Line, Column int
+				}
+				if err := json.Unmarshal([]byte(line), &f); err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(&got, "%d:%d %s\n", f.Line, f.Column, f.Message)
+			}
+			if got.String() != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got.String(), c.want)
+			}
+		})
+	}
 }
 
 func TestSyntaxErrorInCodeIsToldOnceWithItsLine(t *testing.T) {

@@ -110,9 +110,7 @@ func (u *unit) parse(env *cel.Env) bool {
 	}
 	parsed, issues := env.Parse(u.text.Source)
 	if issues != nil && issues.Err() != nil {
-		for _, e := range issues.Errors() {
-			u.tellSyntax(e)
-		}
+		u.tellSyntax(issues.Errors()[0]) // the others may only follow from it
 		return false
 	}
 	u.parsed = parsed

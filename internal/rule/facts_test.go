@@ -209,7 +209,7 @@ func TestNamedRulesThatAreWrongAreTold(t *testing.T) {
 		`no name "bord" here`:     {one("a", "board", "members.exists(m, m.board == bord)")},
 		"has a meaning already":   {one("users", "x", "true")},
 		"of this name":            {one("a", "x", "true"), one("a", "y", "false")},
-		"cannot be read":          {one("a", "x", "true &&")},
+		"ends too early":          {one("a", "x", "true &&")},
 		"asks for a field":        {one("a", "x", "has(x)")},
 		"the name auth has a mea": {one("a", "auth", "true")},
 	} {
@@ -320,7 +320,7 @@ func TestFilterFindings(t *testing.T) {
 		"name == auth":                   "cannot compare string with users",
 		"has(1)":                         "has() asks for a field",
 		"price.foo > 1":                  "a int has no fields",
-		"stock == 1 &&":                  "cannot be read",
+		"stock == 1 &&":                  "ends too early",
 		"order_items.filter(x, x.price)": "a filter cannot look up collections",
 		"matches(name, name)":            "a pattern must be written out",
 		`name.matches("a{300}")`:         "a{300} repeats more than 255 times",

@@ -83,13 +83,60 @@ func (u *unit) tellSyntax(e *cel.Error) {
 	if i := strings.Index(message, " expecting "); i > 0 {
 		message = message[:i]
 	}
-	message = strings.ReplaceAll(message, "'<EOF>'", "the end")
-	message = strings.ReplaceAll(message, "<EOF>", "the end")
 	line, column := e.Location.Line(), e.Location.Column()
 	if line < 1 {
 		line, column = 1, 0
 	}
-	u.tellAt(position(u.text, line, column), 0, "this cannot be read: "+message, "")
+	message, width, help := syntaxWords(message)
+	u.tellAt(position(u.text, line, column), width, message, help)
+}
+
+var (
+	strayText      = regexp.MustCompile(`^token recognition error at: '(.*)'$`)
+	unexpectedText = regexp.MustCompile(`^(?:mismatched|extraneous) input '(.*?)'`)
+	noneText       = regexp.MustCompile(`^no viable alternative at input '(.*)'$`)
+	missingText    = regexp.MustCompile(`^missing '(.*)' at '(.*)'$`)
+)
+
+// otherWords are how other languages write what rules write otherwise.
+var otherWords = map[string]string{"and": "&&", "or": "||", "not": "!", "is": "==",
+	"=": "==", "&": "&&", "|": "||", "<>": "!="}
+
+// syntaxWords says in our words what the parser has against a text, and how wide the
+// word is that it is about.
+func syntaxWords(message string) (said string, width int, help string) {
+	const end = "<EOF>"
+	word := ""
+	if m := strayText.FindStringSubmatch(message); m != nil {
+		word = strings.TrimSpace(m[1])
+		if strings.HasPrefix(word, "'") || strings.HasPrefix(word, `"`) {
+			return "a text begins here and does not end", 0, "close the quote"
+		}
+		said = fmt.Sprintf("%q means nothing here", word)
+	} else if m := missingText.FindStringSubmatch(message); m != nil {
+		if m[2] == end {
+			return fmt.Sprintf("this ends without its %q", m[1]), 0, ""
+		}
+		return fmt.Sprintf("%q is missing before %q", m[1], m[2]), utf8.RuneCountInString(m[2]), ""
+	} else if m := unexpectedText.FindStringSubmatch(message); m != nil {
+		if word = m[1]; word == end {
+			return "this ends too early", 0, "something is missing at its end"
+		}
+		said = fmt.Sprintf("%q cannot stand here", word)
+	} else if m := noneText.FindStringSubmatch(message); m != nil {
+		if strings.HasSuffix(m[1], ".") {
+			return "a name is missing after the dot", 0, ""
+		}
+		return "this cannot be read", 0, ""
+	} else if name, ok := strings.CutPrefix(message, "reserved identifier: "); ok {
+		return name + " is a word of CEL and names nothing", utf8.RuneCountInString(name), ""
+	} else {
+		return "this cannot be read: " + strings.ReplaceAll(message, end, "the end"), 0, ""
+	}
+	if other := otherWords[strings.ToLower(word)]; other != "" {
+		help = "write " + other
+	}
+	return said, utf8.RuneCountInString(word), help
 }
 
 var (
@@ -219,7 +266,11 @@ func (u *unit) tellField(id int64, field string) {
 	if u.scope.Name != "" {
 		message = fmt.Sprintf("no field %q", field)
 	}
-	u.tell(id, message, didYouMean(field, fieldNames(o), where))
+	help := didYouMean(field, fieldNames(o), where)
+	if help == "" && u.scope.Name != "" {
+		help = plainObject(o) + " has " + strings.Join(fieldNames(o), ", ")
+	}
+	u.tell(id, message, help)
 }
 
 func plainObject(o *object) string {
@@ -283,6 +334,10 @@ func (u *unit) tellFunction(id int64, name string) {
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
 		name = name[i+1:]
 	}
+	if name == operators.Index {
+		u.tell(id, "rules do not take an item by its place", "ask with in, exists() or size()")
+		return
+	}
 	var words []string
 	for n := range u.env.Functions() {
 		if n[0] != '_' && n[0] != '@' && n[0] != '!' && n[0] != '-' {
@@ -294,7 +349,11 @@ func (u *unit) tellFunction(id int64, name string) {
 	}
 	words = append(words, "has", "all", "exists", "exists_one", "filter")
 	slices.Sort(words)
-	u.tell(id, fmt.Sprintf("no function %q", name), didYouMean(name, words, ""))
+	help := didYouMean(name, words, "")
+	if help == "" && !u.scope.Bare {
+		help = "rules of your own get a name under define:"
+	}
+	u.tell(id, fmt.Sprintf("no function %q", name), help)
 }
 
 func (u *unit) tellOverload(id int64, fn string, args []string) {

@@ -49,7 +49,7 @@ func (c Config) files() fs.FS {
 }
 
 // Compile reads and compiles the app, without a database. All findings of the app
-// file are told at once; those of rules and code, if the file itself has no errors.
+// file are told at once; those of code, if the file has no errors.
 func Compile(c Config) Compiled {
 	files := &sources{FS: c.files(), texts: map[string][]byte{}}
 	var out Compiled
@@ -59,6 +59,8 @@ func Compile(c Config) Compiled {
 	}
 	out.Files = out.Spec.Files
 	if out.Failed() {
+		out.Findings = append(out.Findings, app.Judge(out.Spec, house(out.Spec))...)
+		spec.Sort(out.Findings, appfile.Name)
 		return out
 	}
 	ts, findings := tsaction.Load(files, out.Spec)

@@ -1,5 +1,11 @@
 package spec
 
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
 // Severity says whether a finding stops the app.
 type Severity uint8
 
@@ -24,6 +30,21 @@ type Finding struct {
 	See Pos
 	// Fix is a replacement for the underlined text, "" if none is known.
 	Fix string
+}
+
+// Sort puts findings into the order of their places, those of the first file before
+// those of others.
+func Sort(findings []Finding, first string) {
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		if (a.Pos.File == first) != (b.Pos.File == first) {
+			if a.Pos.File == first {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(strings.Compare(a.Pos.File, b.Pos.File),
+			cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
 }
 
 // Failed reports whether one of the findings is an error.

@@ -56,6 +56,17 @@ type Spec struct {
 	Files map[string][]byte
 	// Dir is the folder of the app file.
 	Dir string
+	// Unread says what of a file with errors could not be read.
+	Unread Unread
+}
+
+// Unread is what of an app file could not be read, because it is written wrongly. What
+// speaks of it cannot be judged until it is mended.
+type Unread struct {
+	// All says that it is not known what is missing.
+	All bool
+	// Names are the collections, fields and named rules that are not in the spec.
+	Names map[string]bool
 }
 
 // Collection returns the named collection, or nil.

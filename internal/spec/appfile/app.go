@@ -68,13 +68,17 @@ func (r *reader) declare(n *node, declared map[string]*node) []entry {
 		return nil
 	}
 	var found []entry
+	r.spec.Unread.All = r.spec.Unread.All || n.kind != mapping
 	for _, e := range r.pairs(n, "collections") {
 		if !r.named(e.key, "a collection") {
+			r.unread(e.key.text)
+			r.unread(snake(e.key.text))
 			continue
 		}
 		name := e.key.text
 		if why := reserved(name); why != "" {
-			r.fail(e.key, "", "%s cannot name a collection: %s", name, why)
+			r.fail(e.key, "choose another name", "%s cannot name a collection: %s", name, why)
+			r.unread(name)
 			continue
 		}
 		if first := declared[name]; first != nil {
@@ -97,7 +101,7 @@ func reserved(name string) string {
 	switch {
 	case slices.Contains(strings.Fields("actions auth batch channels events files health "+
 		"hooks jobs openapi proxy ws"), name):
-		return "the house serves /api/" + name
+		return "Galley itself serves /api/" + name
 	case slices.Contains(strings.Fields("record before input now request"), name):
 		return "rules have a variable of that name"
 	case slices.Contains(strings.Fields("in true false null as break const continue else for "+
@@ -202,13 +206,15 @@ func (r *reader) auth(n *node, declared map[string]*node) {
 		}
 	}
 	if up := m["sign_up"]; up != nil {
-		r.spec.Auth.SignUp = &spec.SignUp{Pos: up.pos}
 		fields := r.read(up, "sign_up", keys{now: []string{"fields"}})["fields"]
 		if fields == nil {
 			if up.kind == mapping && up.get("fields") == nil {
 				r.fail(up, "write sign_up: {fields: []}", "sign_up names no fields")
 			}
 			return
+		}
+		if fields.kind == sequence {
+			r.spec.Auth.SignUp = &spec.SignUp{Pos: up.pos}
 		}
 		for _, item := range r.names(fields, "fields", fieldMax) {
 			r.spec.Auth.SignUp.Fields = append(r.spec.Auth.SignUp.Fields, nameOf(item))
@@ -226,15 +232,15 @@ func (r *reader) signUp() {
 	if users == nil {
 		return
 	}
-	asked := map[string]bool{}
+	asked, sound := map[string]bool{}, true
 	for _, name := range up.Fields {
 		asked[name.Name] = true
-		r.sendable(users, &node{kind: scalar, text: name.Name, pos: name.Pos,
-			width: len(name.Name)}, true)
+		sound = r.sendable(users, &node{kind: scalar, text: name.Name, pos: name.Pos,
+			width: len(name.Name)}, true) && sound
 	}
 	var missing []string
 	for _, f := range users.Fields {
-		if needed(f) && !asked[f.Name] {
+		if sound && r.needed(f) && !asked[f.Name] {
 			missing = append(missing, f.Name)
 		}
 	}
@@ -251,9 +257,12 @@ func (r *reader) defines(n *node) {
 	if n == nil {
 		return
 	}
+	r.spec.Unread.All = r.spec.Unread.All || n.kind != mapping
 	for _, e := range r.pairs(n, "define") {
 		d, ok := r.signature(e.key)
 		if !ok {
+			name, _, _ := strings.Cut(e.key.text, "(")
+			r.unread(strings.TrimSpace(name))
 			continue
 		}
 		d.Body = r.cel(e.value, "the rule "+d.Name)

@@ -160,7 +160,7 @@ var mistakes = []struct{ message, help, text string }{
 	{"sign_in names no way", "", "app: a\nauth:\n  sign_in: «[»]\n"},
 	{`users has no field "name"`, "email", "app: a\nauth: {sign_in: [password], " +
 		"sign_up: {fields: [«name»]}}\n"},
-	{"email is a field of the house", "", "app: a\nauth: {sign_in: [password], " +
+	{"email is written by Galley itself", "remove it", "app: a\nauth: {sign_in: [password], " +
 		"sign_up: {fields: [«email»]}}\n"},
 	{"nobody can sign up: sign_up does not name name", "add it to fields",
 		"app: a\nauth: {sign_in: [password], sign_up: «{»fields: []}}\n" +
@@ -174,7 +174,7 @@ var mistakes = []struct{ message, help, text string }{
 
 	// Collections.
 	{`"Things" cannot name a collection`, "things", "app: a\ncollections:\n  «Things»: {}\n"},
-	{"the house serves /api/jobs", "", "app: a\ncollections:\n  «jobs»: {}\n"},
+	{"Galley itself serves /api/jobs", "another name", "app: a\ncollections:\n  «jobs»: {}\n"},
 	{"rules have a variable", "", "app: a\ncollections:\n  «record»: {}\n"},
 	{"a word of the rule language", "", "app: a\ncollections:\n  «package»: {}\n"},
 	{"the name of a type", "", "app: a\ncollections:\n  «text»: {}\n"},
@@ -259,7 +259,7 @@ var mistakes = []struct{ message, help, text string }{
 	{`allow has no key "raed"`, "did you mean read?", inThings + "    allow: {«raed»: true}\n"},
 	{`things has no field "nmae"`, "did you mean name?", inThings + "    fields: {name: string?}\n" +
 		"    allow: {update: {if: true, fields: [«nmae»]}}\n"},
-	{"version is a field of the house", "",
+	{"version is written by Galley itself", "remove it",
 		inThings + "    allow: {update: {if: true, fields: [«version»]}}\n"},
 	{"a is set by a rule", "remove it", inThings + "    fields: {a: {type: owners, set: auth}}\n" +
 		"    allow: {create: {if: true, fields: [«a»]}}\n"},

@@ -20,6 +20,7 @@ func (r *reader) collection(e entry) {
 	r.spec.Collections = append(r.spec.Collections, c)
 	m := r.read(e.value, c.Name, collectionKeys)
 	if n := m["fields"]; n != nil {
+		r.spec.Unread.All = r.spec.Unread.All || n.kind != mapping
 		for _, f := range n.entries {
 			r.written[c.Name+"."+f.key.text] = true
 		}
@@ -95,10 +96,16 @@ func (r *reader) hooks(c *spec.Collection, n *node) {
 // sets returns the sets of fields of unique and index, each a list.
 func (r *reader) sets(n *node, what string) []*node {
 	var found []*node
-	for _, item := range r.list(n, what, setMax) {
+	items := r.list(n, what, setMax)
+	if flat := texts(items); len(flat) > 0 && len(flat) == len(items) {
+		r.fail(items[0], "write "+what+": [["+strings.Join(flat, ", ")+"]]",
+			"%s is a list of lists of fields", what)
+		return nil
+	}
+	for _, item := range items {
 		switch {
 		case item.kind == scalar:
-			r.fail(item, "write "+what+": [["+item.text+"]]", "%s is a list of lists of fields", what)
+			r.fail(item, "write ["+item.text+"]", "%s is a list of lists of fields", what)
 		case item.kind == sequence && len(item.items) == 0:
 			r.fail(item, "", "%s names no field", what)
 		default:
@@ -133,7 +140,7 @@ func (r *reader) known(c *spec.Collection, at *node, name string) *spec.Field {
 		}
 		names = append(names, f.Name)
 	}
-	if r.written[c.Name+"."+name] {
+	if r.written[c.Name+"."+name] || r.spec.Unread.All {
 		return nil // what is wrong with it was told where it is written
 	}
 	where := *at
@@ -150,7 +157,7 @@ func (r *reader) sendable(c *spec.Collection, at *node, creates bool) bool {
 	case f == nil:
 		return false
 	case f.System:
-		r.fail(at, "", "%s is a field of the house, which writes it itself", at.text)
+		r.fail(at, systemHelp(at.text), "%s is written by Galley itself", at.text)
 		return false
 	case creates && !f.Set.Empty():
 		r.fail(at, "remove it here, or its set", "%s is set by a rule: what clients say is replaced",
@@ -160,9 +167,28 @@ func (r *reader) sendable(c *spec.Collection, at *node, creates bool) bool {
 	return true
 }
 
+// systemHelp says what to do about a field that clients cannot be let send.
+func systemHelp(name string) string {
+	if name == spec.FieldID {
+		return "remove it: who creates a record may always bring its id"
+	}
+	return "remove it"
+}
+
+// texts returns the texts of scalars.
+func texts(items []*node) []string {
+	var found []string
+	for _, item := range items {
+		if item.kind == scalar {
+			found = append(found, item.text)
+		}
+	}
+	return found
+}
+
 // needed reports whether a record cannot be made without a field being given.
-func needed(f *spec.Field) bool {
-	return !f.Type.Optional && f.Default.Kind() == value.Absent && f.Set.Empty()
+func (r *reader) needed(f *spec.Field) bool {
+	return !f.Type.Optional && f.Default.Kind() == value.Absent && f.Set.Empty() && !r.meant[f]
 }
 
 // checks reads the invariants.
@@ -193,8 +219,9 @@ func (r *reader) allow(c *spec.Collection, n *node) {
 		c.Allow.Read = r.grant(c, "read", rule)
 	}
 	if rule := m["create"]; rule != nil {
+		told := len(r.findings)
 		c.Allow.Create = r.grant(c, "create", rule)
-		r.creatable(c, rule)
+		r.creatable(c, rule, len(r.findings) == told)
 	}
 	if rule := m["update"]; rule != nil {
 		c.Allow.Update = r.grant(c, "update", rule)
@@ -240,13 +267,14 @@ func (r *reader) grant(c *spec.Collection, name string, n *node) *spec.Grant {
 	return g
 }
 
-// creatable asks whether what clients may send is enough to make a record.
-func (r *reader) creatable(c *spec.Collection, n *node) {
+// creatable asks whether what clients may send is enough to make a record, if nothing
+// is wrong with what the grant says of it.
+func (r *reader) creatable(c *spec.Collection, n *node, sound bool) {
 	if c.Name == spec.Users {
 		r.fail(n, "open auth.sign_up instead", "people are not created but sign up")
 		return
 	}
-	if n.kind != mapping {
+	if n.kind != mapping || !sound {
 		return
 	}
 	fields := n.get("fields")
@@ -255,7 +283,7 @@ func (r *reader) creatable(c *spec.Collection, n *node) {
 	}
 	for _, f := range c.Fields {
 		named := func(item *node) bool { return item.text == f.Name }
-		if needed(f) && !slices.ContainsFunc(fields.items, named) {
+		if r.needed(f) && !slices.ContainsFunc(fields.items, named) {
 			r.tell(fields, spec.Finding{Severity: spec.Warning,
 				Message: "no client can create " + c.Name + ": they need " + f.Name +
 					", which fields does not name",

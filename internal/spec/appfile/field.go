@@ -26,6 +26,12 @@ var (
 // field reads one field of a collection.
 func (r *reader) field(c *spec.Collection, e entry) {
 	name := e.key.text
+	known := len(c.Fields)
+	defer func() {
+		if len(c.Fields) == known {
+			r.unread(name)
+		}
+	}()
 	if !r.named(e.key, "a field") {
 		return
 	}
@@ -253,6 +259,7 @@ func (r *reader) fill(f *spec.Field, n *node) {
 		r.fail(n, "set: auth fills in who creates the record", "a relation has no default")
 		return
 	}
+	r.meant[f] = true
 	t := f.Type
 	text := n.text
 	if n.kind != scalar || t.Kind == value.TypeJSON || t.Kind == value.TypeList {
@@ -261,6 +268,7 @@ func (r *reader) fill(f *spec.Field, n *node) {
 	v, issues := value.ParseText(&t, text, "")
 	if len(issues) == 0 {
 		f.Default = v
+		delete(r.meant, f)
 		return
 	}
 	detail, _, _ := strings.Cut(issues[0].Detail, ". ")

@@ -120,10 +120,12 @@ func readBounded(fsys fs.FS, name string) ([]byte, error) {
 // load reads the app file, then what it includes, then means all of it together.
 func load(src source) (*spec.Spec, []spec.Finding) {
 	r := &reader{
-		src:     src,
-		spec:    &spec.Spec{Files: map[string][]byte{}},
+		src: src,
+		spec: &spec.Spec{Files: map[string][]byte{},
+			Unread: spec.Unread{Names: map[string]bool{}}},
 		files:   map[string]*file{},
 		written: map[string]bool{},
+		meant:   map[*spec.Field]bool{},
 	}
 	root, err := r.open(Name)
 	if err != nil {
@@ -143,6 +145,7 @@ func load(src source) (*spec.Spec, []spec.Finding) {
 	if !r.broken {
 		r.app()
 	}
+	r.spec.Unread.All = r.spec.Unread.All || r.broken
 	return r.spec, r.sorted()
 }
 

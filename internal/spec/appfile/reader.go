@@ -24,7 +24,12 @@ type reader struct {
 	collections []string
 	// written holds the fields that a collection names, known or told of.
 	written map[string]bool
+	// meant holds the fields with a default that is wrong.
+	meant map[*spec.Field]bool
 }
+
+// unread notes that what a name stands for could not be read.
+func (r *reader) unread(name string) { r.spec.Unread.Names[name] = true }
 
 // fail tells an error at a node.
 func (r *reader) fail(at *node, help, format string, args ...any) {
@@ -41,13 +46,15 @@ func (r *reader) tell(at *node, f spec.Finding) {
 }
 
 // unknown tells of a word that is none of the known ones, with the nearest of them,
-// or else the help.
-func (r *reader) unknown(at *node, known []string, help, format string, args ...any) {
+// which it returns, or else the help.
+func (r *reader) unknown(at *node, known []string, help, format string, args ...any) string {
 	f := spec.Finding{Message: fmt.Sprintf(format, args...), Help: help}
-	if near := value.Nearest(at.text, known); near != "" {
+	near := value.Nearest(at.text, known)
+	if near != "" {
 		f.Help, f.Fix = "did you mean "+near+"?", near
 	}
 	r.tell(at, f)
+	return near
 }
 
 // keys are the keys that a mapping knows: those that work, and those whose time has
@@ -58,7 +65,8 @@ type keys struct {
 
 // read returns the entries of a mapping with known keys by their names. what names
 // the mapping in messages. It tells of other kinds of values, of unknown keys and of
-// missing values, which it leaves out.
+// missing values, which it leaves out. An unknown key is told and read as the one that
+// was meant, so that nothing else seems to be missing.
 func (r *reader) read(n *node, what string, k keys) map[string]*node {
 	found := map[string]*node{}
 	for i, e := range r.entries(n, what) {
@@ -69,8 +77,11 @@ func (r *reader) read(n *node, what string, k keys) map[string]*node {
 		case slices.Contains(k.now, name):
 			found[name] = e.value
 		default:
-			r.unknown(e.key, append(slices.Clone(k.now), k.later...),
+			near := r.unknown(e.key, append(slices.Clone(k.now), k.later...),
 				"known are "+strings.Join(k.now, ", "), "%s has no key %q", what, name)
+			if slices.Contains(k.now, near) && n.get(near) == nil && found[near] == nil {
+				found[near] = e.value
+			}
 		}
 	}
 	return found
@@ -125,6 +136,7 @@ func (r *reader) cut(n *node, i int) bool {
 		if from == i-1 {
 			r.fail(before.value, fmt.Sprintf("put `%s:` on its own line, or quote the value",
 				before.key.text), "inside { } a comma ends the value")
+			before.value.kind = mended
 		}
 		return true
 	}

@@ -256,6 +256,15 @@ func isPath(s string) bool {
 	return true
 }
 
+// misplaced is said of a line that stands too far left or right.
+const misplaced = "this does not fit here"
+
+// whole reports whether a value is a list or mapping that ends on its line.
+func whole(value string) bool {
+	return (strings.HasPrefix(value, "[") && strings.HasSuffix(value, "]") ||
+		strings.HasPrefix(value, "{") && strings.HasSuffix(value, "}")) && closed(value)
+}
+
 // unclosed is the help for lists and mappings that do not end.
 const unclosed = "close every [ and {, or quote the whole value"
 
@@ -292,6 +301,9 @@ func (p *parsing) syntax(err error) {
 		}
 	case strings.Contains(message, "must be specified") && p.brackets(pos):
 		message, help = "inside { } a [ begins a list", `quote the type, such as "string[]"`
+	case strings.Contains(message, "not allowed in this context") && whole(value):
+		message, help = misplaced, "check the indentation of this line"
+		p.mended[pos.Line] = true // another value would be as wrong there
 	case strings.HasPrefix(value, "[") || strings.HasPrefix(value, "{"):
 		help = unclosed
 		if strings.HasSuffix(value, "]?") {
@@ -306,7 +318,7 @@ func (p *parsing) syntax(err error) {
 		message = "this line is no key with a value"
 		help = "write KEY: VALUE, with a space after the colon"
 	case strings.Contains(message, "not allowed in this context"):
-		message, help = "this does not fit here", "check the indentation of this line"
+		message, help = misplaced, "check the indentation of this line"
 	}
 	p.findings = append(p.findings,
 		spec.Finding{Pos: pos, Width: width, Message: message, Help: help})

@@ -77,20 +77,28 @@ func (r *reader) word(n *node) (value.Type, bool) {
 		}
 	}
 	t := value.Type{}
-	switch i := slices.Index(typeWords(), name); {
+	i := slices.Index(typeWords(), name)
+	if i < 0 && r.spec.Unread.Names[name] {
+		return t, false // what is wrong with the collection was told where it is written
+	}
+	if i < 0 && name != "file" && !slices.Contains(r.collections, name) &&
+		!(list && strings.HasSuffix(name, "?")) {
+		name = r.unknownType(&at)
+		i = slices.Index(typeWords(), name)
+	}
+	switch {
 	case i >= 0:
 		t.Kind = scalarTypes[i].kind
 	case slices.Contains(r.collections, name):
 		t.Kind, t.Of = value.TypeRelation, name
+	case name == "":
+		return t, false
 	case name == "file":
 		r.fail(&at, "", "the type file is not supported yet")
 		return t, false
-	case list && strings.HasSuffix(name, "?"):
+	default:
 		r.fail(n, "write "+strings.TrimSuffix(name, "?")+"[]",
 			"the items of a list cannot be optional")
-		return t, false
-	default:
-		r.unknownType(&at)
 		return t, false
 	}
 	if list {
@@ -101,7 +109,9 @@ func (r *reader) word(n *node) (value.Type, bool) {
 	return t, true
 }
 
-func (r *reader) unknownType(at *node) {
+// unknownType tells of a type that is none, and returns the one that was meant; "" if
+// that is not known.
+func (r *reader) unknownType(at *node) string {
 	words := typeWords()
 	help := "types are " + strings.Join(words, " ")
 	if len(r.collections) > 0 {
@@ -116,6 +126,7 @@ func (r *reader) unknownType(at *node) {
 		f.Help, f.Fix = "did you mean "+near+"? "+help, near
 	}
 	r.tell(at, f)
+	return near
 }
 
 // listed reads a list of words, which is an enum, or a list of one mapping, which is
@@ -203,8 +214,10 @@ func (n *notes) at(name string) *notes {
 // shape reads a mapping of names to types.
 func (r *reader) shape(n *node, name string, where use, docs *notes) *value.Shape {
 	var fields []value.Field
+	r.spec.Unread.All = r.spec.Unread.All || n.kind != mapping
 	for _, e := range r.pairs(n, name) {
 		if !r.named(e.key, "a field") {
+			r.unread(e.key.text)
 			continue
 		}
 		if len(fields) >= fieldMax {
@@ -214,6 +227,7 @@ func (r *reader) shape(n *node, name string, where use, docs *notes) *value.Shap
 		part := docs.at(e.key.text)
 		f := r.describe(e, where, part)
 		if f == nil {
+			r.unread(e.key.text)
 			continue
 		}
 		if text := r.doc(e.key); part != nil && text != "" {
