@@ -30,6 +30,7 @@ type App struct {
 	actionNames map[string]*Action
 	functions   map[string]*Function
 	proxies     []*Proxy
+	emails      []*Email
 	refusals    map[string]spec.Refusal
 	places      map[*rule.Rule]string
 }

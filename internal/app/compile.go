@@ -42,6 +42,7 @@ func Compile(s *spec.Spec, house []*spec.Collection, code []Code) (*App, []spec.
 		c.app.functions[f.Name] = &Function{Function: f}
 	}
 	c.proxies(s)
+	c.emailsOf(s)
 	if code != nil {
 		c.owners(code)
 	}
