@@ -72,6 +72,8 @@ type Config struct {
 	// Identify, where set, says who asks in place of the credential. Only a door
 	// that no network reaches has it.
 	Identify func(*http.Request, *engine.Call) error
+	// Proxy answers what is below /api/proxy/; nil has nothing there.
+	Proxy Pass
 	// BodyMax bounds a body, in bytes; 0 means BodyMax.
 	BodyMax int64
 }
@@ -124,6 +126,8 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case d.Dev && !homely(r.Host):
 		x.fail(fault.New(fault.Denied, "In dev only localhost and IP addresses are answered to, "+
 			"so that no page of another name can come in through this machine."))
+	case ok && plainTarget(r) && d.Proxy != nil && strings.HasPrefix(rest, "proxy/"):
+		d.proxy(x, strings.TrimPrefix(rest, "proxy/"))
 	case ok && plainTarget(r):
 		d.api(x, transport.ParseRoute(rest))
 	case ok || path == "/api":
