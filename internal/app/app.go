@@ -29,6 +29,7 @@ type App struct {
 	actions     []*Action
 	actionNames map[string]*Action
 	functions   map[string]*Function
+	triggered   bool
 	proxies     []*Proxy
 	emails      []*Email
 	refusals    map[string]spec.Refusal
@@ -83,6 +84,8 @@ type Collection struct {
 	Falls bool
 	hooks map[string]bool
 	place int
+	// triggers are what changes of its records start, by their event.
+	triggers map[string][]*Trigger
 }
 
 // Hooked reports whether code runs in the transaction after the event: created, updated

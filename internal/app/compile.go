@@ -35,6 +35,7 @@ func Compile(s *spec.Spec, house []*spec.Collection, code []Code) (*App, []spec.
 		c.collection(x, schema.Table(x.Name))
 	}
 	c.hooks()
+	c.triggers(s)
 	for _, x := range s.Actions {
 		c.action(x)
 	}

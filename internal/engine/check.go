@@ -24,7 +24,7 @@ func (r *run) checkOwn(ctx context.Context, c *app.Collection, record value.Reco
 }
 
 // check asks every check about every record that the transaction touched, in the
-// state that would be committed.
+// state that would be committed, and then leaves the intents that the changes start.
 func (r *run) check(ctx context.Context, tx store.Tx) error {
 	for _, change := range tx.Changes() {
 		if change.After.Zero() {
@@ -41,7 +41,7 @@ func (r *run) check(ctx context.Context, tx store.Tx) error {
 			}
 		}
 	}
-	return nil
+	return r.starts(ctx, tx)
 }
 
 // holds refuses with the check's name if its rule does not hold.

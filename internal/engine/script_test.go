@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ import (
 //	                              anything, and with a key "..." other members may stand
 //	want replayed ok JSON
 //	want CODE [#/pointer:code…] [text]
-//	journal                       then an entry a line: who operation changes
+//	journal                       then an entry a line: who operation changes intents
 //
 // A call may end with key=KEY, if=VERSION and dry=true.
 func TestScripts(t *testing.T) {
@@ -432,6 +433,14 @@ func (s *script) journal(want []string) {
 				id = "*"
 			}
 			line += " " + mark + c.Collection + "/" + id
+		}
+		for _, i := range e.Intents {
+			payload := string(value.AppendJSON(nil, i.Payload))
+			for id, n := range names {
+				payload = strings.ReplaceAll(payload, id, n)
+			}
+			payload = regexp.MustCompile(`"id":"[0-9a-z]{26}"`).ReplaceAllString(payload, `"id":"*"`)
+			line += fmt.Sprintf(" intend %s:%s %s", i.Kind, i.Name, payload)
 		}
 		if e.Refusal != nil {
 			line += " refused " + e.Refusal.CodeOr()

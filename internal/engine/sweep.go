@@ -2,8 +2,8 @@ package engine
 
 import (
 	"context"
-	"time"
 
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
@@ -52,20 +52,27 @@ func (e *Engine) sweep(ctx context.Context, c *app.Collection, after ident.Recor
 	if c = e.loaded.Load().Collection(c.Name); c == nil {
 		return 0, "", nil // the app changed meanwhile
 	}
-	now := e.clock().Truncate(time.Millisecond)
 	plan := agePlan(c)
-	origin := journal.Origin{Call: ident.NewCall(), Operation: c.Name + ".sweep", Now: now,
-		Door: "house", Subject: ident.Subject{Who: ident.System, Name: "keep"}}
+	r := e.begin(Call{ID: ident.NewCall(), Door: "house", Trusted: true,
+		Subject: ident.Subject{Who: ident.System, Name: "keep"}})
+	r.subject = r.call.Subject
+	now := r.now
+	origin := journal.Origin{Call: r.call.ID, Operation: c.Name + ".sweep", Now: now,
+		Door: r.call.Door, Subject: r.subject}
 	_, err = e.store.Write(ctx, origin, func(tx store.Tx) error {
 		deleted, last = 0, ""
+		if err := r.attempt(ctx, tx); err != nil {
+			return err
+		}
 		rows, err := tx.Find(ctx, query.Query{Plan: plan, Args: []value.Value{
 			value.OfTime(now.Add(-c.Spec.Keep)), value.OfText(string(after))}})
 		if err != nil {
 			return err
 		}
 		for _, row := range rows {
-			err := tx.Delete(ctx, c.Name, idOf(row))
-			if fault.Is(err, fault.Refused) || fault.Is(err, fault.NotFound) {
+			err := r.newHost(tx, tx).remove(ctx, c, idOf(row))
+			if action.Catchable(err) &&
+				(fault.Is(err, fault.Refused) || fault.Is(err, fault.NotFound)) {
 				err = nil // another record needs it, or it went with another
 			} else {
 				deleted++
@@ -77,7 +84,7 @@ func (e *Engine) sweep(ctx context.Context, c *app.Collection, after ident.Recor
 		if len(rows) == sweepMax {
 			last = idOf(rows[len(rows)-1])
 		}
-		return nil
+		return r.check(ctx, tx)
 	})
 	return deleted, last, err
 }

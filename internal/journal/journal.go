@@ -89,8 +89,9 @@ type Intent struct {
 }
 
 // The kinds of intents that the house knows. The payload of a job is an object of its
-// id and its input; of an email and a delivery, of the place of the change that caused
-// it among the entry's changes, or of what the code gave.
+// id and its input. That of an email or a delivery has the member change, the place among
+// the entry's changes of the one that caused it, or the member given: what code gave.
+// JobIntent, ChangeIntent and CodeIntent make them.
 const (
 	IntentJob      = "job"
 	IntentEmail    = "email"
