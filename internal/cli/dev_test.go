@@ -218,6 +218,7 @@ func TestDevWaitsForAFirstSaveThatIsRight(t *testing.T) {
 	s.wait("waiting for a save that mends it")
 	p.write("galley.yaml", small)
 	s.listens()
+	s.wait("ready in")
 	if code, _ := s.get("/api/products"); code != http.StatusOK {
 		t.Errorf("products: %d", code)
 	}

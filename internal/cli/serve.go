@@ -308,8 +308,7 @@ func (w *watcher) below(dir, data string) error {
 			return fmt.Errorf("watch %s: %w", path, err)
 		case !d.IsDir():
 			return nil
-		case path != dir && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules"),
-			filepath.Clean(path) == filepath.Clean(data):
+		case path != dir && foreign(path, data):
 			return filepath.SkipDir
 		case len(w.WatchList()) >= foldersMax:
 			return fmt.Errorf("watch %s: an app has at most %d folders", path, foldersMax)
@@ -319,6 +318,13 @@ func (w *watcher) below(dir, data string) error {
 		}
 		return nil
 	})
+}
+
+// foreign reports whether a folder below the app's is none of its sources.
+func foreign(path, data string) bool {
+	name := filepath.Base(path)
+	return strings.HasPrefix(name, ".") || name == "node_modules" ||
+		filepath.Clean(path) == filepath.Clean(data)
 }
 
 func (w *watcher) run(dir, data string) {
@@ -332,7 +338,7 @@ func (w *watcher) run(dir, data string) {
 				return
 			}
 			if info, err := os.Stat(e.Name); err == nil && info.IsDir() {
-				if e.Has(fsnotify.Create) {
+				if e.Has(fsnotify.Create) && !foreign(e.Name, data) {
 					_ = w.below(e.Name, data) // what cannot be watched is read at the next save
 					name = relative(dir, e.Name)
 					quiet.Reset(calm) // files may have come before it was watched

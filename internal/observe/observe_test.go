@@ -99,6 +99,13 @@ func TestTerminalWritesTheDevelopersLine(t *testing.T) {
 			t.Errorf("%q is not in %q", want, line)
 		}
 	}
+	// A later call for which nobody read the person is shown by the name, too.
+	out.Reset()
+	c = seen(o, "01k9vq3k1c000001", 200)
+	o.Done(c)
+	if !strings.Contains(out.String(), " ms  ana@example.com  ") {
+		t.Errorf("%q does not name who asks", out.String())
+	}
 	out.Reset()
 	c = o.Call("x")
 	c.Method, c.Path, c.Status = "GET", "/\x1b[2J/\u009b31m", 404

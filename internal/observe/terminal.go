@@ -21,17 +21,23 @@ type Terminal struct {
 	// request and who are the widths of their columns: the widest so far.
 	request int
 	who     int
+	// names holds what people were called when it was known: who asks is read only where
+	// a rule wants to know.
+	names map[string]string
 }
+
+// namesMax bounds the names that a terminal remembers.
+const namesMax = 1000
 
 // The greatest widths of columns; what is wider pushes the rest to the right.
 const (
 	requestWide = 48
-	whoWide     = 28
+	whoWide     = 32
 )
 
 // NewTerminal returns a terminal on w, with colours or without.
 func NewTerminal(w io.Writer, color bool) *Terminal {
-	return &Terminal{out: w, color: color, request: 28, who: 12}
+	return &Terminal{out: w, color: color, request: 28, who: 12, names: map[string]string{}}
 }
 
 // The colours of a status, as the terminal takes them.
@@ -48,16 +54,9 @@ func (t *Terminal) write(c *Call, m *Mask) {
 	if t == nil || c.Operation == "" && c.Status < 400 {
 		return // a file of the site
 	}
-	request, who := printable(c.Method+" "+c.Path), c.Name
-	if who == "" {
-		who = c.Who
-	}
-	if who == "" || who == "anonymous" {
-		who = "–"
-	}
-	who = printable(who)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	request, who := printable(c.Method+" "+c.Path), printable(t.called(c))
 	t.request = max(t.request, min(utf8.RuneCountInString(request), requestWide))
 	t.who = max(t.who, min(utf8.RuneCountInString(who), whoWide))
 	line := fmt.Sprintf("  %s  %s  %s  %9s  %s  %s  %s\n",
@@ -70,6 +69,22 @@ func (t *Terminal) write(c *Call, m *Mask) {
 		_, _ = fmt.Fprintf(t.out, "            %s\n",
 			strings.ReplaceAll(strings.TrimSpace(c.Cause.Error()), "\n", "\n            "))
 	}
+}
+
+// called is how the line of a call names who asks.
+func (t *Terminal) called(c *Call) string {
+	switch {
+	case c.Name != "":
+		if len(t.names) < namesMax || t.names[c.Who] != "" {
+			t.names[c.Who] = c.Name
+		}
+		return c.Name
+	case c.Who == "" || c.Who == "anonymous":
+		return "–"
+	case t.names[c.Who] != "":
+		return t.names[c.Who]
+	}
+	return c.Who
 }
 
 // said is what came of a call, in a word or two.
