@@ -29,6 +29,9 @@ type draft struct {
 	// means that it has yet to run.
 	tx  *tx
 	err error
+	// plain says that the call must write at once, under a savepoint: one of its
+	// statements fails, or fails if it is put off.
+	plain bool
 }
 
 // ahead runs the call on a snapshot, beside the line. What it did becomes a draft. The
@@ -71,8 +74,10 @@ func (s *Store) ahead(
 	defer t.abandon()
 	err = fn(t)
 	switch g := t.group; {
+	case (t.behind || t.stale) && ctx.Err() != nil:
+		return nil, journal.Entry{}, ended(ctx)
 	case t.behind || t.stale:
-		t.over = true
+		d.plain = t.plain && !t.stale
 		return d, journal.Entry{}, nil
 	case g != nil:
 		t.over = true
@@ -129,6 +134,11 @@ func (s *Store) redo(
 	g.drafts++ // a statement that fails has no savepoint to go back to
 	defer t.abandon()
 	err := fn(t)
+	if t.behind {
+		t.over, t.group = true, nil
+		s.revert(g)
+		return s.run(ctx, g, origin, d.expired, fn)
+	}
 	if t.saved {
 		entry, err := s.finish(ctx, g, t, origin, d.expired, err)
 		t.group = nil
@@ -178,12 +188,8 @@ func (t *tx) found(q query.Query, rows []value.Record) {
 	if !t.store.shared || t.ahead == nil || t.group != nil {
 		return
 	}
-	kept := make([]value.Record, len(rows))
-	for i := range rows {
-		kept[i] = rows[i].Clone()
-	}
 	q.Args = slices.Clone(q.Args)
-	t.finds = append(t.finds, find{q, kept})
+	t.finds = append(t.finds, find{q, clones(rows)})
 }
 
 // refind returns what the query found before, if it would find the same now.
@@ -204,9 +210,18 @@ func (t *tx) refind(q query.Query) ([]value.Record, bool) {
 		return f.query.Plan == q.Plan && slices.EqualFunc(f.query.Args, q.Args, value.Value.Equal)
 	}
 	if i := slices.IndexFunc(t.memo.finds, same); i >= 0 {
-		return t.memo.finds[i].rows, true
+		return clones(t.memo.finds[i].rows), true
 	}
 	return nil, false
+}
+
+// clones are records that the caller may change.
+func clones(rows []value.Record) []value.Record {
+	out := make([]value.Record, len(rows))
+	for i := range rows {
+		out[i] = rows[i].Clone()
+	}
+	return out
 }
 
 // snapshot is a connection on which a call runs ahead. A redo has none of its own.
@@ -281,9 +296,14 @@ func (t *tx) join(ctx context.Context) error {
 func (t *tx) save() error {
 	w := t.store.writer
 	t.ahead, t.saved = nil, true
-	err := w.Save()
-	if err == nil {
-		err = t.replay()
+	if err := w.Save(); err != nil {
+		return t.broke(err)
+	}
+	err := t.replay()
+	if c := classOf(err); err != nil && w.Open() && (c == Taken || c == Dangling) {
+		// The order of the call's own steps would have been another: it takes them anew.
+		t.behind, t.plain = true, true
+		return errBehind
 	}
 	if err != nil {
 		return t.broke(err)
@@ -300,6 +320,9 @@ func (t *tx) replay() error {
 	}
 	for _, i := range t.writes {
 		if err := t.store.put(t, &t.touched[i], w.Exec); err != nil {
+			if w.Open() { // what is deferred does not end with the savepoint everywhere
+				_ = w.Defer(false) // the first error is the one to be told
+			}
 			return err
 		}
 	}
@@ -312,8 +335,11 @@ func (t *tx) abandon() {
 	if t.group == nil {
 		return
 	}
-	if t.saved {
+	switch {
+	case t.saved:
 		t.store.revert(t.group)
+	case !t.store.writer.Open():
+		t.store.lose(t.group, errTurn)
 	}
 	t.store.pass(t.group)
 }
@@ -433,6 +459,11 @@ func (t *tx) foresee(ctx context.Context, k recordKey, r value.Record, slots []i
 			return k.table.taken([]string{spec.FieldID})
 		}
 	}
+	for n := range k.table.uniques {
+		if err := t.foreseeTaken(ctx, k, r, n, slots); err != nil {
+			return err
+		}
+	}
 	var names []string
 	for _, i := range k.table.relations {
 		v := r.Slots[i]
@@ -451,11 +482,6 @@ func (t *tx) foresee(ctx context.Context, k recordKey, r value.Record, slots []i
 	}
 	if names != nil {
 		return invalid(names, "reference", "names a record that is not there")
-	}
-	for n := range k.table.uniques {
-		if err := t.foreseeTaken(ctx, k, r, n, slots); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -2,11 +2,15 @@ package sqlstore
 
 import (
 	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
 )
 
-// ledgerMax is how many changed records a half of the ledger holds.
-const ledgerMax = 4096
+// A half of the ledger holds so many changed records, and so many bytes of them.
+const (
+	ledgerMax   = 4096
+	ledgerBytes = 16 << 20
+)
 
 // ledger knows which records have changed of late, so that a call that ran on a
 // snapshot can be told whether what it read still stands. It belongs to who holds the
@@ -18,6 +22,7 @@ type ledger struct {
 	// is full. floor is the time of the last change that may be forgotten, turned
 	// that of the last change in the older half.
 	young, old    map[recordKey]change
+	weight        int
 	floor, turned uint64
 	tables        map[*table]uint64
 	// keys are those of the entries of other processes, and keyFloor is the time of the
@@ -34,8 +39,15 @@ type change struct {
 	now value.Record
 }
 
-// foreign notes what another process has committed.
+// foreign notes what another process has committed. What was noted of a time before a
+// change of the shapes is not what is stored any more.
 func (l *ledger) foreign(c *catalog, e *journal.Entry) {
+	for i := range e.Intents {
+		if e.Intents[i].Kind == store.IntentApply {
+			l.reset()
+			return
+		}
+	}
 	l.clock++
 	for i := range e.Changes {
 		if t := c.tables[e.Changes[i].Collection]; t != nil {
@@ -74,15 +86,25 @@ func (l *ledger) add(t *tx) {
 
 // change notes what a record is from now on.
 func (l *ledger) change(k recordKey, now value.Record) {
-	if l.young == nil || len(l.young) >= ledgerMax {
+	if l.young == nil || len(l.young) >= ledgerMax || l.weight >= ledgerBytes {
 		l.floor, l.turned = l.turned, l.clock
-		l.old, l.young = l.young, make(map[recordKey]change, ledgerMax)
+		l.old, l.young, l.weight = l.young, make(map[recordKey]change, ledgerMax), 0
 	}
+	l.weight += weight(now.Slots)
 	if l.tables == nil {
 		l.tables = map[*table]uint64{}
 	}
 	l.young[k] = change{l.clock, now}
 	l.tables[k.table] = l.clock
+}
+
+// weight is about how many bytes values take.
+func weight(values []value.Value) int {
+	n := 48 * len(values)
+	for i := range values {
+		n += len(values[i].Text()) + weight(values[i].List()) + weight(values[i].Record().Slots)
+	}
+	return n
 }
 
 // latest returns what is known to have become of a record of late.

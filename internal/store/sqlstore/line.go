@@ -150,6 +150,10 @@ func (s *Store) settle(g *group) {
 	case g.lost != nil:
 		g.err = s.gaveUp(g.lost)
 	case !s.writer.Open():
+		if g.dirty { // nobody said so, but it is gone
+			g.lost = errTurn
+			g.err = s.gaveUp(errTurn)
+		}
 	case !g.dirty:
 		g.err = s.writer.Rollback()
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -49,8 +50,9 @@ type tx struct {
 	finds []find
 	// claim is the scope of the call's key, if it has one.
 	claim *claim
-	// behind says that the call must run anew, in the line.
-	behind bool
+	// behind says that the call must run anew, in the line, and plain that it must write
+	// at once there.
+	behind, plain bool
 	// scans are the tables of which more was read than records by their id.
 	scans []*table
 	// writes are the places of the records written, in the order of first writing.
@@ -136,8 +138,13 @@ func (t *tx) current(ctx context.Context, k recordKey) (*touched, error) {
 
 // reading notes the error of a read that ends the transaction.
 func (t *tx) reading(err error) error {
-	if t.group != nil && !t.conn.Open() || t.store.Failure() != nil {
+	switch {
+	case t.group != nil && !t.conn.Open() || t.store.Failure() != nil:
 		t.broken = err
+	case t.group == nil && !t.conn.Open():
+		// The snapshot is lost, be it by the call's own doing: in the line a question
+		// that fails takes back itself alone.
+		t.behind, t.plain = true, true
 	}
 	return err
 }
@@ -325,9 +332,27 @@ func stale(stored int64) error {
 func (t *tx) note(seen *touched, now value.Record) {
 	if !seen.written {
 		t.writes = append(t.writes, t.place(seen))
+	} else if t.ahead != nil && seen.passing(now) && !slices.Contains(t.scans, seen.table) {
+		t.scans = append(t.scans, seen.table)
 	}
 	seen.now, seen.written = now, true
 	t.wrote, t.fresh = true, false
+}
+
+// passing reports whether a record has a unique value now that it will not have: that it
+// was free is then something that was read, and nothing that the database will find.
+func (c *touched) passing(next value.Record) bool {
+	if c.now.Zero() {
+		return false
+	}
+	for _, set := range c.table.uniques {
+		for _, i := range set {
+			if next.Zero() || !next.Slots[i].Equal(c.now.Slots[i]) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // exec runs a write of the record and turns what stands against it into faults.

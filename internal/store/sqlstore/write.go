@@ -133,7 +133,7 @@ func (s *Store) turn(
 	}
 	var entry journal.Entry
 	switch {
-	case g.plain || origin.DryRun:
+	case g.plain || d.plain || origin.DryRun:
 		d.tx, d.err = nil, nil
 		entry, err = s.run(ctx, g, origin, d.expired, fn)
 	case d.tx == nil || d.tx.catalog != s.catalog.Load() || !s.ledger.stands(d.tx, d.since):
@@ -185,7 +185,7 @@ func (s *Store) part(g *group, entry journal.Entry, err error) (journal.Entry, e
 		return journal.Entry{}, errTurn
 	case mine && err != nil:
 		return journal.Entry{}, err
-	case !mine && classOf(g.lost) == Other:
+	case !mine && (late(g.lost) || classOf(g.lost) == Interrupted):
 		return journal.Entry{}, errTurn
 	default:
 		return journal.Entry{}, g.err
@@ -270,13 +270,13 @@ func (s *Store) conclude(
 		return *entry, s.release(g)
 	}
 	g.dirty = true
-	s.ledger.add(t)
 	if !silent(entry) {
 		if err := s.append(g, entry, expired); err != nil {
 			s.revert(g)
 			return journal.Entry{}, s.gaveUp(err)
 		}
 	}
+	s.ledger.add(t)
 	if err := s.release(g); err != nil {
 		return journal.Entry{}, err
 	}

@@ -322,6 +322,15 @@ func writingProbes() []probe {
 		{"PutUniqueOver", tried(put("products", func(_ *bench, w *world) []any {
 			return []any{"id", w.ink, "version", nil, "sku", w.tag + "new"}
 		}), "sku")},
+		{"PutUniqueForAWhile", tried(func(b *bench, tx store.Tx, w *world) (value.Record, error) {
+			r, err := tx.Put(b.ctx, "products", b.record("products", "sku", w.tag+"new", "title",
+				"other", "stock", 1, "open", true))
+			if err != nil {
+				return r, err
+			}
+			r.Set("sku", value.OfText(w.tag+"other"))
+			return tx.Put(b.ctx, "products", r)
+		}, "sku")},
 		{"PutFreed", tried(put("products", func(_ *bench, w *world) []any {
 			return []any{"sku", w.tag + "pen", "title", "other", "stock", 1, "open", true}
 		}), "sku")},

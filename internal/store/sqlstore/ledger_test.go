@@ -1,0 +1,99 @@
+package sqlstore
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// notes is a catalog of one collection with a text.
+func notes(t *testing.T) (*catalog, *table) {
+	t.Helper()
+	shape := value.NewShape("notes", []value.Field{
+		{Name: spec.FieldID, Type: value.Type{Kind: value.TypeID}},
+		{Name: "text", Type: value.Type{Kind: value.TypeText}}})
+	tb := &table{Table: &spec.Table{Name: "notes", Shape: shape}, shape: shape}
+	return &catalog{tables: map[string]*table{"notes": tb}}, tb
+}
+
+func note(tb *table, id, text string) value.Record {
+	r := value.NewRecord(tb.shape)
+	r.Slots[0], r.Slots[1] = value.OfText(id), value.OfText(text)
+	return r
+}
+
+// TestTheLedgerIsBounded notes many records, and large ones.
+func TestTheLedgerIsBounded(t *testing.T) {
+	_, tb := notes(t)
+	large := strings.Repeat("x", 1<<20)
+	for _, c := range []struct {
+		text       string
+		records    int
+		kept, over int
+	}{{"small", 5 * ledgerMax, ledgerMax, 2 * ledgerMax},
+		{large, 200, ledgerBytes/len(large) - 1, 2*ledgerBytes/len(large) + 2}} {
+		var l ledger
+		var keys []recordKey
+		for n := range c.records {
+			l.clock++
+			k := recordKey{tb, ident.Record(fmt.Sprint(n))}
+			keys = append(keys, k)
+			l.change(k, note(tb, string(k.id), c.text))
+		}
+		if n := len(l.young) + len(l.old); n < c.kept || n > c.over {
+			t.Errorf("%d bytes each: %d records are kept, want %d to %d", len(c.text), n, c.kept,
+				c.over)
+		}
+		// What is forgotten is not taken for unchanged.
+		for n, k := range keys {
+			seen := &tx{touched: []touched{{recordKey: k}}}
+			if l.stands(seen, uint64(n)) {
+				t.Fatalf("%d bytes each: record %d changed at %d and stands since %d",
+					len(c.text), n, n+1, n)
+			}
+			if !l.stands(seen, l.clock) {
+				t.Fatalf("record %d does not stand now", n)
+			}
+		}
+	}
+}
+
+// TestWhatOthersDidBeforeAChangeOfShapeIsForgotten notes a record in its old shape: as
+// it was then it is not stored any more.
+func TestWhatOthersDidBeforeAChangeOfShapeIsForgotten(t *testing.T) {
+	cat, tb := notes(t)
+	var l ledger
+	changed := func(id string) *journal.Entry {
+		return &journal.Entry{Origin: journal.Origin{Key: id, Operation: "write"},
+			Changes: []journal.Change{{Collection: "notes", ID: ident.Record(id),
+				After: note(tb, id, "old")}}}
+	}
+	since := l.clock
+	l.foreign(cat, changed("a"))
+	l.foreign(cat, &journal.Entry{Intents: []journal.Intent{{Kind: store.IntentApply}}})
+	after := l.clock
+	l.foreign(cat, changed("b"))
+	a, b := recordKey{tb, "a"}, recordKey{tb, "b"}
+	if got, ok := l.latest(a); ok {
+		t.Errorf("got %v of before the change", got.now)
+	}
+	if _, ok := l.latest(b); !ok {
+		t.Error("what came after the change is not known")
+	}
+	other := &tx{touched: []touched{{recordKey: recordKey{tb, "c"}}}}
+	if l.stands(other, since) || !l.unsure(a, since) {
+		t.Error("what was read before the change stands")
+	}
+	if !l.stands(other, after) || l.stands(&tx{touched: []touched{{recordKey: b}}}, after) {
+		t.Error("after the change, what stands is not what did not change")
+	}
+	if l.free(claim{operation: "write", key: "a"}, since) {
+		t.Error("a key that was used before the change is free")
+	}
+}
