@@ -20,13 +20,19 @@ const bundleMax = 8 << 20
 // The entry of every bundle hands the default export to start, which is a parameter
 // of the function that the bundle is wrapped in, as are the module "galley" and what
 // measure needs.
-const (
-	bundleHead  = `(function(__galley, __start, __1, __2, __3, __4, __5) { "use strict";`
-	bundleFoot  = `})`
-	bundleEntry = "import main from %q;\n__start(main);\n"
-	moduleText  = "export const { action, job, hook, webhook, route, refuse, fail, cel, add, append, " +
-		"remove, max, min } = __galley;\n"
-)
+var codeForm = form{
+	head:  `(function(__galley, __start, __1, __2, __3, __4, __5) { "use strict";`,
+	entry: "import main from %q;\n__start(main);\n",
+	name:  "galley",
+	module: "export const { action, job, hook, webhook, route, refuse, fail, cel, add, append, " +
+		"remove, max, min } = __galley;\n",
+}
+
+// form is how a bundle is wrapped in a function, what its entry does with the file, and
+// the module of ours that it may import.
+type form struct{ head, entry, name, module string }
+
+const bundleFoot = `})`
 
 // native is what the engine has beyond its target and does faster than the code that
 // stands in for it.
@@ -53,11 +59,12 @@ func stepwise() map[string]bool {
 
 // bundle makes one script of the file and all it imports. Imports stay within the
 // app's folder: nothing outside fsys can be named.
-func bundle(fsys fs.FS, file string, supported map[string]bool) (string, []spec.Finding) {
-	r := resolver{fsys: fsys}
+func bundle(fsys fs.FS, file string, f form, supported map[string]bool) (
+	string, []spec.Finding) {
+	r := resolver{fsys: fsys, form: f}
 	result := api.Build(api.BuildOptions{
 		Stdin: &api.StdinOptions{
-			Contents:   fmt.Sprintf(bundleEntry, "./"+file),
+			Contents:   fmt.Sprintf(f.entry, "./"+file),
 			Sourcefile: "galley:entry",
 			ResolveDir: "/",
 			Loader:     api.LoaderJS,
@@ -74,7 +81,7 @@ func bundle(fsys fs.FS, file string, supported map[string]bool) (string, []spec.
 		LogLevel:       api.LogLevelSilent,
 		LogLimit:       0,
 		TsconfigRaw:    `{"compilerOptions":{"verbatimModuleSyntax":false}}`,
-		Banner:         map[string]string{"js": bundleHead},
+		Banner:         map[string]string{"js": f.head},
 		Footer:         map[string]string{"js": bundleFoot},
 		Outfile:        "/" + file + ".js",
 		AbsWorkingDir:  "/",
@@ -125,13 +132,16 @@ func lower(text string) string {
 const appSpace = "app"
 
 // resolver finds what modules import, within the app's folder.
-type resolver struct{ fsys fs.FS }
+type resolver struct {
+	fsys fs.FS
+	form form
+}
 
 func (r resolver) setup(b api.PluginBuild) {
 	b.OnResolve(api.OnResolveOptions{Filter: ".*"}, r.resolve)
 	b.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: "galley"},
 		func(api.OnLoadArgs) (api.OnLoadResult, error) {
-			text := moduleText
+			text := r.form.module
 			return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
 		})
 	b.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: appSpace}, r.load)
@@ -139,7 +149,7 @@ func (r resolver) setup(b api.PluginBuild) {
 
 func (r resolver) resolve(args api.OnResolveArgs) (api.OnResolveResult, error) {
 	name := args.Path
-	if name == "galley" {
+	if name == r.form.name {
 		return api.OnResolveResult{Path: name, Namespace: "galley"}, nil
 	}
 	from := "."
@@ -155,20 +165,20 @@ func (r resolver) resolve(args api.OnResolveArgs) (api.OnResolveResult, error) {
 		target = r.module(from, name)
 	}
 	if target == "" {
-		return api.OnResolveResult{Errors: []api.Message{{Text: missing(from, name)}}}, nil
+		return api.OnResolveResult{Errors: []api.Message{{Text: r.missing(from, name)}}}, nil
 	}
 	return api.OnResolveResult{Path: target, Namespace: appSpace}, nil
 }
 
 // missing says why an import was not found.
-func missing(from, name string) string {
+func (r resolver) missing(from, name string) string {
 	switch {
 	case strings.HasPrefix(path.Join(from, name), "../"):
 		return fmt.Sprintf("%q lies outside the app's folder", name)
 	case strings.HasPrefix(name, "."):
 		return fmt.Sprintf("there is no file %q", path.Join(from, name))
-	case strings.HasPrefix(name, "galley/"):
-		return fmt.Sprintf("there is no module %q here; write \"galley\"", name)
+	case name == "galley", strings.HasPrefix(name, "galley/"):
+		return fmt.Sprintf("there is no module %q here; write %q", name, r.form.name)
 	case strings.HasPrefix(name, "/"), strings.Contains(name, ":"):
 		return fmt.Sprintf("%q cannot be imported: code has no network, no files and no Node", name)
 	}

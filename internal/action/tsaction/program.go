@@ -141,14 +141,14 @@ func (p *Program) load(fsys fs.FS, known []string, file string) ([]spec.Finding,
 	if err != nil {
 		return say(err.Error(), ""), false
 	}
-	code, found := bundle(fsys, file, native)
+	code, found := bundle(fsys, file, codeForm, native)
 	found = append(found, scan(file, string(text), p.sentences)...)
 	if code == "" {
 		return found, false
 	}
 	prog, err := compile(file, code)
 	if errors.Is(err, errRest) {
-		if code, _ = bundle(fsys, file, stepwise()); code != "" {
+		if code, _ = bundle(fsys, file, codeForm, stepwise()); code != "" {
 			prog, err = compile(file, code)
 		}
 	}

@@ -1,0 +1,401 @@
+package tsaction
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dop251/goja"
+
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+//go:embed tests.js
+var testsPrelude string
+
+// testsDir is the folder of an app's own tests, whose files end with testsEnd.
+const testsDir = "tests"
+
+var testForm = form{
+	head:  `(function(__galley) { "use strict";`,
+	entry: "import %q;\n",
+	name:  "galley/test",
+	module: "export const { test, expect, cel, Problem, add, append, remove, max, min } = " +
+		"__galley;\n",
+}
+
+// Tried is the app that a test tries. Its methods are called by many goroutines.
+type Tried interface {
+	// Call sends a request to the app's API as somebody: the id of a user, anonymous, or
+	// "" for an admin. The key is for idempotency, "" for none.
+	Call(ctx context.Context, as, method, path, key, body string) (status int, answer string, err error)
+	// Now is the app's own time.
+	Now() time.Time
+	// Advance lets time pass, and whatever is due be done.
+	Advance(ctx context.Context, d time.Duration) error
+	// Mail returns the mails that were sent, as a JSON list.
+	Mail(ctx context.Context) (string, error)
+	// Host answers requests that the app's code sends to an address.
+	Host(url string, answer func(context.Context, HostRequest) (HostAnswer, error)) error
+	// Webhook sends a signed call of somebody outside.
+	Webhook(ctx context.Context, name, body, id string) (status int, answer string, err error)
+}
+
+// HostRequest is a request of the app's code to another host, HostAnswer what it hears.
+type (
+	HostRequest struct {
+		Method, URL string
+		Headers     map[string]string
+		Body        string
+	}
+	HostAnswer struct {
+		Status  int
+		Headers map[string]string
+		Body    string
+	}
+)
+
+// TestFiles returns the files of an app's own tests, sorted.
+func TestFiles(fsys fs.FS) ([]string, error) {
+	found, err := fs.ReadDir(fsys, testsDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var files []string
+	for _, f := range found {
+		name := f.Name()
+		if !f.IsDir() && (strings.HasSuffix(name, ".test.ts") || strings.HasSuffix(name, ".test.js")) {
+			files = append(files, path.Join(testsDir, name))
+		}
+	}
+	slices.Sort(files)
+	return files, nil
+}
+
+// TestFile is a file of tests, ready to be run. It is used by one goroutine.
+type TestFile struct {
+	// Name is its path in the app's folder, Tests the names in their order.
+	Name  string
+	Tests []string
+
+	vm    *goja.Runtime
+	world goja.Callable
+	runs  []goja.Callable
+	rest  goja.Callable
+	tasks chan func()
+	tried Tried
+	ctx   context.Context
+	// end is closed when the test that runs is over.
+	end chan struct{}
+}
+
+// LoadTests reads a file of tests and learns which there are.
+func LoadTests(fsys fs.FS, s *spec.Spec, file string) (*TestFile, []spec.Finding) {
+	top := spec.Pos{File: file, Line: 1, Column: 1}
+	say := func(err error) []spec.Finding {
+		return []spec.Finding{{Pos: top, Message: err.Error()}}
+	}
+	code, found := bundle(fsys, file, testForm, native)
+	if code == "" {
+		return nil, found
+	}
+	ast, err := goja.Parse("/"+file+".js", code)
+	if err != nil {
+		return nil, say(err)
+	}
+	program, err := goja.CompileAST(ast, false)
+	if err != nil {
+		return nil, say(err)
+	}
+	f := &TestFile{Name: file, vm: goja.New(), tasks: make(chan func())}
+	f.vm.SetMaxCallStackSize(depthMax)
+	host, err := f.prepare(s)
+	if err == nil {
+		err = f.learn(program, host)
+	}
+	var ex *goja.Exception
+	if errors.As(err, &ex) {
+		pos, text := f.placed(ex.Value(), ex)
+		return nil, []spec.Finding{{Pos: pos, Message: text}}
+	}
+	if err != nil {
+		return nil, say(err)
+	}
+	return f, nil
+}
+
+// prepare makes the module "galley/test".
+func (f *TestFile) prepare(s *spec.Spec) (*goja.Object, error) {
+	vm := f.vm
+	setup, err := vm.RunScript("galley:tests", testsPrelude)
+	if err != nil {
+		return nil, err
+	}
+	f.rest, _ = goja.AssertFunction(vm.ToValue(func(goja.FunctionCall) goja.Value {
+		return goja.Undefined()
+	}))
+	host := vm.NewObject()
+	times := map[string][]string{}
+	var collections, views []string
+	for _, c := range s.Collections {
+		collections = append(collections, c.Name)
+		for _, field := range c.All() {
+			if field.Type.Kind == value.TypeTime {
+				times[c.Name] = append(times[c.Name], field.Name)
+			}
+		}
+	}
+	for _, v := range s.Views {
+		views = append(views, v.Name)
+	}
+	actions := make([]any, 0, len(s.Actions))
+	for _, a := range s.Actions {
+		actions = append(actions, map[string]any{"name": a.Name, "get": a.ReadOnly})
+	}
+	for name, v := range map[string]any{
+		"collections": collections, "views": views, "actions": actions,
+		"times":   func(name string) []string { return times[name] },
+		"now":     func() float64 { return float64(f.tried.Now().UnixMilli()) },
+		"call":    f.call,
+		"advance": f.advance,
+		"mail":    f.mail,
+		"host":    f.host,
+		"webhook": f.webhook,
+	} {
+		if err := host.Set(name, v); err != nil {
+			return nil, err
+		}
+	}
+	call, _ := goja.AssertFunction(setup)
+	_, err = call(goja.Undefined(), host)
+	return host, err
+}
+
+// learn runs the file, which says what its tests are.
+func (f *TestFile) learn(program *goja.Program, host *goja.Object) error {
+	made, err := f.vm.RunProgram(program)
+	if err != nil {
+		return err
+	}
+	factory, ok := goja.AssertFunction(made)
+	if !ok {
+		return errors.New("the bundle is no function")
+	}
+	timer := time.AfterFunc(loadTime, func() { f.vm.Interrupt("the file runs too long") })
+	defer timer.Stop()
+	if _, err := factory(goja.Undefined(), host.Get("module")); err != nil {
+		return err
+	}
+	f.world, _ = goja.AssertFunction(host.Get("world"))
+	tests := host.Get("tests").ToObject(f.vm)
+	for i := range int(tests.Get("length").ToInteger()) {
+		one := tests.Get(strconv.Itoa(i)).ToObject(f.vm)
+		run, _ := goja.AssertFunction(one.Get("run"))
+		f.Tests, f.runs = append(f.Tests, one.Get("name").String()), append(f.runs, run)
+	}
+	return nil
+}
+
+// TestFailure is a test that did not hold, with the place where it says so.
+type TestFailure struct {
+	Pos  spec.Pos
+	Text string
+}
+
+// Error implements error.
+func (e *TestFailure) Error() string {
+	if e.Pos.Line == 0 {
+		return e.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", e.Pos.File, e.Pos.Line, e.Text)
+}
+
+// Run runs the n-th test on an app of its own. The error is a *TestFailure if the test
+// does not hold.
+func (f *TestFile) Run(ctx context.Context, n int, tried Tried) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.ctx, f.tried, f.end = ctx, tried, make(chan struct{})
+	defer close(f.end)
+	stop := context.AfterFunc(ctx, func() { f.vm.Interrupt(errTestTime) })
+	defer func() {
+		stop()
+		f.vm.ClearInterrupt()
+	}()
+	world, err := f.world(goja.Undefined())
+	if err != nil {
+		return f.failure(err)
+	}
+	result, err := f.runs[n](goja.Undefined(), world)
+	if err != nil {
+		return f.failure(err)
+	}
+	promise, ok := export(result).(*goja.Promise)
+	for ok && promise.State() == goja.PromiseStatePending {
+		select {
+		case task := <-f.tasks:
+			task()
+			if _, err := f.rest(goja.Undefined()); err != nil {
+				return f.failure(err)
+			}
+		case <-ctx.Done():
+			return &TestFailure{Text: "it took too long: it waits for something that does not come"}
+		}
+	}
+	if ok && promise.State() == goja.PromiseStateRejected {
+		pos, text := f.placed(promise.Result(), nil)
+		return &TestFailure{pos, text}
+	}
+	return nil
+}
+
+var errTestTime = errors.New("it took too long")
+
+func (f *TestFile) failure(err error) error {
+	var ex *goja.Exception
+	if errors.As(err, &ex) {
+		pos, text := f.placed(ex.Value(), ex)
+		return &TestFailure{pos, text}
+	}
+	return &TestFailure{Text: err.Error()}
+}
+
+// framed finds a place in a file of the app in a stack.
+var framed = regexp.MustCompile(`(?:\(|at )(?:app:)?/?([^\s():]+\.(?:ts|js|mjs)):(\d+):(\d+)`)
+
+// placed is what was thrown, and where in the app's own files.
+func (f *TestFile) placed(thrown goja.Value, ex *goja.Exception) (spec.Pos, string) {
+	text, stack := "undefined was thrown", ""
+	if thrown != nil {
+		text = thrown.String()
+		if o, ok := thrown.(*goja.Object); ok {
+			if s := o.Get("stack"); s != nil {
+				stack = s.String()
+			}
+			if name := o.Get("name"); name != nil && name.String() == "Error" && o.Get("message") != nil {
+				text = o.Get("message").String()
+			}
+		}
+	}
+	if ex != nil {
+		stack += "\n" + ex.String()
+	}
+	for _, m := range framed.FindAllStringSubmatch(stack, -1) {
+		if strings.HasPrefix(m[1], "galley:") || strings.HasSuffix(m[1], ".ts.js") {
+			continue
+		}
+		line, _ := strconv.Atoi(m[2])
+		column, _ := strconv.Atoi(m[3])
+		return spec.Pos{File: m[1], Line: line, Column: column}, text
+	}
+	return spec.Pos{File: f.Name}, text
+}
+
+// later runs work beside the test and gives the test a promise of what it comes to.
+func (f *TestFile) later(work func(ctx context.Context) (any, error)) goja.Value {
+	promise, resolve, reject := f.vm.NewPromise()
+	ctx, end := f.ctx, f.end
+	go func() {
+		v, err := work(ctx)
+		task := func() {
+			// The runtime is the test's own, and takes both.
+			if err != nil {
+				_ = reject(f.vm.NewGoError(err))
+				return
+			}
+			_ = resolve(v)
+		}
+		select {
+		case f.tasks <- task:
+		case <-end:
+		}
+	}()
+	return f.vm.ToValue(promise)
+}
+
+func (f *TestFile) call(as, method, path, key, body string) goja.Value {
+	return f.later(func(ctx context.Context) (any, error) {
+		status, answer, err := f.tried.Call(ctx, as, method, path, key, body)
+		return map[string]any{"status": status, "body": answer}, err
+	})
+}
+
+func (f *TestFile) advance(ms float64) goja.Value {
+	return f.later(func(ctx context.Context) (any, error) {
+		return nil, f.tried.Advance(ctx, time.Duration(ms*float64(time.Millisecond)))
+	})
+}
+
+func (f *TestFile) mail() goja.Value {
+	return f.later(func(ctx context.Context) (any, error) { return f.tried.Mail(ctx) })
+}
+
+func (f *TestFile) webhook(name, body string, options map[string]any) goja.Value {
+	id, _ := options["id"].(string)
+	return f.later(func(ctx context.Context) (any, error) {
+		status, answer, err := f.tried.Webhook(ctx, name, body, id)
+		return map[string]any{"status": status, "body": answer}, err
+	})
+}
+
+// host lets a function of the test answer for another host. Requests come from other
+// goroutines; each is a task of the test's.
+func (f *TestFile) host(url string, answer goja.Callable) {
+	end := f.end
+	err := f.tried.Host(url, func(ctx context.Context, r HostRequest) (HostAnswer, error) {
+		type outcome struct {
+			answer HostAnswer
+			err    error
+		}
+		done := make(chan outcome, 1)
+		task := func() {
+			// Its shape is that of the prelude's hosted.
+			result, err := answer(goja.Undefined(), f.vm.ToValue(map[string]any{"method": r.Method,
+				"url": r.URL, "headers": r.Headers, "body": r.Body}))
+			if err != nil {
+				done <- outcome{err: err}
+				return
+			}
+			then, _ := goja.AssertFunction(result.ToObject(f.vm).Get("then"))
+			_, err = then(result, f.vm.ToValue(func(v goja.Value) {
+				var a HostAnswer
+				o := v.ToObject(f.vm)
+				a.Status, a.Body = int(o.Get("status").ToInteger()), o.Get("body").String()
+				err := f.vm.ExportTo(o.Get("headers"), &a.Headers)
+				done <- outcome{a, err}
+			}), f.vm.ToValue(func(v goja.Value) { done <- outcome{err: errors.New(v.String())} }))
+			if err != nil {
+				done <- outcome{err: err}
+			}
+		}
+		select {
+		case f.tasks <- task:
+		case <-end:
+			return HostAnswer{}, errTestOver
+		case <-ctx.Done():
+			return HostAnswer{}, ctx.Err()
+		}
+		select {
+		case o := <-done:
+			return o.answer, o.err
+		case <-end:
+			return HostAnswer{}, errTestOver
+		case <-ctx.Done():
+			return HostAnswer{}, ctx.Err()
+		}
+	})
+	if err != nil {
+		panic(f.vm.NewGoError(err))
+	}
+}
+
+var errTestOver = errors.New("the test is over")
