@@ -13,8 +13,6 @@ import (
 type Email struct {
 	Name string
 	Spec *spec.Email
-	// If narrows what triggers it; nil means every change.
-	If *rule.Rule
 	// To yields the one to whom it goes: a user, or with Address an address. Set is the
 	// set of users instead. Both are nil for an email that code alone sends.
 	To      *rule.Rule
@@ -46,10 +44,6 @@ func (c *compiler) emailsOf(s *spec.Spec) {
 	for _, x := range s.Emails {
 		e := &Email{Name: x.Name, Spec: x}
 		c.recipients(e)
-		if x.On != nil && !x.If.Empty() {
-			e.If = c.rule(x.If, rule.Scope{Name: "emails." + x.Name + ".if",
-				Collection: x.On.Collection, Before: true, NoSQL: true})
-		}
 		var findings []spec.Finding
 		e.Template, findings = letter.Parse(x, letter.PlaceOf(s))
 		if e.Template != nil {
