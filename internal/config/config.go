@@ -4,11 +4,12 @@
 package config
 
 import (
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 
-	"github.com/galleybackend/galley/internal/fault"
-	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/outbound"
 )
 
 // Config is the operator's part. The zero value serves the app in this folder.
@@ -79,22 +80,24 @@ func (c Config) ListenAddr() string {
 	return c.Listen
 }
 
-// Secrets returns the values of the secrets that the app names, from variables of
-// the environment of the same name, or a fault that lists those without a value.
-func Secrets(names []spec.Name) (map[string]string, error) {
-	values := make(map[string]string, len(names))
-	missing := ""
-	for _, n := range names {
-		v, ok := os.LookupEnv(n.Name)
-		if !ok || v == "" {
-			missing += " " + n.Name
-			continue
-		}
-		values[n.Name] = v
+// PrivateEnv is the variable of the environment with the networks that an app may reach
+// although they are not of the public internet, separated by commas: 10.1.0.0/16.
+const PrivateEnv = "GALLEY_PRIVATE_NETWORKS"
+
+// privateDev are the networks that may be reached while developing, if no others are
+// named: this machine.
+const privateDev = "127.0.0.0/8, ::1"
+
+// PrivateNetworks returns the networks that may be reached although they are not
+// public: those that the operator names, and while developing this machine.
+func (c Config) PrivateNetworks() ([]netip.Prefix, error) {
+	text := os.Getenv(PrivateEnv)
+	if text == "" && c.Dev {
+		text = privateDev
 	}
-	if missing != "" {
-		return nil, fault.WithCode(fault.Invalid, "missing_secret",
-			"these secrets have no value:%s; set an environment variable of that name", missing)
+	list, err := outbound.ParseNetworks(text)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", PrivateEnv, err)
 	}
-	return values, nil
+	return list, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/galleybackend/galley/internal/action/tsaction"
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/auth"
+	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
 	"github.com/galleybackend/galley/internal/system"
@@ -33,7 +34,9 @@ type Compiled struct {
 	Files map[string][]byte
 	// source is what the app was compiled of, missing the actions in Go that this
 	// program has no code for; there are some only in an app that another deployed.
-	source  archive
+	source archive
+	// sealed is the app's file of secrets, nil if it has none.
+	sealed  []byte
 	missing []string
 }
 
@@ -63,6 +66,11 @@ func Compile(c Config) Compiled {
 		spec.Sort(out.Findings, appfile.Name)
 		return out
 	}
+	var err error
+	if out.sealed, err = readSealed(files); err != nil {
+		out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
+			Pos: spec.Pos{File: config.SecretsFile, Line: 1, Column: 1}})
+	}
 	ts, findings := tsaction.Load(files, out.Spec)
 	out.Findings = append(out.Findings, findings...)
 	code := []app.Code{{Language: languageTS, Program: ts}}
@@ -77,7 +85,6 @@ func Compile(c Config) Compiled {
 		}
 		code = append(code, app.Code{Language: languageGo, Program: c.Program})
 	}
-	var err error
 	if out.source, err = files.pack(out.Spec.Site); err != nil {
 		out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
 			Pos: spec.Pos{File: appfile.Name, Line: 1, Column: 1}})

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
@@ -168,9 +167,11 @@ func (s *Server) begin(ctx context.Context, folder Compiled) (Compiled, error) {
 		return next, err
 	}
 	if !s.cfg.door {
-		if _, err := config.Secrets(next.Spec.Secrets); err != nil {
+		values, err := secretsOf(next)
+		if err != nil {
 			return next, err
 		}
+		s.hold(values)
 	}
 	s.app.Store(now)
 	return next, nil
@@ -267,10 +268,15 @@ func (s *Server) apply(ctx context.Context, base *spec.Schema, next Compiled, p 
 
 // put deploys an app while calls come, and serves it.
 func (s *Server) put(ctx context.Context, next Compiled, lose []string) (Plan, error) {
+	values, err := secretsOf(next)
+	if err != nil && !s.cfg.door {
+		return Plan{}, err
+	}
 	site, err := openSite(s.cfg, next.Spec)
 	if err != nil {
 		return Plan{}, err
 	}
+	s.hold(values)
 	p, err := s.deploy(ctx, next, lose, func(change func() error) error {
 		return s.engine.Swap(next.App, s.system.Actions(next.Spec), change)
 	})
@@ -339,9 +345,11 @@ func (s *Server) take(next Compiled, d *spec.Deploy) error {
 	if err != nil {
 		s.noSite(err)
 	}
-	if _, err := config.Secrets(next.Spec.Secrets); err != nil {
+	values, err := secretsOf(next)
+	if err != nil {
 		s.log.Warn("the app in force needs a secret that this node does not have", "cause", err)
 	}
+	s.hold(values)
 	err = s.engine.Swap(next.App, s.system.Actions(next.Spec), func() error {
 		s.app.Store(d)
 		return nil

@@ -126,6 +126,7 @@ func (s *Server) Close() error {
 		s.endJourneys()
 		s.writing.Wait()
 	}
+	s.closeOutside()
 	if s.store != nil && s.cfg.database == nil {
 		errs = append(errs, s.store.Close())
 	}

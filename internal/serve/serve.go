@@ -84,6 +84,7 @@ type Server struct {
 	app   atomic.Pointer[spec.Deploy]
 	stuck atomic.Pointer[stuck]
 
+	outside
 	site        atomic.Pointer[folder]
 	admin       string
 	servers     []*http.Server
@@ -137,6 +138,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.log = s.maskLog(s.log)
 	if s.cfg.Now == nil {
 		s.cfg.Now = clock
 	}
@@ -145,9 +147,11 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, &AppError{compiled.Findings, compiled.Files}
 	}
 	if !cfg.door {
-		if _, err := config.Secrets(compiled.Spec.Secrets); err != nil {
+		values, err := secretsOf(compiled)
+		if err != nil {
 			return nil, err
 		}
+		s.hold(values)
 	}
 	if err := os.MkdirAll(cfg.DataDir(), 0o700); err != nil {
 		return nil, err
@@ -197,6 +201,9 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 		}
 	}
 	s.accounts, s.hasher = auth.NewAccounts(s.cfg.Now), auth.NewHasher()
+	if err := s.openOutside(); err != nil {
+		return err
+	}
 	s.system = system.New(kept, s.accounts, s.hasher, tries)
 	s.watchCalls()
 	runners := map[string]action.Runner{languageTS: tsaction.Runner{},
@@ -239,7 +246,8 @@ const journeysAgain = 10 * time.Second
 // watchCalls makes what observes calls, and begins to write their journeys.
 func (s *Server) watchCalls() {
 	s.metrics = observe.NewMetrics()
-	c := observe.Config{Log: s.cfg.Calls, Terminal: s.cfg.Terminal, Metrics: s.metrics}
+	c := observe.Config{Log: s.cfg.Calls, Terminal: s.cfg.Terminal, Metrics: s.metrics,
+		Mask: s.mask}
 	c.Journeys = observe.OpenJourneys(s.cfg.Journeys())
 	var ctx context.Context
 	ctx, s.endJourneys = context.WithCancel(context.Background())
@@ -295,7 +303,7 @@ func (s *Server) Handler() http.Handler {
 	})
 	door = rest.New(rest.Config{
 		Engine: calls{s}, Spec: s.Spec, Observe: s.observe, Dev: s.cfg.Dev,
-		Site: pages, Health: s.health, Broken: s.lastSave,
+		Site: pages, Health: s.health, Broken: s.lastSave, Proxy: s.proxy.Ask, Mask: s.mask,
 	})
 	if s.cfg.Dev {
 		return ownHost(door)

@@ -235,5 +235,5 @@ func (x *exchange) problem(p transport.Problem) {
 	b := buffers.Get().(*[]byte)
 	defer putBuffer(b)
 	*b = p.Append((*b)[:0])
-	x.send(p.Status, *b)
+	x.send(p.Status, x.door.Mask.Bytes(*b))
 }

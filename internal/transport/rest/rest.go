@@ -74,6 +74,8 @@ type Config struct {
 	Identify func(*http.Request, *engine.Call) error
 	// Proxy answers what is below /api/proxy/; nil has nothing there.
 	Proxy Pass
+	// Mask hides secrets in problems; nil hides nothing.
+	Mask *observe.Mask
 	// BodyMax bounds a body, in bytes; 0 means BodyMax.
 	BodyMax int64
 }

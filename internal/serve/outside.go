@@ -1,0 +1,113 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/config"
+	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/observe"
+	"github.com/galleybackend/galley/internal/outbound"
+	"github.com/galleybackend/galley/internal/transport/proxy"
+)
+
+// outside is what an app has to do with others: its secrets, and the way out.
+type outside struct {
+	values atomic.Pointer[map[string]string]
+	mask   *observe.Mask
+	wall   *outbound.Wall
+	proxy  *proxy.Door
+}
+
+// openOutside makes the way out.
+func (s *Server) openOutside() error {
+	private, err := s.cfg.PrivateNetworks()
+	if err != nil {
+		return err
+	}
+	s.wall = outbound.New(outbound.Config{Private: private})
+	s.proxy = proxy.New(proxy.Config{
+		App:   func() *app.App { return s.engine.App() },
+		Admit: calls{s}.Admit, Wall: s.wall, Secret: s.secret, Mask: s.mask, Log: s.log,
+	})
+	return nil
+}
+
+// closeOutside ends what was asked of others.
+func (s *Server) closeOutside() {
+	if s.proxy != nil {
+		s.proxy.Close()
+	}
+	if s.wall != nil {
+		s.wall.Close()
+	}
+}
+
+// maskLog makes a log one that tells no secrets.
+func (s *Server) maskLog(log *slog.Logger) *slog.Logger {
+	s.mask = &observe.Mask{}
+	return slog.New(s.mask.Handler(log.Handler()))
+}
+
+// secret returns the value of a secret of the app, "" if there is none.
+func (s *Server) secret(name string) string {
+	if values := s.values.Load(); values != nil {
+		return (*values)[name]
+	}
+	return ""
+}
+
+// secretsOf returns the values of the secrets that an app names.
+func secretsOf(c Compiled) (map[string]string, error) {
+	return config.Secrets(c.Spec.App, c.Spec.Secrets, c.sealed)
+}
+
+// hold makes values the secrets of this process. What was hidden before stays hidden as
+// long as the process lives: it may still be on its way somewhere.
+func (s *Server) hold(values map[string]string) {
+	hidden := map[string]string{}
+	for name, v := range values {
+		hidden[name] = v
+	}
+	if old := s.values.Load(); old != nil {
+		for name, v := range *old {
+			if now, found := hidden[name]; !found {
+				hidden[name] = v
+			} else if now != v {
+				hidden[name+" before"] = v
+			}
+		}
+	}
+	s.mask.Set(hidden)
+	s.values.Store(&values)
+}
+
+// readSealed returns the text of an app's file of secrets, nil if there is none.
+func readSealed(files fs.FS) ([]byte, error) {
+	text, err := fs.ReadFile(files, config.SecretsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", config.SecretsFile, err)
+	}
+	return text, nil
+}
+
+// Admit is the engine's, for a call that streams.
+func (c calls) Admit(ctx context.Context, call engine.Call) (*engine.Admission, error) {
+	for try := 1; ; try++ {
+		admission, err := c.engine.Admit(ctx, call)
+		if err == nil {
+			return admission, nil
+		}
+		if err = c.anew(ctx, call.Seen, try, err); err != nil {
+			return nil, err
+		}
+	}
+}
