@@ -41,6 +41,8 @@ type Preparer interface {
 	// Gained is called when this node has got the follower. Entries up to doubt may
 	// have been worked on by another node, or by this one before.
 	Gained(ctx context.Context, doubt journal.Seq) error
+	// Lost is called when another node has got the follower, whatever was prepared.
+	Lost()
 	// Prepare is called with the entries that are accepted next.
 	Prepare(ctx context.Context, entries []journal.Entry)
 }

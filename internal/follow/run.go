@@ -35,7 +35,7 @@ const (
 	againMin = 50 * time.Millisecond
 	againMax = 5 * time.Second
 	// closeTime bounds the last writes of a node that stops.
-	closeTime = 5 * time.Second
+	closeTime = 10 * time.Second
 )
 
 // Config is what a Runner is made of.
@@ -59,9 +59,9 @@ type Runner struct {
 	members members
 	beaten  atomic.Int64
 
-	mu      sync.Mutex
 	durable []*durable
 	wakes   []func()
+	closes  []func(context.Context)
 
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -103,6 +103,10 @@ func (r *Runner) Add(f Follower) {
 // OnWake adds, before Start, what is called when time may have passed, or a node may
 // be gone: at least once in a second on a database with other nodes.
 func (r *Runner) OnWake(fn func()) { r.wakes = append(r.wakes, fn) }
+
+// OnClose adds, before Start, what is called when the followers have ended, while this
+// node still counts as alive.
+func (r *Runner) OnClose(fn func(context.Context)) { r.closes = append(r.closes, fn) }
 
 // Wake has everything looked at that waits for time.
 func (r *Runner) Wake() {
@@ -166,6 +170,9 @@ func (r *Runner) Close() error {
 	r.running.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
+	for _, fn := range r.closes {
+		fn(ctx)
+	}
 	return r.removeNodes(ctx, []ident.Record{r.node})
 }
 
@@ -206,6 +213,9 @@ func (d *durable) run(ctx context.Context) {
 		if err == nil && got {
 			began := time.Now()
 			err = d.work(ctx)
+			if p, ok := d.of.(Preparer); ok && errors.Is(err, errLost) {
+				p.Lost()
+			}
 			if time.Since(began) > againMax {
 				again = againMin
 			}

@@ -1,0 +1,280 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/query"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Info is a job as it is told.
+type Info struct {
+	ID       ident.Record    `json:"id"`
+	Name     string          `json:"name"`
+	State    string          `json:"state"`
+	Progress *Progress       `json:"progress,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	Problem  *Problem        `json:"problem,omitempty"`
+	Owner    string          `json:"-"`
+	Attempt  int64           `json:"-"`
+	Input    json.RawMessage `json:"-"`
+	Node     ident.Record    `json:"-"`
+	Created  time.Time       `json:"-"`
+	Due      time.Time       `json:"-"`
+	Begun    time.Time       `json:"-"`
+	Ended    time.Time       `json:"-"`
+	Steps    []StepInfo      `json:"-"`
+}
+
+// Progress is how far a job is, as it said itself.
+type Progress struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// StepInfo is a step as it is told.
+type StepInfo struct {
+	Name    string          `json:"name"`
+	Kind    string          `json:"kind"`
+	Result  json.RawMessage `json:"result,omitempty"`
+	Problem *Problem        `json:"problem,omitempty"`
+	Due     time.Time       `json:"due,omitzero"`
+	Ended   time.Time       `json:"ended,omitzero"`
+}
+
+// InfoOf returns the job of a record.
+func InfoOf(row value.Record) Info {
+	out := Info{ID: ident.Record(row.Slots[spec.SlotID].Text()),
+		Name: row.Get(fieldName).Text(), State: row.Get(fieldState).Text(),
+		Owner: row.Get(fieldOwner).Text(), Attempt: row.Get(fieldTries).Int() + 1,
+		Input: raw(row.Get(fieldInput)), Result: raw(row.Get(fieldResult)),
+		Problem: problem(row.Get(fieldProblem)), Node: ident.Record(row.Get(fieldNode).Text()),
+		Created: row.Slots[spec.SlotCreated].Time(), Due: moment(row.Get(fieldDue)),
+		Begun: moment(row.Get(fieldBegun)), Ended: moment(row.Get(fieldEnded))}
+	if out.Due.Equal(never) {
+		out.Due = time.Time{}
+	}
+	if !row.Get(fieldTotal).IsNull() {
+		out.Progress = &Progress{row.Get(fieldDone).Int(), row.Get(fieldTotal).Int()}
+	}
+	return out
+}
+
+func raw(v value.Value) json.RawMessage {
+	if v.IsNull() {
+		return nil
+	}
+	return json.RawMessage(v.Text())
+}
+
+func moment(v value.Value) time.Time {
+	if v.IsNull() {
+		return time.Time{}
+	}
+	return v.Time()
+}
+
+func problem(v value.Value) *Problem {
+	if v.IsNull() {
+		return nil
+	}
+	p := &Problem{Code: "internal"}
+	_ = json.Unmarshal([]byte(v.Text()), p) // it was written by problemOf
+	p.Kind = ""
+	return p
+}
+
+// Show returns a job with its steps, or the fault not_found.
+func (j *Jobs) Show(ctx context.Context, id ident.Record) (out Info, err error) {
+	err = j.cfg.Store.Read(ctx, func(v store.View) error {
+		row, err := v.Get(ctx, Collection, id)
+		if err != nil {
+			return noJob(id, err)
+		}
+		out = InfoOf(row)
+		rows, err := v.Find(ctx, query.Query{Plan: stepsPlan,
+			Args: []value.Value{value.OfText(string(id))}})
+		for _, row := range rows {
+			out.Steps = append(out.Steps, StepInfo{Name: row.Get(fieldName).Text(),
+				Kind: row.Get(fieldKind).Text(), Result: raw(row.Get(fieldResult)),
+				Problem: problem(row.Get(fieldProblem)), Due: moment(row.Get(fieldDue)),
+				Ended: moment(row.Get(fieldEnded))})
+		}
+		return err
+	})
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if w := j.works[id]; w != nil && w.total > 0 && err == nil && out.State == Running {
+		out.Progress = &Progress{w.done, w.total}
+	}
+	return out, err
+}
+
+func noJob(id ident.Record, err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return fault.New(fault.NotFound, "There is no job %s.", id)
+	}
+	return err
+}
+
+// Changed returns what is closed at the next change of jobs by this node.
+func (j *Jobs) Changed() <-chan struct{} { return j.changed.wait() }
+
+// Await returns a job as Show does. One that was made a moment ago, and that the
+// follower has yet to reach, is waited for until ctx ends.
+func (j *Jobs) Await(ctx context.Context, id ident.Record) (Info, error) {
+	for {
+		changed := j.changed.wait()
+		out, err := j.Show(ctx, id)
+		if !fault.Is(err, fault.NotFound) || j.cfg.Now().Sub(id.Made()).Abs() > awaitMax {
+			return out, err
+		}
+		poll := time.NewTimer(awaitEach)
+		select {
+		case <-changed:
+		case <-poll.C:
+		case <-ctx.Done():
+			poll.Stop()
+			return out, err
+		}
+		poll.Stop()
+	}
+}
+
+const (
+	// awaitMax is how old an id may be of which it is waited that the job comes.
+	awaitMax = time.Minute
+	// awaitEach is how often it is looked for one that another node writes.
+	awaitEach = 50 * time.Millisecond
+)
+
+// ListMax is the greatest number of jobs that List returns.
+const ListMax = 1000
+
+// List returns jobs, the newest first: of a state and of a name, where those are not
+// empty, and made before a job, where one is given.
+func (j *Jobs) List(ctx context.Context, state, name string, before ident.Record, limit int) (
+	[]Info, error) {
+	var where []query.Expr
+	var args []value.Value
+	add := func(field, is string) {
+		if is != "" {
+			where = append(where, query.Same{L: at(Collection, field, value.TypeString),
+				R: param(len(args), value.TypeString)})
+			args = append(args, value.OfText(is))
+		}
+	}
+	add(fieldState, state)
+	add(fieldName, name)
+	id := at(Collection, spec.FieldID, value.TypeID)
+	if before != "" {
+		where = append(where, query.Compare{Op: "<", L: id, R: param(len(args), value.TypeID)})
+		args = append(args, value.OfText(string(before)))
+	}
+	plan := &query.Plan{From: Collection, Limit: min(max(limit, 1), ListMax),
+		Sort: []query.Order{{By: id, Desc: true}}}
+	if len(where) > 0 {
+		plan.Where = query.And{Of: where}
+	}
+	var out []Info
+	err := j.cfg.Store.Read(ctx, func(v store.View) error {
+		rows, err := v.Find(ctx, query.Query{Plan: plan, Args: args})
+		out = make([]Info, len(rows))
+		for i, row := range rows {
+			out[i] = InfoOf(row)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Cancel ends a job: one that waits at once, one that runs before its next step. A job
+// that has ended is the fault job_ended.
+func (j *Jobs) Cancel(ctx context.Context, id ident.Record) error {
+	now := j.cfg.Now()
+	_, err := j.cfg.Store.Write(ctx, j.origin(now), func(tx store.Tx) error {
+		row, err := tx.Get(ctx, Collection, id)
+		if err != nil {
+			return noJob(id, err)
+		}
+		switch row.Get(fieldState).Text() {
+		case Waiting:
+			e := end{state: Cancelled}
+			e.write(row, Cancelled, now)
+		case Running:
+			row.Set(fieldCancel, value.OfBool(true))
+		default:
+			return fault.WithCode(fault.Refused, "job_ended", "The job has ended: it is %s.",
+				row.Get(fieldState).Text())
+		}
+		_, err = tx.Put(ctx, Collection, row)
+		return err
+	})
+	if err == nil {
+		j.drain(id)
+	}
+	return err
+}
+
+// Retry has a job that failed or was cancelled run again. Its steps up to the one that
+// is named are kept, or all where none is; those from it on run again.
+func (j *Jobs) Retry(ctx context.Context, id ident.Record, from string) error {
+	now := j.cfg.Now()
+	_, err := j.cfg.Store.Write(ctx, j.origin(now), func(tx store.Tx) error {
+		row, err := tx.Get(ctx, Collection, id)
+		if err != nil {
+			return noJob(id, err)
+		}
+		state := row.Get(fieldState).Text()
+		if state != Failed && state != Cancelled && state != Waiting {
+			return fault.WithCode(fault.Refused, "job_not_failed",
+				"Only a job that failed, waits or was cancelled is tried again; this one is %s.", state)
+		}
+		if from != "" {
+			place, err := stepNamed(ctx, tx, id, from)
+			if err == nil {
+				err = forget(ctx, tx, id, place)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		e := end{due: now}
+		e.write(row, Waiting, now)
+		row.Set(fieldTries, value.OfInt(0))
+		row.Set(fieldEnded, value.OfNull())
+		row.Set(fieldProblem, value.OfNull())
+		_, err = tx.Put(ctx, Collection, row)
+		return err
+	})
+	if err == nil {
+		j.Wake()
+	}
+	return err
+}
+
+// stepNamed returns the place of a step of a job.
+func stepNamed(ctx context.Context, tx store.Tx, id ident.Record, name string) (int, error) {
+	rows, err := tx.Find(ctx, query.Query{Plan: stepsPlan,
+		Args: []value.Value{value.OfText(string(id))}})
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for _, row := range rows {
+		if names = append(names, row.Get(fieldName).Text()); names[len(names)-1] == name {
+			return int(row.Get(fieldPlace).Int()), nil
+		}
+	}
+	help := ""
+	if near := value.Nearest(name, names); near != "" {
+		help = " Did you mean " + near + "?"
+	}
+	return 0, fault.New(fault.NotFound, "The job has no step %q.%s", name, help)
+}
