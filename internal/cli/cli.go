@@ -115,14 +115,12 @@ func (c *command) code(ctx context.Context, err error) int {
 	if next := c.remedy(err); next != "" {
 		c.say("  %s", next)
 	}
-	if f := faultOf(err); f != nil && f.Code == codeMissingSecret {
+	if f := faultOf(err); f != nil && (f.Code == config.CodeMissingSecret ||
+		f.Code == config.CodeWeakSecret) {
 		return exitDecision
 	}
 	return exitFailed
 }
-
-// codeMissingSecret is the code of an app that names secrets without a value.
-const codeMissingSecret = "missing_secret"
 
 func faultOf(err error) *fault.Fault {
 	var f *fault.Fault
@@ -160,7 +158,7 @@ func (c *command) remedy(err error) string {
 		return "an address has a host and a port:  --listen 127.0.0.1:8080"
 	case errors.Is(err, fs.ErrPermission):
 		return "see to the owner and the mode of that file"
-	case f != nil && f.Code == codeMissingSecret:
+	case f != nil && f.Code == config.CodeMissingSecret:
 		return "for example:  NAME=value galley dev"
 	}
 	return ""
@@ -196,10 +194,10 @@ func (c *command) root() *cobra.Command {
 			"with a password better as "+config.DatabaseEnv+")")
 	flags.BoolVar(&c.json, "json", false, "print data as JSON, one object a line")
 	root.AddCommand(
-		c.init(), c.dev(), c.serve(), c.check(), c.migrate(), c.gen(),
+		c.init(), c.dev(), c.serve(), c.check(), c.test(), c.migrate(), c.gen(),
 		c.get(), c.call(), c.why(),
 		c.set(), c.imports(), c.exports(), c.backup(), c.restore(), c.conform(), c.move(),
-		c.format(), c.version(),
+		c.secrets(), c.format(), c.version(),
 	)
 	root.SetFlagErrorFunc(flagError)
 	explainArgs(root)
