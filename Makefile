@@ -27,6 +27,7 @@ test: setup build
 test-faults: setup build
 	GALLEY_SIM_CALLS=400 go test -timeout 8m -count=1 -run TestSimulation ./internal/sim
 	go test -timeout 8m -count=1 -tags faults -run TestWholeProof ./internal/conform
+	go test -timeout 8m -count=1 -tags faults ./internal/faults
 
 bench: build
 	go run ./bench -galley $(GALLEY)

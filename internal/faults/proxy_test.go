@@ -29,6 +29,9 @@ const (
 	// cutCommitTorn lets only a part of what ends with a commit through.
 	cutCommitTorn
 	cutWays
+	// cutSilence lets nothing through any more from a commit on, on any connection and in
+	// either direction, and ends none.
+	cutSilence
 )
 
 // stallTime is how long a connection says nothing before it is cut.
@@ -54,6 +57,8 @@ type proxy struct {
 	mu    sync.Mutex
 	links map[*wire]bool
 	order *cut
+	// silent says that nothing comes through, and nobody hears of that.
+	silent bool
 }
 
 // wire is a connection through the proxy.
@@ -136,7 +141,7 @@ func (p *proxy) pump(w *wire, from, to *net.TCPConn, up bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		if n > 0 {
+		if n > 0 && !p.swallows() {
 			if up {
 				w.learn(buf[:n])
 			}
@@ -156,6 +161,22 @@ func (p *proxy) pump(w *wire, from, to *net.TCPConn, up bool) {
 			}
 			return
 		}
+	}
+}
+
+func (p *proxy) swallows() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.silent
+}
+
+// heal ends the silence, and the connections that have lost something in it.
+func (p *proxy) heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = false
+	for w := range p.links {
+		w.close()
 	}
 }
 
@@ -194,11 +215,14 @@ func (p *proxy) take(w *wire, b []byte, up bool) (*cut, int) {
 		if up || !bytes.Contains(b, []byte("C\x00\x00\x00\x0bCOMMIT\x00")) {
 			return nil, 0
 		}
-	case cutCommitTorn:
+	case cutCommitTorn, cutSilence:
 		if !up || !w.commits(b) {
 			return nil, 0
 		}
 		keep = int(c.part * float64(len(b)))
+		if p.silent = c.way == cutSilence; p.silent {
+			keep = 0
+		}
 	case cutHalfUp, cutHalfDown:
 		if up != (c.way == cutHalfUp) {
 			return nil, 0
@@ -221,6 +245,8 @@ func (p *proxy) carryOut(c *cut, w *wire, from, to *net.TCPConn, rest []byte) {
 	_, err := to.Write(rest)
 	switch {
 	case err != nil:
+	case c.way == cutSilence:
+		return
 	case c.way == cutHalfUp || c.way == cutHalfDown:
 		if err = to.CloseWrite(); err == nil {
 			// What comes still is lost.

@@ -387,8 +387,9 @@ func (w *world) follow(r *reader) {
 	}
 }
 
-// progress waits until so many calls more were answered at each handle.
-func (w *world) progress(n int) {
+// progress waits until so many calls more were answered at each handle, or at those that
+// are named.
+func (w *world) progress(n int, at ...int) {
 	w.Helper()
 	limit := time.After(patience)
 	w.mu.Lock()
@@ -398,7 +399,7 @@ func (w *world) progress(n int) {
 		w.mu.Lock()
 		missing := false
 		for i, done := range w.done {
-			missing = missing || done < before[i]+n
+			missing = missing || done < before[i]+n && (at == nil || slices.Contains(at, i))
 		}
 		more := w.more
 		now := slices.Clone(w.done)

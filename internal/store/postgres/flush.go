@@ -80,8 +80,11 @@ func (c *conn) once(ctx context.Context) outcome {
 	l := c.link
 	c.compose(c.ops)
 	limit := answerTime
-	if c.reshaping {
+	switch {
+	case c.reshaping:
 		limit = 0
+	case c.write:
+		limit = writeTime
 	}
 	err := l.flush(limit)
 	if err == nil {

@@ -25,10 +25,12 @@ const (
 	hurryTime = 5 * time.Second
 	// idleTime bounds how long a transaction may stand open without a statement, so
 	// that a process that hangs lets go of the head.
-	idleTime = 60 * time.Second
+	idleTime = 20 * time.Second
 	// answerTime bounds how long nothing may come from the server while an answer is
 	// waited for. Changes of the schema have no such bound.
 	answerTime = 90 * time.Second
+	// writeTime is the same for what is written, behind which others wait.
+	writeTime = 30 * time.Second
 	// cancelTime bounds how long a statement that was cancelled may take to end, before
 	// its connection is given up.
 	cancelTime = 5 * time.Second
