@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/galleybackend/galley/internal/action"
@@ -104,6 +106,9 @@ func (s *Server) Close() error { return s.server.Close() }
 // as not_found. The pairs of name and value are sent along.
 func Refuse(code string, pairs ...any) error {
 	f := &fault.Fault{Kind: fault.Refused, Code: code}
+	if _, file, line, ok := runtime.Caller(1); ok {
+		f.Line = fmt.Sprintf("%s:%d", filepath.Base(file), line)
+	}
 	if kind, ok := action.HouseKind(code); ok {
 		f.Kind = kind
 	}

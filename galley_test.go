@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley"
+	"github.com/galleybackend/galley/internal/fault"
 )
 
 const counters = `app: counters
@@ -179,4 +180,12 @@ func Example() {
 		return count(tx, in)
 	})
 	app.Main()
+}
+
+func TestRefusalsKnowTheirLine(t *testing.T) {
+	var f *fault.Fault
+	if err := galley.Refuse("closed"); !errors.As(err, &f) ||
+		!strings.HasPrefix(f.Line, "galley_test.go:") {
+		t.Errorf("got %+v", f)
+	}
 }

@@ -287,6 +287,25 @@ actions:
 	}
 }
 
+// A refusal by code has no rule that could be shown, so the line of the code is.
+func TestWhyNamesTheLineOfCodeThatRefused(t *testing.T) {
+	p := newPlace(t, small+"  closed: We are closed.\nactions:\n  buy:\n    allow: true\n"+
+		"    input: {product: products?}\n")
+	p.write("actions/buy.ts", `import { action, refuse } from "galley";
+export default action("buy", async (tx, input) => {
+  if (!input.product) throw refuse("closed");
+  await tx.db.products.get(input.product);
+});
+`)
+	for input, want := range map[string]string{
+		`{}`: "closed at actions/buy.ts:3",
+		`{"product":"01k9000000000000000000000a"}`: "not_found at actions/buy.ts:4",
+	} {
+		_, id, _ := strings.Cut(p.want(exitFailed, "galley why ", "call", "buy", input).err, "galley why ")
+		p.want(exitDone, want, "why", strings.Fields(id)[0])
+	}
+}
+
 func TestSyntaxErrorInCodeIsToldOnceWithItsLine(t *testing.T) {
 	p := newPlace(t, small+"actions:\n  buy:\n    allow: auth != null\n")
 	p.write("actions/buy.ts", "import { action } from \"galley\";\nexport default = ;\n")

@@ -72,6 +72,9 @@ func (r *run) end(outcome string, err error) error {
 	}
 	seen.End()
 	seen.Code = f.CodeOr()
+	if f.Line != "" {
+		seen.Found(seen.Code + " at " + f.Line)
+	}
 	switch f.Kind {
 	case fault.Internal, fault.Unavailable, fault.Timeout, fault.Unknown, fault.Upstream:
 		seen.Outcome, seen.Cause = observe.Failed, f.Cause

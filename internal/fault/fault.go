@@ -133,6 +133,8 @@ type Fault struct {
 	At Place
 	// Rule is the place of the rule that decided, for the journey; never sent.
 	Rule string
+	// Line is the line of the app's code that refused, for the journey; never sent.
+	Line string
 	// RetryAfter is a number of seconds to wait; 0 means that none is named.
 	RetryAfter int
 	// Cause is for the log; never sent.

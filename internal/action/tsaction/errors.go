@@ -49,7 +49,12 @@ func (m *machine) fail(err error) goja.Value {
 }
 
 // errorOf makes the error by which the code sees a fault.
-func (m *machine) errorOf(f *fault.Fault) *goja.Object {
+func (m *machine) errorOf(of *fault.Fault) *goja.Object {
+	own := *of
+	f := &own
+	if f.Line == "" {
+		f.Line = lineOf(m.vm.CaptureCallStack(framesMax, nil))
+	}
 	text := f.Message
 	if text == "" {
 		text = f.CodeOr()
@@ -266,6 +271,19 @@ func stackText(stack []goja.StackFrame) string {
 		fmt.Fprintf(&b, "\n\tat %s (%s:%d:%d)", f.FuncName(), tidy(p.Filename), p.Line, p.Column+1)
 	}
 	return b.String()
+}
+
+// framesMax bounds the frames that are looked at for the app's own.
+const framesMax = 16
+
+// lineOf returns the place of the innermost frame that people wrote, "" if there is none.
+func lineOf(stack []goja.StackFrame) string {
+	for _, f := range stack {
+		if p := f.Position(); p.Line > 0 && !foreign(p.Filename) {
+			return fmt.Sprintf("%s:%d", strings.TrimPrefix(tidy(p.Filename), "/"), p.Line)
+		}
+	}
+	return ""
 }
 
 // placeOf returns where in the app's files an error of the engine lies.
