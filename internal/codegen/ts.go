@@ -43,13 +43,13 @@ const tsconfigInner = `{
     "resolveJsonModule": true,
     "skipLibCheck": true
   },
-  "include": ["../actions", "./galley.d.ts"]
+  "include": ["../actions", "../tests", "./galley.d.ts"]
 }
 `
 
 const tsconfigOuter = `{
   "extends": "./.galley/tsconfig.json",
-  "include": ["actions", ".galley/galley.d.ts"]
+  "include": ["actions", "tests", ".galley/galley.d.ts"]
 }
 `
 
@@ -110,6 +110,7 @@ func (t *typescript) declarations() []byte {
 	t.line("  }")
 	t.b.WriteString(tsAction)
 	t.line("}")
+	t.testing()
 	return []byte(t.b.String())
 }
 

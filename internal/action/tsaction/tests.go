@@ -90,6 +90,7 @@ type TestFile struct {
 	vm    *goja.Runtime
 	world goja.Callable
 	runs  []goja.Callable
+	at    []spec.Pos
 	rest  goja.Callable
 	tasks chan func()
 	tried Tried
@@ -201,6 +202,7 @@ func (f *TestFile) learn(program *goja.Program, host *goja.Object) error {
 		one := tests.Get(strconv.Itoa(i)).ToObject(f.vm)
 		run, _ := goja.AssertFunction(one.Get("run"))
 		f.Tests, f.runs = append(f.Tests, one.Get("name").String()), append(f.runs, run)
+		f.at = append(f.at, f.place(one.Get("at").String()))
 	}
 	return nil
 }
@@ -233,11 +235,11 @@ func (f *TestFile) Run(ctx context.Context, n int, tried Tried) error {
 	}()
 	world, err := f.world(goja.Undefined())
 	if err != nil {
-		return f.failure(err)
+		return f.failure(n, err)
 	}
 	result, err := f.runs[n](goja.Undefined(), world)
 	if err != nil {
-		return f.failure(err)
+		return f.failure(n, err)
 	}
 	promise, ok := export(result).(*goja.Promise)
 	for ok && promise.State() == goja.PromiseStatePending {
@@ -245,28 +247,40 @@ func (f *TestFile) Run(ctx context.Context, n int, tried Tried) error {
 		case task := <-f.tasks:
 			task()
 			if _, err := f.rest(goja.Undefined()); err != nil {
-				return f.failure(err)
+				return f.failure(n, err)
 			}
 		case <-ctx.Done():
-			return &TestFailure{Text: "it took too long: it waits for something that does not come"}
+			return &TestFailure{f.at[n], "it took too long: it waits for something that does not come"}
 		}
 	}
 	if ok && promise.State() == goja.PromiseStateRejected {
 		pos, text := f.placed(promise.Result(), nil)
-		return &TestFailure{pos, text}
+		return f.failed(n, pos, text)
 	}
 	return nil
 }
 
+// failed is a failure at a place, or else at the test's own.
+func (f *TestFile) failed(n int, pos spec.Pos, text string) error {
+	if pos.Line == 0 {
+		pos = f.at[n]
+	}
+	return &TestFailure{pos, text}
+}
+
 var errTestTime = errors.New("it took too long")
 
-func (f *TestFile) failure(err error) error {
+func (f *TestFile) failure(n int, err error) error {
 	var ex *goja.Exception
-	if errors.As(err, &ex) {
+	var late *goja.InterruptedError
+	switch {
+	case errors.As(err, &ex):
 		pos, text := f.placed(ex.Value(), ex)
-		return &TestFailure{pos, text}
+		return f.failed(n, pos, text)
+	case errors.As(err, &late):
+		return f.failed(n, f.place(late.String()), errTestTime.Error())
 	}
-	return &TestFailure{Text: err.Error()}
+	return f.failed(n, spec.Pos{}, err.Error())
 }
 
 // framed finds a place in a file of the app in a stack.
@@ -289,15 +303,20 @@ func (f *TestFile) placed(thrown goja.Value, ex *goja.Exception) (spec.Pos, stri
 	if ex != nil {
 		stack += "\n" + ex.String()
 	}
+	return f.place(stack), text
+}
+
+// place is the first place of a stack that is in the app's own files.
+func (f *TestFile) place(stack string) spec.Pos {
 	for _, m := range framed.FindAllStringSubmatch(stack, -1) {
 		if strings.HasPrefix(m[1], "galley:") || strings.HasSuffix(m[1], ".ts.js") {
 			continue
 		}
 		line, _ := strconv.Atoi(m[2])
 		column, _ := strconv.Atoi(m[3])
-		return spec.Pos{File: m[1], Line: line, Column: column}, text
+		return spec.Pos{File: m[1], Line: line, Column: column}
 	}
-	return spec.Pos{File: f.Name}, text
+	return spec.Pos{File: f.Name}
 }
 
 // later runs work beside the test and gives the test a promise of what it comes to.

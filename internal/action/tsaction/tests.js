@@ -20,7 +20,7 @@
       throw new TypeError("test takes a name and a function");
     }
     if (tests.some((t) => t.name === name)) throw new Error(`there are two tests "${name}"`);
-    tests.push({ name, run });
+    tests.push({ name, run, at: new Error().stack });
   }
 
   // What records and inputs become on the wire, and back.

@@ -1,0 +1,222 @@
+// Package apptest runs an app's own tests: the files in its folder tests, each test on
+// a fresh app with a database, a clock, a mailbox and outside hosts of its own. What is
+// tried goes the same way as a request does. How tests are written is tsaction's to
+// say; how results are shown, the command's.
+package apptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/galleybackend/galley/internal/action/tsaction"
+	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/spec"
+)
+
+// Config says what to run.
+type Config struct {
+	serve.Config
+	// Match chooses tests by their names; nil means all.
+	Match *regexp.Regexp
+	// Files chooses files by parts of their paths; none means all.
+	Files []string
+	// Time bounds each test, in real time; 0 means ten seconds.
+	Time time.Duration
+	// Done hears of each test when it is over.
+	Done func(Result)
+}
+
+// testTime is how long a test may take.
+const testTime = 10 * time.Second
+
+// Result is what became of a test.
+type Result struct {
+	File string        `json:"file"`
+	Test string        `json:"test"`
+	OK   bool          `json:"ok"`
+	Took time.Duration `json:"-"`
+	// At and Why say where and why it did not hold.
+	At  spec.Pos `json:"-"`
+	Why string   `json:"why,omitempty"`
+}
+
+// Summary counts the results.
+type Summary struct {
+	Passed int `json:"passed"`
+	Failed int `json:"failed"`
+	// Skipped are those that were not chosen.
+	Skipped int `json:"skipped"`
+	// Files is the text of the files of tests, for excerpts.
+	Files map[string][]byte `json:"-"`
+}
+
+// Run runs the tests one after the other. The error is a *serve.AppError if the app, or
+// a file of tests, has errors.
+func Run(ctx context.Context, c Config) (Summary, error) {
+	sum := Summary{Files: map[string][]byte{}}
+	compiled := serve.Compile(c.Config)
+	if compiled.Failed() {
+		return sum, &serve.AppError{Findings: compiled.Findings, Files: compiled.Files}
+	}
+	var fsys fs.FS = os.DirFS(c.AppDir())
+	if c.Config.Files != nil {
+		fsys = c.Config.Files
+	}
+	names, err := tsaction.TestFiles(fsys)
+	if err != nil {
+		return sum, err
+	}
+	var files []*tsaction.TestFile
+	var findings []spec.Finding
+	for _, name := range names {
+		text, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return sum, err
+		}
+		sum.Files[name] = text
+		if !chosen(c.Files, name) {
+			continue
+		}
+		f, found := tsaction.LoadTests(fsys, compiled.Spec, name)
+		findings = append(findings, found...)
+		files = append(files, f)
+	}
+	if spec.Failed(findings) {
+		return sum, &serve.AppError{Findings: findings, Files: sum.Files}
+	}
+	for _, f := range files {
+		for n, name := range f.Tests {
+			if c.Match != nil && !c.Match.MatchString(name) {
+				sum.Skipped++
+				continue
+			}
+			r, err := c.run(ctx, f, n)
+			if err != nil {
+				return sum, err
+			}
+			if r.OK {
+				sum.Passed++
+			} else {
+				sum.Failed++
+			}
+			if c.Done != nil {
+				c.Done(r)
+			}
+		}
+	}
+	return sum, nil
+}
+
+func chosen(parts []string, name string) bool {
+	for _, part := range parts {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return len(parts) == 0
+}
+
+// run runs one test on an app of its own.
+func (c *Config) run(ctx context.Context, f *tsaction.TestFile, n int) (r Result, err error) {
+	r = Result{File: f.Name, Test: f.Tests[n]}
+	limit := c.Time
+	if limit == 0 {
+		limit = testTime
+	}
+	trial, err := serve.OpenTrial(ctx, c.Config)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, trial.Close()) }()
+	began := time.Now()
+	inner, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	failed := f.Run(inner, n, tried{trial})
+	r.Took = time.Since(began)
+	if ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	var failure *tsaction.TestFailure
+	switch {
+	case failed == nil:
+		r.OK = true
+	case errors.As(failed, &failure):
+		r.At, r.Why = failure.Pos, failure.Text
+	default:
+		r.Why = failed.Error()
+	}
+	if inner.Err() != nil {
+		r.Why += fmt.Sprintf(" (a test has %v)", limit)
+	}
+	return r, nil
+}
+
+// tried is the app that a test tries.
+type tried struct{ *serve.Trial }
+
+var _ tsaction.Tried = tried{}
+
+// Call sends a request to the app's API.
+func (t tried) Call(ctx context.Context, as, method, path, key, body string) (int, string, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://app"+path, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		r.Header.Set("Idempotency-Key", key)
+	}
+	res, err := t.Do(r, as)
+	if err != nil {
+		return 0, "", err
+	}
+	text, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(text), errors.Join(err, res.Body.Close())
+}
+
+// Host answers requests that the app's code sends to an address.
+func (t tried) Host(url string,
+	answer func(context.Context, tsaction.HostRequest) (tsaction.HostAnswer, error)) error {
+	return t.Trial.Host(url, func(r *http.Request) (*http.Response, error) {
+		ask := tsaction.HostRequest{Method: r.Method, URL: r.URL.String(), Headers: map[string]string{}}
+		for name := range r.Header {
+			ask.Headers[strings.ToLower(name)] = r.Header.Get(name)
+		}
+		if r.Body != nil {
+			text, err := io.ReadAll(r.Body)
+			if err = errors.Join(err, r.Body.Close()); err != nil {
+				return nil, err
+			}
+			ask.Body = string(text)
+		}
+		got, err := answer(r.Context(), ask)
+		if err != nil {
+			return nil, err
+		}
+		res := &http.Response{StatusCode: got.Status, Proto: "HTTP/1.1", ProtoMajor: 1,
+			ProtoMinor: 1, Header: http.Header{}, Request: r,
+			Body: io.NopCloser(strings.NewReader(got.Body)), ContentLength: int64(len(got.Body))}
+		for name, v := range got.Headers {
+			res.Header.Set(name, v)
+		}
+		return res, nil
+	})
+}
+
+// Mail returns the mails that were sent.
+func (t tried) Mail(context.Context) (string, error) { return "[]", nil }
+
+// Webhook sends a signed call of somebody outside.
+func (t tried) Webhook(context.Context, string, string, string) (int, string, error) {
+	return 0, "", errors.New("webhooks cannot be tried yet")
+}
