@@ -31,6 +31,7 @@ type App struct {
 	functions   map[string]*Function
 	triggered   bool
 	proxies     []*Proxy
+	jobs        []*Job
 	emails      []*Email
 	refusals    map[string]spec.Refusal
 	places      map[*rule.Rule]string

@@ -43,6 +43,7 @@ func Compile(s *spec.Spec, house []*spec.Collection, code []Code) (*App, []spec.
 		c.app.functions[f.Name] = &Function{Function: f}
 	}
 	c.proxies(s)
+	c.jobsOf(s)
 	c.emailsOf(s)
 	if code != nil {
 		c.owners(code)

@@ -89,6 +89,16 @@ func (s *Spec) Action(name string) *Action {
 	return nil
 }
 
+// Job returns the named job, or nil.
+func (s *Spec) Job(name string) *Job {
+	for _, j := range s.Jobs {
+		if j.Name == name {
+			return j
+		}
+	}
+	return nil
+}
+
 // Email returns the named email, or nil.
 func (s *Spec) Email(name string) *Email {
 	for _, e := range s.Emails {

@@ -12,12 +12,12 @@ import (
 var (
 	rootKeys = keys{
 		now: []string{"app", "currency", "timezone", "include", "secrets", "auth", "define",
-			"collections", "actions", "emails", "proxies", "errors", "site"},
-		later: []string{"views", "jobs", "webhooks", "deliveries", "routes",
+			"collections", "actions", "jobs", "emails", "proxies", "errors", "site"},
+		later: []string{"views", "webhooks", "deliveries", "routes",
 			"channels", "edge"},
 	}
 	partKeys = keys{
-		now:   []string{"define", "collections", "actions", "emails", "proxies", "errors"},
+		now:   []string{"define", "collections", "actions", "jobs", "emails", "proxies", "errors"},
 		later: rootKeys.later,
 	}
 )
@@ -52,6 +52,7 @@ func (r *reader) app() {
 	r.signUp()
 	for _, top := range tops {
 		r.actions(top["actions"])
+		r.jobs(top["jobs"])
 		r.emails(top["emails"])
 		r.webhooks(top["webhooks"])
 		r.deliveries(top["deliveries"])
