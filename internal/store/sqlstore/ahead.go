@@ -48,7 +48,7 @@ func (s *Store) ahead(
 	d := &draft{since: sn.since}
 	t := &tx{view: view{store: s, conn: sn.conn, catalog: sn.catalog}, now: origin.Now,
 		ahead: sn, since: sn.since}
-	if err := t.expectShape(ctx); err != nil {
+	if err := errors.Join(t.expectShape(ctx), t.expectAsker(ctx, origin.Subject)); err != nil {
 		return nil, journal.Entry{}, s.reading(ctx, err)
 	}
 	if origin.Key != "" {

@@ -50,6 +50,8 @@ type tx struct {
 	finds []find
 	// claim is the scope of the call's key, if it has one.
 	claim *claim
+	// asker is the record of who asks, if it comes along.
+	asker *asker
 	// behind says that the call must run anew, in the line, and plain that it must write
 	// at once there.
 	behind, plain bool
@@ -127,6 +129,9 @@ func (t *tx) current(ctx context.Context, k recordKey) (*touched, error) {
 		return seen, nil
 	}
 	if r, ok := t.recall(k); ok {
+		return t.remember(k, r), nil
+	}
+	if r, ok := t.along(k); ok {
 		return t.remember(k, r), nil
 	}
 	r, err := t.one(ctx, k.table, k.id)
