@@ -299,3 +299,6 @@ func link(url, path string) (string, error) {
 	}
 	return "", errLink
 }
+
+// Zone is the app's time zone.
+func (t *Template) Zone() *time.Location { return t.place.Zone }
