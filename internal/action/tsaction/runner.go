@@ -163,11 +163,15 @@ func (p *Program) warm() error {
 	return err
 }
 
+// machinesPerCore is how many machines are kept for each core: calls that wait for a
+// database far away are more than cores.
+const machinesPerCore = 4
+
 // keep makes a machine available again. More are not kept than can run at once.
 func (p *Program) keep(m *machine) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.idle) < 2*runtime.GOMAXPROCS(0) {
+	if len(p.idle) < machinesPerCore*runtime.GOMAXPROCS(0) {
 		p.idle = append(p.idle, m)
 	}
 }
