@@ -2,8 +2,10 @@ package action
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -69,3 +71,22 @@ func (f *Failure) Error() string { return "the job failed: " + f.Fault.Error() }
 
 // Unwrap returns the fault.
 func (f *Failure) Unwrap() error { return f.Fault }
+
+// ParseSpan reads a length of time such as 90s, 1h30m or 3d.
+func ParseSpan(text string) (time.Duration, error) {
+	days, isDays := strings.CutSuffix(text, "d")
+	if isDays {
+		text = days + "h"
+	}
+	d, err := time.ParseDuration(text)
+	if err == nil && (d < 0 || isDays && d > spanMax/24) {
+		err = fmt.Errorf("%q is no length of time", text)
+	}
+	if isDays {
+		d *= 24
+	}
+	return d, err
+}
+
+// spanMax is the longest length of time that ParseSpan reads: 100 years.
+const spanMax = 100 * 365 * 24 * time.Hour

@@ -326,3 +326,19 @@ func (h *Memory) Random() *rand.Rand { return h.random }
 
 // Log takes what the code says.
 func (h *Memory) Log() *slog.Logger { return slog.New(h.Logs) }
+
+// Copy returns the records as they are, for Restore.
+func (h *Memory) Copy() map[string][]value.Record {
+	rows := map[string][]value.Record{}
+	for name, all := range h.rows {
+		rows[name] = slices.Clone(all)
+	}
+	return rows
+}
+
+// Restore makes the records what they were, and the chance what it was at first.
+func (h *Memory) Restore(rows map[string][]value.Record) {
+	h.rows = rows
+	h.random = rand.New(rand.NewPCG(7, 11))
+	h.ids = 0
+}

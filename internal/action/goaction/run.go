@@ -48,7 +48,12 @@ func (Runner) Run(ctx context.Context, p action.Program, run action.Run, host ac
 	if !ok || prog.handlers[run.Name] == nil || prog.handlers[run.Name].run == nil {
 		return value.Value{}, fault.New(fault.Internal, "There is no code for the %s.", run.Title())
 	}
-	h := prog.handlers[run.Name]
+	return within(ctx, prog, prog.handlers[run.Name], run, host)
+}
+
+// within runs a function with a host.
+func within(ctx context.Context, prog *Program, h *handler, run action.Run, host action.Host) (
+	value.Value, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := &Call{program: prog, run: run, ctx: ctx, host: host}

@@ -18,7 +18,7 @@ import (
 // bounds what could take all memory, and freezes the rest.
 //
 //go:embed prelude.js
-var prelude string
+var preludeText string
 
 // preludeName is how the prelude is named in stacks.
 const preludeName = "galley:prelude"
@@ -48,6 +48,11 @@ type machine struct {
 	tables  *tables
 	log     goja.Value
 	random  goja.Value
+	// doing holds the functions of a job, tools what web.js made; ask is the function of
+	// them that turns what fetch takes into what we ask for.
+	doing *goja.Object
+	tools *goja.Object
+	ask   goja.Callable
 
 	// What the host needs of the engine's own functions, as they were at first.
 	errorClass *goja.Object
@@ -67,7 +72,7 @@ func newMachine(p *Program) (*machine, error) {
 	m.watch.vm = vm
 	vm.SetRandSource(func() float64 { return m.rand().Float64() })
 	vm.SetTimeSource(m.clock)
-	world, err := p.world()
+	world, web, err := p.world()
 	if err != nil {
 		return nil, err
 	}
@@ -75,12 +80,18 @@ func newMachine(p *Program) (*machine, error) {
 	if err != nil {
 		return nil, err
 	}
+	tools, err := vm.RunProgram(web)
+	if err != nil {
+		return nil, err
+	}
 	call, _ := goja.AssertFunction(setup)
 	host := m.hostObject()
+	_ = host.Set("web", tools) // a fresh object takes every name
 	if _, err := call(goja.Undefined(), host); err != nil {
 		return nil, err
 	}
 	m.galley, m.start = host.Get("galley"), host.Get("start")
+	m.ask, _ = goja.AssertFunction(m.tools.Get("ask"))
 	for i, look := range [...]func(goja.FunctionCall) goja.Value{
 		m.sized, m.spread, m.hold, m.settle, m.pick} {
 		m.looks[i] = vm.ToValue(look)
@@ -118,6 +129,10 @@ func (m *machine) hostObject() *goja.Object {
 	set := func(name string, v any) { _ = host.Set(name, v) } // a fresh object takes every name
 	// tx and tx.db are new in each call: nothing can freeze them, and what a call hangs on
 	// them must not be there for the next.
+	m.doing, m.tools = m.jobFunctions(), m.webHost()
+	set("doing", m.doing)
+	set("tools", m.tools)
+	set("job", func(goja.FunctionCall) goja.Value { return vm.NewDynamicObject(jobObject{m}) })
 	set("tx", func(goja.FunctionCall) goja.Value { return vm.NewDynamicObject(txObject{m}) })
 	set("log", m.log)
 	set("db", vm.NewDynamicObject(m.tables))
@@ -170,32 +185,42 @@ func (m *machine) module(factory goja.Callable, start goja.Value) error {
 
 // rand is the chance of the call; outside one there is none.
 func (m *machine) rand() *rand.Rand {
-	if m.run == nil || m.run.host == nil {
-		return rand.New(rand.NewPCG(1, 2))
+	switch {
+	case m.run == nil:
+	case m.run.host != nil:
+		return m.run.host.Random()
+	case m.run.job != nil:
+		return m.run.job.random()
 	}
-	return m.run.host.Random()
+	return rand.New(rand.NewPCG(1, 2))
 }
 
 // clock is the instant of the call, however long it runs.
 func (m *machine) clock() time.Time {
-	if m.run == nil || m.run.host == nil {
-		return time.Unix(0, 0).UTC()
+	switch {
+	case m.run == nil:
+	case m.run.host != nil:
+		return m.run.host.Now()
+	case m.run.job != nil:
+		return m.run.job.now()
 	}
-	return m.run.host.Now()
+	return time.Unix(0, 0).UTC()
 }
 
-// world is the compiled prelude, the same for all machines of a program.
-func (p *Program) world() (*goja.Program, error) {
+// world is the compiled prelude with what web.js makes, the same for all machines of a
+// program.
+func (p *Program) world() (prelude, web *goja.Program, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.prelude == nil {
-		code, err := goja.Compile(preludeName, prelude, true)
-		if err != nil {
-			return nil, err
+		if p.prelude, err = goja.Compile(preludeName, preludeText, true); err != nil {
+			return nil, nil, err
 		}
-		p.prelude = code
+		if p.web, err = goja.Compile(preludeName, webText, true); err != nil {
+			return nil, nil, err
+		}
 	}
-	return p.prelude, nil
+	return p.prelude, p.web, nil
 }
 
 // tryModule runs a module without calling its handler and checks what it exports.

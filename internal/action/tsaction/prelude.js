@@ -452,12 +452,14 @@
     const operator = host.operator;
     host.galley[name] = ({ m(x) { return operator(name, x); } }).m;
   }
-  const { tx, input, before, event, done, log } = host;
+  const { tx, job, input, before, event, done, log } = host;
   host.start = (main) => {
     const name = event();
-    if (name === "") done(main.run(tx(), input()));
+    if (main.galley === "job") done(main.run(job(), input()));
+    else if (name === "") done(main.run(tx(), input()));
     else done(main.on[name](tx(), input(), before()));
   };
+  host.web(host.tools);
 
   // People write console.log; it goes where tx.log goes.
   const print = (...parts) => log(parts.map((p) => {
@@ -508,6 +510,8 @@
   reach(host.start);
   reach(host.log);
   reach(host.random);
+  reach(host.tools.ask);
+  for (const name of keys(host.doing)) reach(host.doing[name]);
   for (const name of keys(host.db)) reach(host.db[name]);
   for (const x of [function () {}, async () => {}, function* () {}, (function* () {})(), [].values(),
     new Map().entries(), new Set().values(), ""[Symbol.iterator](), "".matchAll(/x/g), /x/,

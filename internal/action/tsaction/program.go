@@ -36,8 +36,9 @@ type Program struct {
 
 	mu   sync.Mutex
 	idle []*machine
-	// prelude is compiled with the first machine.
+	// prelude and web are compiled with the first machine.
 	prelude *goja.Program
+	web     *goja.Program
 }
 
 var _ action.Program = (*Program)(nil)

@@ -22,6 +22,8 @@ var _ action.Runner = Runner{}
 type run struct {
 	ctx  context.Context
 	host action.Host
+	// job is what a job reaches, nil for all others.
+	job  *jobRun
 	call action.Run
 	// event is which of a hook's functions is called, "" for all others.
 	event string
@@ -40,13 +42,18 @@ type run struct {
 // Run calls the named function. See action.Runner.
 func (Runner) Run(ctx context.Context, p action.Program, call action.Run, host action.Host) (
 	value.Value, error) {
+	return start(ctx, p, &run{host: host, call: call})
+}
+
+// start makes a call in a machine of its own.
+func start(ctx context.Context, p action.Program, r *run) (value.Value, error) {
 	prog, ok := p.(*Program)
 	if !ok {
-		return value.Value{}, errNoCode(call)
+		return value.Value{}, errNoCode(r.call)
 	}
-	s, event := prog.script(call.Name)
+	s, event := prog.script(r.call.Name)
 	if s == nil {
-		return value.Value{}, errNoCode(call)
+		return value.Value{}, errNoCode(r.call)
 	}
 	m, err := prog.machine()
 	if err != nil {
@@ -54,8 +61,9 @@ func (Runner) Run(ctx context.Context, p action.Program, call action.Run, host a
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m.run = &run{ctx: ctx, host: host, call: call, event: event}
-	m.watch.begin(ctx, cancel, call)
+	r.ctx, r.event = ctx, event
+	m.run = r
+	m.watch.begin(ctx, cancel, r.call)
 	out, err := m.guard(s)
 	whole := m.watch.end()
 	m.run = nil
@@ -99,24 +107,44 @@ func (m *machine) perform(s *script) (value.Value, error) {
 	if m.run.fatal != nil {
 		return value.Value{}, m.run.fatal
 	}
-	result := m.run.result
-	if o, ok := result.(*goja.Object); ok {
-		if promise, ok := export(o).(*goja.Promise); ok {
-			switch promise.State() {
-			case goja.PromiseStateFulfilled:
-				result = promise.Result()
-			case goja.PromiseStateRejected:
-				return value.Value{}, m.thrownFault(promise.Result(), nil)
-			default:
-				return value.Value{}, internal("%s waits for a promise that never resolves",
-					m.run.call.Title())
-			}
-		}
+	result, err := m.await(m.run.result)
+	if err != nil {
+		return value.Value{}, err
+	}
+	if m.run.job != nil {
+		return m.kept(result)
 	}
 	if m.run.call.Output == nil {
 		return value.OfNull(), nil
 	}
 	return m.output(result)
+}
+
+// await returns what a promise comes to, and every other value as it is. What the code
+// waits for is done here, one after the other, while nothing of the code runs.
+func (m *machine) await(v goja.Value) (goja.Value, error) {
+	o, ok := v.(*goja.Object)
+	if !ok {
+		return v, nil
+	}
+	promise, ok := export(o).(*goja.Promise)
+	if !ok {
+		return v, nil
+	}
+	for promise.State() == goja.PromiseStatePending {
+		if m.run.job == nil || len(m.run.job.queue) == 0 {
+			return nil, internal("%s waits for a promise that never resolves", m.run.call.Title())
+		}
+		next := m.run.job.queue[0]
+		m.run.job.queue = m.run.job.queue[1:]
+		if err := next(); err != nil {
+			return nil, err
+		}
+	}
+	if promise.State() == goja.PromiseStateRejected {
+		return nil, m.thrownFault(promise.Result(), nil)
+	}
+	return promise.Result(), nil
 }
 
 // output reads the returned object as the declared output.

@@ -316,7 +316,8 @@ func (m *machine) operand(op *operator, t *value.Type, at string) (value.Value, 
 
 // txLog is tx.log.
 func (m *machine) txLog(c goja.FunctionCall) goja.Value {
-	if !m.enter() {
+	log := m.logger()
+	if log == nil {
 		return goja.Undefined()
 	}
 	var attrs []any
@@ -329,8 +330,19 @@ func (m *machine) txLog(c goja.FunctionCall) goja.Value {
 			}
 		}
 	}
-	m.run.host.Log().InfoContext(m.run.ctx, cut(c.Argument(0).String()), attrs...)
+	log.InfoContext(m.run.ctx, cut(c.Argument(0).String()), attrs...)
 	return goja.Undefined()
+}
+
+// logger is where the code's lines go; nil if the run ends.
+func (m *machine) logger() *slog.Logger {
+	if m.run != nil && m.run.host == nil && m.run.job != nil {
+		return m.run.job.steps.Log()
+	}
+	if !m.enter() {
+		return nil
+	}
+	return m.run.host.Log()
 }
 
 // logMax bounds a text in a log line, in bytes.

@@ -71,6 +71,16 @@ func (w *watch) begin(ctx context.Context, cancel func(), call action.Run) {
 	}
 }
 
+// turn gives what comes next the whole time again, and makes ctx what ends it.
+func (w *watch) turn(ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx = ctx
+	if w.call.Bounds.Time > 0 {
+		w.deadline = time.Now().Add(w.call.Bounds.Time)
+	}
+}
+
 // end stops watching and reports whether the run was left alone.
 func (w *watch) end() bool {
 	w.mu.Lock()
