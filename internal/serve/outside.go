@@ -13,6 +13,7 @@ import (
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/outbound"
+	"github.com/galleybackend/galley/internal/transport/hook"
 	"github.com/galleybackend/galley/internal/transport/proxy"
 )
 
@@ -36,6 +37,11 @@ func (s *Server) openOutside() error {
 		Admit: calls{s}.Admit, Wall: s.wall, Secret: s.secret, Mask: s.mask, Log: s.log,
 	})
 	return nil
+}
+
+// hooks returns the door of webhooks.
+func (s *Server) hooks() *hook.Door {
+	return hook.New(hook.Config{Spec: s.Spec, Secret: s.secret, Take: calls{s}.Take})
 }
 
 // closeOutside ends what was asked of others.
@@ -108,6 +114,20 @@ func (c calls) Admit(ctx context.Context, call engine.Call) (*engine.Admission, 
 		}
 		if err = c.anew(ctx, call.Seen, try, err); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// Take is the engine's, for a verified call from outside.
+func (c calls) Take(ctx context.Context, call engine.Call, event engine.Event) (
+	engine.Reply, error) {
+	for try := 1; ; try++ {
+		reply, err := c.engine.Take(ctx, call, event)
+		if err == nil {
+			return reply, nil
+		}
+		if err = c.anew(ctx, call.Seen, try, err); err != nil {
+			return reply, err
 		}
 	}
 }

@@ -12,12 +12,12 @@ import (
 var (
 	rootKeys = keys{
 		now: []string{"app", "currency", "timezone", "include", "secrets", "auth", "define",
-			"collections", "actions", "jobs", "emails", "proxies", "errors", "site"},
-		later: []string{"views", "webhooks", "deliveries", "routes",
+			"collections", "actions", "jobs", "emails", "webhooks", "proxies", "errors", "site"},
+		later: []string{"views", "deliveries", "routes",
 			"channels", "edge"},
 	}
 	partKeys = keys{
-		now:   []string{"define", "collections", "actions", "jobs", "emails", "proxies", "errors"},
+		now:   []string{"define", "collections", "actions", "jobs", "emails", "webhooks", "proxies", "errors"},
 		later: rootKeys.later,
 	}
 )

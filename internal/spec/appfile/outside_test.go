@@ -107,3 +107,46 @@ func TestWrongProxiesAreToldAtTheirPlaces(t *testing.T) {
 		}
 	}
 }
+
+func TestWebhooksAreRead(t *testing.T) {
+	s, findings := said(t, `webhooks:
+  # Payments.
+  stripe: {verify: stripe, secret: HOOK_KEY, id: body.id}
+  github: {verify: github, secret: HOOK_KEY}
+  standard: {verify: standard, secret: HOOK_KEY}
+  other: {verify: hmac-sha256, secret: HOOK_KEY, header: x-signature, id: header.x-event}
+`)
+	if findings != "" {
+		t.Fatal(findings)
+	}
+	for name, id := range map[string]string{"stripe": "body.id", "github": "header.X-Github-Delivery",
+		"standard": "header.Webhook-Id", "other": "header.X-Event"} {
+		if w := s.Webhook(name); w == nil || w.ID.Source != id || w.Secret.Name != "HOOK_KEY" {
+			t.Errorf("%s is %+v", name, w)
+		}
+	}
+	if s.Webhook("stripe").Doc != "Payments." || s.Webhook("other").Header != "X-Signature" {
+		t.Error("a comment or a header is not read")
+	}
+}
+
+func TestWrongWebhooksAreToldAtTheirPlaces(t *testing.T) {
+	for _, c := range []struct{ yaml, want string }{
+		{"{}", "6:3 w does not say how calls are verified"},
+		{"{}", "6:3 w has no secret, so anybody could call it"},
+		{"{verify: strip, secret: HOOK_KEY}", `6:15 unknown kind of signature "strip"; did you mean stripe?`},
+		{"{verify: stripe, secret: HOK_KEY}", "6:31 secret names no secret of this app; did you mean HOOK_KEY?"},
+		{"{verify: stripe, secret: sk_live_1}", "name one that stands under secrets"},
+		{"{verify: stripe, secret: HOOK_KEY, header: X-A}", "6:49 stripe has its signature in a header of its own"},
+		{"{verify: hmac-sha256, secret: HOOK_KEY, id: body.id}", "w does not say which header"},
+		{"{verify: hmac-sha256, secret: HOOK_KEY, header: X-A}", "w does not say what tells a call"},
+		{"{verify: hmac-sha256, secret: HOOK_KEY, header: 'X A', id: body.id}", `"X A" is no name of a header`},
+		{"{verify: stripe, secret: HOOK_KEY, id: id}", `6:45 "id" does not say where the id of a call is`},
+		{"{verify: stripe, secret: HOOK_KEY, id: body..id}", "does not say where"},
+		{"{verify: stripe, secret: HOOK_KEY, on: a}", `w has no key "on"`},
+	} {
+		if _, got := said(t, "webhooks:\n  w: "+c.yaml+"\n"); !strings.Contains(got, c.want) {
+			t.Errorf("%s\n got %s\nwant %s", c.yaml, got, c.want)
+		}
+	}
+}

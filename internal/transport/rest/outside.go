@@ -44,6 +44,32 @@ func (d *Door) pass(x *exchange, to Pass, name, path string) (transport.Raw, err
 		Header: x.r.Header, Body: body})
 }
 
+// hook answers what is below /hooks/. No session is looked for: who may call proves it
+// with a signature.
+func (d *Door) hook(x *exchange, name string) {
+	if x.r.Method != http.MethodPost {
+		x.set("Allow", http.MethodPost)
+		x.problem(d.Words().MethodProblem("It takes POST.", x.id))
+		return
+	}
+	body, err := x.anyBody()
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	name, path, _ := strings.Cut(name, "/")
+	call := engine.Call{ID: x.id, Door: "webhook", Seen: x.seen, Target: name,
+		Request: engine.Request{IP: peer(x.r.RemoteAddr), Method: x.r.Method,
+			UserAgent: first(x.r.Header["User-Agent"])}}
+	raw, err := d.Hook(x.r.Context(), call, transport.Passed{Path: path, Query: x.r.URL.RawQuery,
+		Header: x.r.Header, Body: body})
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.raw(raw)
+}
+
 // anyBody reads a body of any type, within the door's bound.
 func (x *exchange) anyBody() ([]byte, error) {
 	if e := x.r.Header["Content-Encoding"]; len(e) > 1 || len(e) == 1 && e[0] != "identity" {

@@ -74,6 +74,8 @@ type Config struct {
 	Identify func(*http.Request, *engine.Call) error
 	// Proxy answers what is below /api/proxy/; nil has nothing there.
 	Proxy Pass
+	// Hook takes the signed calls below /hooks/; nil has nothing there.
+	Hook Pass
 	// Mask hides secrets in problems; nil hides nothing.
 	Mask *observe.Mask
 	// BodyMax bounds a body, in bytes; 0 means BodyMax.
@@ -128,6 +130,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case d.Dev && !homely(r.Host):
 		x.fail(fault.New(fault.Denied, "In dev only localhost and IP addresses are answered to, "+
 			"so that no page of another name can come in through this machine."))
+	case d.Hook != nil && plainTarget(r) && strings.HasPrefix(path, "/hooks/") &&
+		len(d.spec().Webhooks) > 0:
+		d.hook(x, strings.TrimPrefix(path, "/hooks/"))
 	case ok && plainTarget(r) && d.Proxy != nil && strings.HasPrefix(rest, "proxy/"):
 		d.proxy(x, strings.TrimPrefix(rest, "proxy/"))
 	case ok && plainTarget(r):
