@@ -25,7 +25,7 @@ func (m *Mails) source(ctx context.Context, w work) (string, []byte, error) {
 		return "", nil, err
 	}
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP),
-		gomail.WithBoundary("="+string(w.id)))
+		gomail.WithBoundary(string(w.id)))
 	name := m.cfg.From.Name
 	if name == "" {
 		name = w.app.Spec.App
@@ -41,7 +41,7 @@ func (m *Mails) source(ctx context.Context, w work) (string, []byte, error) {
 	msg.SetMessageIDWithValue(m.messageID(w.id))
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	if w.email.Marketing() {
-		msg.SetListUnsubscribe("<" + data.Unsubscribe + ">")
+		msg.SetListUnsubscribe(data.Unsubscribe)
 		msg.SetListUnsubscribePost()
 		msg.SetGenHeader("List-Id", w.email.Name+"."+m.domain())
 	}
