@@ -57,6 +57,8 @@ const (
 	Nodes     = "_nodes"
 	Followers = "_followers"
 	Parked    = "_parked"
+	// Clock holds when what is timed is due.
+	Clock = "_clock"
 )
 
 // The fields of those collections.
@@ -66,6 +68,9 @@ const (
 	fieldNode     = "node"
 	fieldFollower = "follower"
 	fieldProblem  = "problem"
+	fieldText     = "text"
+	fieldDue      = "due"
+	fieldLast     = "last"
 )
 
 // Collections returns the quiet collections of followers.
@@ -83,6 +88,12 @@ func Collections() []*spec.Collection {
 			{Name: fieldFollower, Type: text},
 			{Name: fieldSeq, Type: text},
 			{Name: fieldProblem, Type: value.Type{Kind: value.TypeText}},
+		}},
+		{Name: Clock, Quiet: true, Fields: []*spec.Field{
+			{Name: fieldName, Type: text},
+			{Name: fieldText, Type: text},
+			{Name: fieldDue, Type: value.Type{Kind: value.TypeTime}},
+			{Name: fieldLast, Type: maybe},
 		}},
 	}
 }

@@ -179,3 +179,31 @@ func (r *Runner) entry(ctx context.Context, at journal.Seq) (journal.Entry, erro
 	}
 	return journal.Entry{}, ctx.Err()
 }
+
+// Settled waits until the followers of this node have accepted all that is committed by
+// now.
+func (r *Runner) Settled(ctx context.Context) error {
+	head, err := r.cfg.Head(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		all, err := r.Status(ctx)
+		if err != nil {
+			return err
+		}
+		behind := len(all) < len(r.durable)
+		for _, s := range all {
+			behind = behind || s.Place.Compare(head) < 0
+		}
+		if !behind {
+			return nil
+		}
+		if pause(ctx, settleEach); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// settleEach is how often it is looked whether followers have come to the head.
+const settleEach = 2 * time.Millisecond

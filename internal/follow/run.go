@@ -46,6 +46,10 @@ type Config struct {
 	// Shared reports whether other processes may be on the database; nil means that
 	// none is.
 	Shared func() bool
+	// Timed returns what the clock starts in the app in force, and Guarded is a store on
+	// which a write fails while another app is; both are nil where nothing is timed.
+	Timed   func() []Timed
+	Guarded store.Store
 	// Now is the app's own time.
 	Now func() time.Time
 	Log *slog.Logger
@@ -60,6 +64,7 @@ type Runner struct {
 	beaten  atomic.Int64
 
 	durable []*durable
+	ticked  chan struct{}
 	wakes   []func()
 	closes  []func(context.Context)
 
@@ -78,7 +83,8 @@ func New(c Config) *Runner {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Runner{cfg: c, node: ident.NewRecord(), shapes: Shapes(Collections())}
+	return &Runner{cfg: c, node: ident.NewRecord(), shapes: Shapes(Collections()),
+		ticked: make(chan struct{}, 1)}
 }
 
 // Shapes returns the shapes of records of the collections by their names.
@@ -113,11 +119,17 @@ func (r *Runner) Wake() {
 	for _, fn := range r.wakes {
 		fn()
 	}
+	nudge(r.ticked)
 	for _, d := range r.durable {
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
+		nudge(d.wake)
+	}
+}
+
+// nudge wakes whoever waits at the channel.
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -128,6 +140,9 @@ func (r *Runner) Start(ctx context.Context) error {
 	}
 	ctx, r.end = context.WithCancel(context.WithoutCancel(ctx))
 	r.running.Go(func() { r.beats(ctx) })
+	if r.cfg.Timed != nil {
+		r.running.Go(func() { r.clock(ctx) })
+	}
 	for _, d := range r.durable {
 		r.running.Go(func() { d.run(ctx) })
 	}
@@ -411,8 +426,9 @@ func (d *durable) commit(ctx context.Context, batch []journal.Entry, problem err
 			}
 		}
 		row.Set(fieldSeq, value.OfText(last.String()))
-		row, err = tx.Put(ctx, Followers, row)
-		version = row.Slots[spec.SlotVersion].Int()
+		if row, err = tx.Put(ctx, Followers, row); err == nil {
+			version = row.Slots[spec.SlotVersion].Int()
+		}
 		return err
 	})
 	if err != nil {

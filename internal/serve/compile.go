@@ -12,6 +12,8 @@ import (
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/auth"
 	"github.com/galleybackend/galley/internal/config"
+	"github.com/galleybackend/galley/internal/follow"
+	"github.com/galleybackend/galley/internal/follow/job"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
 	"github.com/galleybackend/galley/internal/system"
@@ -142,7 +144,7 @@ func withCode(files fs.FS, texts map[string][]byte, findings []spec.Finding) map
 
 // house returns the quiet collections that an app needs.
 func house(s *spec.Spec) []*spec.Collection {
-	all := system.Collections()
+	all := slices.Concat(system.Collections(), follow.Collections(), job.Collections())
 	if s.Auth != nil {
 		all = append(all, auth.Collections()...)
 	}

@@ -118,6 +118,7 @@ func (s *Server) Close() error {
 		}
 	}
 	s.listening.Wait()
+	errs = append(errs, s.closeAfter())
 	if s.endChores != nil {
 		s.endChores()
 		s.chores.Wait()

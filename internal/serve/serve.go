@@ -85,6 +85,7 @@ type Server struct {
 	stuck atomic.Pointer[stuck]
 
 	outside
+	after
 	site        atomic.Pointer[folder]
 	admin       string
 	servers     []*http.Server
@@ -225,6 +226,9 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 		return err
 	}
 	s.show(c, site)
+	if err := s.openAfter(ctx, runners); err != nil {
+		return err
+	}
 	if !s.cfg.door {
 		var chores context.Context
 		chores, s.endChores = context.WithCancel(context.WithoutCancel(ctx))
@@ -304,6 +308,7 @@ func (s *Server) Handler() http.Handler {
 	door = rest.New(rest.Config{
 		Engine: calls{s}, Spec: s.Spec, Observe: s.observe, Dev: s.cfg.Dev,
 		Site: pages, Health: s.health, Broken: s.lastSave, Proxy: s.proxy.Ask, Mask: s.mask,
+		Hook: s.hooks().Take,
 	})
 	if s.cfg.Dev {
 		return ownHost(door)

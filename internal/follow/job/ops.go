@@ -278,3 +278,44 @@ func stepNamed(ctx context.Context, tx store.Tx, id ident.Record, name string) (
 	}
 	return 0, fault.New(fault.NotFound, "The job has no step %q.%s", name, help)
 }
+
+// Live reports whether a job waits or runs, or was made so short a time ago that it may
+// not be written yet.
+func Live(ctx context.Context, v store.View, id ident.Record) (bool, error) {
+	row, err := v.Get(ctx, Collection, id)
+	if fault.Is(err, fault.NotFound) {
+		return time.Since(id.Made()) < awaitMax, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	state := row.Get(fieldState).Text()
+	return state == Waiting || state == Running, nil
+}
+
+// Settled waits until no job runs, and none is due that this node can run.
+func (j *Jobs) Settled(ctx context.Context) error {
+	for {
+		changed := j.changed.wait()
+		j.mu.Lock()
+		busy := len(j.works) > 0
+		room := j.cfg.Workers
+		j.mu.Unlock()
+		if !busy {
+			found, err := j.find(ctx, room, j.cfg.Now())
+			if err != nil || len(found) == 0 {
+				return err
+			}
+			j.Wake()
+		}
+		poll := time.NewTimer(awaitEach)
+		select {
+		case <-changed:
+		case <-poll.C:
+		case <-ctx.Done():
+			poll.Stop()
+			return ctx.Err()
+		}
+		poll.Stop()
+	}
+}
