@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -222,11 +223,15 @@ func TestDevWaitsForAFirstSaveThatIsRight(t *testing.T) {
 	if code, _ := s.get("/api/products"); code != http.StatusOK {
 		t.Errorf("products: %d", code)
 	}
-	// Folders that come later are watched too.
-	p.write("actions/lib/price.ts", "export const price = 1;\n")
-	s.wait("changed · reloaded")
-	p.write("actions/lib/price.ts", "export const price = 2;\n")
-	s.wait("actions/lib/price.ts changed · reloaded")
+	// Folders that come later are watched too. A file that came with them, or before they
+	// were watched, is told under their name; one that is saved later under its own.
+	for n := range 10 {
+		p.write("actions/lib/price.ts", fmt.Sprintf("export const price = %d;\n", n))
+		if line := s.wait("changed · reloaded"); strings.Contains(line, "actions/lib/price.ts") && n > 0 {
+			return
+		}
+	}
+	t.Error("a file in a folder that came later is not told under its name")
 }
 
 func TestCommandsAskTheServerThatRuns(t *testing.T) {
