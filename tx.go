@@ -36,6 +36,28 @@ func Me[T any](tx *Tx) T {
 	return me
 }
 
+// Start has a job begin when, and only if, the transaction commits, and returns its id.
+// The input is the struct of the job's input, nil where it has none. Generated code has
+// a function for each job of the app.
+func (tx *Tx) Start(job string, input any) (id string, err error) {
+	return tx.call.Start(job, input)
+}
+
+// Letter is what a mail is given.
+type Letter struct {
+	// To holds addresses and ids of users; empty means whom the app file names.
+	To []string
+	// Record is what the mail is about: a record's id, or a struct that becomes JSON.
+	Record any
+	// Data is whatever else its template shows.
+	Data any
+}
+
+// Email has a mail sent when, and only if, the transaction commits.
+func (tx *Tx) Email(name string, letter Letter) error {
+	return tx.call.Write(name, letter.To, letter.Record, letter.Data)
+}
+
 // ID is the id of a record of the type T, so that the id of one kind cannot be given
 // where another's is wanted.
 type ID[T any] string

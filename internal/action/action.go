@@ -44,7 +44,8 @@ type Host interface {
 	// Subject is who called; Me is his record, zero if he is not a user.
 	Subject() ident.Subject
 	Me(ctx context.Context) (value.Record, error)
-	// Shape returns the shape of a collection's records, or nil.
+	// Shape returns the shape of a collection's records, or that of the input of a job,
+	// which is named jobs/NAME; nil if there is none.
 	Shape(collection string) *value.Shape
 	// NewID returns the next id of this call.
 	NewID() ident.Record

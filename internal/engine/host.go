@@ -278,8 +278,13 @@ func (h *host) Intend(ctx context.Context, i journal.Intent) error {
 	if err := h.tick(); err != nil {
 		return err
 	}
-	if h.tx == nil {
+	switch {
+	case h.tx == nil:
 		return internal("the action is read_only and cannot leave an intent")
+	case i.Kind == journal.IntentJob && h.Function(action.Jobs+"/"+i.Name) == nil:
+		return internal("there is no job %q", i.Name)
+	case i.Kind == journal.IntentEmail && h.Email(i.Name) == nil:
+		return internal("there is no email %q", i.Name)
 	}
 	return h.tx.Intend(ctx, i)
 }
@@ -295,8 +300,11 @@ func (h *host) Me(context.Context) (value.Record, error) {
 	return h.me.Clone(), nil
 }
 
-// Shape returns the shape of a collection's records.
+// Shape returns the shape of a collection's records, or of a job's input.
 func (h *host) Shape(collection string) *value.Shape {
+	if f := h.Function(collection); f != nil {
+		return f.Input
+	}
 	c := h.Collection(collection)
 	if c == nil || c.Quiet && !h.quiet {
 		return nil

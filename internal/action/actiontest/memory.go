@@ -52,6 +52,9 @@ func NewMemory(s *spec.Spec) *Memory {
 	for _, c := range s.Collections {
 		h.shapes[c.Name] = Shape(c)
 	}
+	for _, j := range s.Jobs {
+		h.shapes["jobs/"+j.Name] = j.Input
+	}
 	return h
 }
 
@@ -289,7 +292,7 @@ func (h *Memory) Delete(_ context.Context, collection string, id ident.Record) e
 
 // Intend notes an intent.
 func (h *Memory) Intend(_ context.Context, i journal.Intent) error {
-	h.note("intend %s %s", i.Kind, i.Name)
+	h.note("intend %s %s %s", i.Kind, i.Name, value.AppendJSON(nil, i.Payload))
 	return nil
 }
 

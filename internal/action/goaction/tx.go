@@ -2,6 +2,7 @@ package goaction
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -224,6 +225,54 @@ func plain(x any, t *value.Type) (value.Value, error) {
 // Delete removes a record, or returns the refusal not_found.
 func (c *Call) Delete(collection, id string) error {
 	return c.step(func(h action.Host) error { return h.Delete(c.ctx, collection, ident.Record(id)) })
+}
+
+// Start leaves the intent of a job with an input, a struct or nil, and returns its id.
+func (c *Call) Start(job string, input any) (id string, err error) {
+	err = c.step(func(h action.Host) error {
+		in := value.Record{}
+		if s := h.Shape(action.Jobs + "/" + job); s != nil {
+			v := reflect.ValueOf(input)
+			if !v.IsValid() {
+				return internal("the job %s takes an input", job)
+			}
+			codec, err := c.program.codec(v.Type(), s)
+			if err != nil {
+				return err
+			}
+			// A codec reads what can be addressed.
+			to := reflect.New(v.Type()).Elem()
+			to.Set(v)
+			if in, err = codec.save(to); err != nil {
+				return internal("%s.%w", job, err)
+			}
+		}
+		got, err := action.Start(c.ctx, h, job, in)
+		id = string(got)
+		return err
+	})
+	return id, err
+}
+
+// Write leaves the intent of a mail.
+func (c *Call) Write(email string, to []string, record, data any) error {
+	return c.step(func(h action.Host) error {
+		l := action.Letter{To: to}
+		for _, part := range []struct {
+			from any
+			to   *value.Value
+		}{{record, &l.Record}, {data, &l.Data}} {
+			if part.from == nil {
+				continue
+			}
+			text, err := json.Marshal(part.from)
+			if err != nil {
+				return internal("email %s: %w", email, err)
+			}
+			*part.to = value.OfJSON(string(text))
+		}
+		return action.Write(c.ctx, h, email, l)
+	})
 }
 
 // Count returns the number of records that fulfil the condition.

@@ -48,6 +48,9 @@ type machine struct {
 	tables  *tables
 	log     goja.Value
 	random  goja.Value
+	// jobs and email are tx.jobs and tx.email.
+	jobs  goja.Value
+	email goja.Value
 	// doing holds the functions of a job, tools what web.js made; ask is the function of
 	// them that turns what fetch takes into what we ask for.
 	doing *goja.Object
@@ -131,6 +134,9 @@ func (m *machine) hostObject() *goja.Object {
 	// them must not be there for the next.
 	m.doing, m.tools = m.jobFunctions(), m.webHost()
 	set("doing", m.doing)
+	jobs, email := m.starters(m.program.jobs, m.startJob), m.starters(m.program.emails, m.writeEmail)
+	m.jobs, m.email = jobs, email
+	set("starters", vm.NewArray(jobs, email))
 	set("tools", m.tools)
 	set("job", func(goja.FunctionCall) goja.Value { return vm.NewDynamicObject(jobObject{m}) })
 	set("tx", func(goja.FunctionCall) goja.Value { return vm.NewDynamicObject(txObject{m}) })

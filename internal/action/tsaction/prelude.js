@@ -511,6 +511,7 @@
   reach(host.log);
   reach(host.random);
   reach(host.tools.ask);
+  reach(host.starters);
   for (const name of keys(host.doing)) reach(host.doing[name]);
   for (const name of keys(host.db)) reach(host.db[name]);
   for (const x of [function () {}, async () => {}, function* () {}, (function* () {})(), [].values(),

@@ -31,6 +31,9 @@ type Program struct {
 	sentences map[string]string
 	// tables are the collections that code can reach, in their order.
 	tables []string
+	// jobs and emails are what code can start.
+	jobs   []string
+	emails []string
 
 	plans plans
 
@@ -69,6 +72,12 @@ func Load(fsys fs.FS, s *spec.Spec) (*Program, []spec.Finding) {
 		if !c.Quiet {
 			p.tables = append(p.tables, c.Name)
 		}
+	}
+	for _, j := range s.Jobs {
+		p.jobs = append(p.jobs, j.Name)
+	}
+	for _, e := range s.Emails {
+		p.emails = append(p.emails, e.Name)
 	}
 	var files []string
 	for _, folder := range action.Folders() {

@@ -27,7 +27,7 @@ func (s sealed) Delete(key string) bool { return s.Set(key, nil) }
 // txObject is tx.
 type txObject struct{ m *machine }
 
-var txKeys = []string{"db", "auth", "now", "log", "random"}
+var txKeys = []string{"db", "auth", "now", "log", "random", "jobs", "email"}
 
 // Get returns a part of tx.
 func (t txObject) Get(key string) goja.Value {
@@ -49,6 +49,10 @@ func (t txObject) Get(key string) goja.Value {
 		return m.log
 	case "random":
 		return m.random
+	case "jobs":
+		return m.jobs
+	case "email":
+		return m.email
 	}
 	return nil
 }
