@@ -170,16 +170,6 @@ func (p *proxy) swallows() bool {
 	return p.silent
 }
 
-// heal ends the silence, and the connections that have lost something in it.
-func (p *proxy) heal() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.silent = false
-	for w := range p.links {
-		w.close()
-	}
-}
-
 // learn looks for the message by which the commit is prepared: its name stands before
 // its text.
 func (w *wire) learn(b []byte) {

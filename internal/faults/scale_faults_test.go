@@ -2,4 +2,4 @@
 
 package faults
 
-const kills, cuts, changes = 5, 5, 40
+const kills, cuts, changes = 5, 5, 20

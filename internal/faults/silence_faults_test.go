@@ -9,6 +9,16 @@ import (
 	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 )
 
+// heal ends the silence, and the connections that have lost something in it.
+func (p *proxy) heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = false
+	for w := range p.links {
+		w.close()
+	}
+}
+
 // TestNetworkFallsSilent lets the network between a node and its server swallow
 // everything, in the midst of its writes: neither side hears that the other is gone. The
 // other nodes go on when the server gives up on it, and so does it when it is heard again.
