@@ -14,6 +14,7 @@ import (
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/follow/job"
+	"github.com/galleybackend/galley/internal/follow/mail"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
 	"github.com/galleybackend/galley/internal/system"
@@ -144,7 +145,8 @@ func withCode(files fs.FS, texts map[string][]byte, findings []spec.Finding) map
 
 // house returns the quiet collections that an app needs.
 func house(s *spec.Spec) []*spec.Collection {
-	all := slices.Concat(system.Collections(), follow.Collections(), job.Collections())
+	all := slices.Concat(system.Collections(), follow.Collections(), job.Collections(),
+		mail.Collections(s))
 	if s.Auth != nil {
 		all = append(all, auth.Collections()...)
 	}

@@ -41,6 +41,7 @@ func (s *Server) local() http.Handler {
 	mux.HandleFunc("GET /local/user/{id}", s.handleUser)
 	mux.HandleFunc("GET /local/plan", s.handlePlan)
 	mux.HandleFunc("POST /local/apply", s.handleApply)
+	s.localMail(mux)
 	return mux
 }
 

@@ -56,7 +56,9 @@ func (s *Server) Listen() (string, error) {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port), nil
+	address := "http://" + net.JoinHostPort(host, port)
+	s.address.Store(&address)
+	return address, nil
 }
 
 // Admin returns the admin's address as a URL, "" if there is none.

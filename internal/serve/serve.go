@@ -86,6 +86,7 @@ type Server struct {
 
 	outside
 	after
+	post
 	site        atomic.Pointer[folder]
 	admin       string
 	servers     []*http.Server
@@ -153,6 +154,9 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, err
 		}
 		s.hold(values)
+	}
+	if err := s.checkMail(compiled); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(cfg.DataDir(), 0o700); err != nil {
 		return nil, err
@@ -307,7 +311,7 @@ func (s *Server) Handler() http.Handler {
 	})
 	door = rest.New(rest.Config{
 		Engine: calls{s}, Spec: s.Spec, Observe: s.observe, Dev: s.cfg.Dev,
-		Site: pages, Health: s.health, Broken: s.lastSave, Proxy: s.proxy.Ask, Mask: s.mask,
+		Site: s.postbox(pages, s.cfg.Dev), Health: s.health, Broken: s.lastSave, Proxy: s.proxy.Ask, Mask: s.mask,
 		Hook: s.hooks().Take,
 	})
 	if s.cfg.Dev {
