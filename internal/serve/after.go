@@ -37,9 +37,13 @@ type kindsOf struct {
 	timed []follow.Timed
 }
 
-// openAfter makes the followers. Those of a command in its own process do not run: what
-// it commits is done by the server.
-func (s *Server) openAfter(ctx context.Context, runners map[string]action.Runner) error {
+// houseActions are the built-in actions of an app.
+func (s *Server) houseActions(sp *spec.Spec) []action.House {
+	return slices.Concat(s.system.Actions(sp), s.jobs.Actions())
+}
+
+// makeAfter makes the followers.
+func (s *Server) makeAfter(runners map[string]action.Runner) {
 	s.runners = runners
 	s.followers = follow.New(follow.Config{
 		Store: s.store, Guarded: guarded{s.store, s}, Head: s.head, Shared: s.shared,
@@ -58,6 +62,11 @@ func (s *Server) openAfter(ctx context.Context, runners map[string]action.Runner
 			return "", fmt.Errorf("the app file names no secret %s", name)
 		},
 	})
+}
+
+// openAfter begins to follow the journal. A command in its own process does not: what it
+// commits is done by the server.
+func (s *Server) openAfter(ctx context.Context) error {
 	if s.cfg.door && s.cfg.database == nil {
 		return nil
 	}

@@ -278,7 +278,7 @@ func (s *Server) put(ctx context.Context, next Compiled, lose []string) (Plan, e
 	}
 	s.hold(values)
 	p, err := s.deploy(ctx, next, lose, func(change func() error) error {
-		return s.engine.Swap(next.App, s.system.Actions(next.Spec), change)
+		return s.engine.Swap(next.App, s.houseActions(next.Spec), change)
 	})
 	if err != nil {
 		return p, errors.Join(err, site.close())
@@ -350,7 +350,7 @@ func (s *Server) take(next Compiled, d *spec.Deploy) error {
 		s.log.Warn("the app in force needs a secret that this node does not have", "cause", err)
 	}
 	s.hold(values)
-	err = s.engine.Swap(next.App, s.system.Actions(next.Spec), func() error {
+	err = s.engine.Swap(next.App, s.houseActions(next.Spec), func() error {
 		s.app.Store(d)
 		return nil
 	})

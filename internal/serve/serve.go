@@ -213,9 +213,10 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 	s.watchCalls()
 	runners := map[string]action.Runner{languageTS: tsaction.Runner{},
 		languageGo: partRunner{s.cfg.Runner}}
+	s.makeAfter(runners)
 	s.engine = engine.New(engine.Config{
 		Store: kept, App: c.App, Authenticator: s.accounts, Runners: runners,
-		House: s.system.Actions(c.Spec), Limits: tries != nil,
+		House: s.houseActions(c.Spec), Limits: tries != nil,
 		Clock: s.cfg.Now, Seed: s.cfg.Seed, Log: s.log, Secret: secret,
 	})
 	if s.cfg.Keep {
@@ -230,9 +231,11 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 		return err
 	}
 	s.show(c, site)
-	if err := s.openAfter(ctx, runners); err != nil {
+	s.makeMails(secret)
+	if err := s.openAfter(ctx); err != nil {
 		return err
 	}
+	s.startMails()
 	if !s.cfg.door {
 		var chores context.Context
 		chores, s.endChores = context.WithCancel(context.WithoutCancel(ctx))

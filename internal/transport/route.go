@@ -26,6 +26,8 @@ const (
 	FormBatch
 	// FormAuth is /auth/…, which one table of sign-in explains.
 	FormAuth
+	// FormJob is /jobs/{id}.
+	FormJob
 	// FormHealth is /health.
 	FormHealth
 	// FormOpenAPI is /openapi.json.
@@ -35,7 +37,7 @@ const (
 // Route is what a path names.
 type Route struct {
 	Form Form
-	// Target is the collection, the action, or what follows /auth/.
+	// Target is the collection, the action, what follows /auth/, or the id of a job.
 	Target string
 	Record string
 }
@@ -81,6 +83,8 @@ func reservedRoute(first, rest string, more bool) Route {
 		return Route{Form: FormAction, Target: rest}
 	case first == "auth" && rest != "":
 		return Route{Form: FormAuth, Target: rest}
+	case first == "jobs" && rest != "" && strings.IndexByte(rest, '/') < 0:
+		return Route{Form: FormJob, Target: rest}
 	case more:
 		return Route{}
 	case first == "batch":
@@ -129,6 +133,8 @@ func (f Form) Methods() Methods {
 		return MethodGet
 	case FormAction:
 		return MethodGet | MethodPost
+	case FormJob:
+		return MethodGet | MethodDelete
 	case FormBatch:
 		return MethodPost
 	default:

@@ -108,10 +108,8 @@ func (j *Jobs) Show(ctx context.Context, id ident.Record) (out Info, err error) 
 		}
 		return err
 	})
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if w := j.works[id]; w != nil && w.total > 0 && err == nil && out.State == Running {
-		out.Progress = &Progress{w.done, w.total}
+	if err == nil {
+		out = j.far(out)
 	}
 	return out, err
 }
@@ -125,27 +123,6 @@ func noJob(id ident.Record, err error) error {
 
 // Changed returns what is closed at the next change of jobs by this node.
 func (j *Jobs) Changed() <-chan struct{} { return j.changed.wait() }
-
-// Await returns a job as Show does. One that was made a moment ago, and that the
-// follower has yet to reach, is waited for until ctx ends.
-func (j *Jobs) Await(ctx context.Context, id ident.Record) (Info, error) {
-	for {
-		changed := j.changed.wait()
-		out, err := j.Show(ctx, id)
-		if !fault.Is(err, fault.NotFound) || j.cfg.Now().Sub(id.Made()).Abs() > awaitMax {
-			return out, err
-		}
-		poll := time.NewTimer(awaitEach)
-		select {
-		case <-changed:
-		case <-poll.C:
-		case <-ctx.Done():
-			poll.Stop()
-			return out, err
-		}
-		poll.Stop()
-	}
-}
 
 const (
 	// awaitMax is how old an id may be of which it is waited that the job comes.
@@ -203,15 +180,8 @@ func (j *Jobs) Cancel(ctx context.Context, id ident.Record) error {
 		if err != nil {
 			return noJob(id, err)
 		}
-		switch row.Get(fieldState).Text() {
-		case Waiting:
-			e := end{state: Cancelled}
-			e.write(row, Cancelled, now)
-		case Running:
-			row.Set(fieldCancel, value.OfBool(true))
-		default:
-			return fault.WithCode(fault.Refused, "job_ended", "The job has ended: it is %s.",
-				row.Get(fieldState).Text())
+		if err := stop(row.Get(fieldState).Text(), row, now); err != nil {
+			return err
 		}
 		_, err = tx.Put(ctx, Collection, row)
 		return err
@@ -220,6 +190,20 @@ func (j *Jobs) Cancel(ctx context.Context, id ident.Record) error {
 		j.drain(id)
 	}
 	return err
+}
+
+// stop ends a job that waits, and has one that runs end.
+func stop(state string, row value.Record, now time.Time) error {
+	switch state {
+	case Waiting:
+		e := end{state: Cancelled}
+		e.write(row, Cancelled, now)
+	case Running:
+		row.Set(fieldCancel, value.OfBool(true))
+	default:
+		return fault.WithCode(fault.Refused, "job_ended", "The job has ended: it is %s.", state)
+	}
+	return nil
 }
 
 // Retry has a job that failed or was cancelled run again. Its steps up to the one that

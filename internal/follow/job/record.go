@@ -53,11 +53,16 @@ const (
 	fieldEvent = "event"
 )
 
+// textMax bounds the texts of jobs, in bytes.
+const textMax = 8 << 20
+
 // Collections returns the quiet collections of jobs. A job that waits is due at a time,
 // one that runs has a node, and only then those fields are set.
 func Collections() []*spec.Collection {
 	of := func(k value.TypeKind) value.Type { return value.Type{Kind: k} }
 	maybe := func(k value.TypeKind) value.Type { return value.Type{Kind: k, Optional: true} }
+	// Texts of JSON, bounded where they come from.
+	long := value.Type{Kind: value.TypeText, Optional: true, Max: &value.Bound{Int: textMax}}
 	by := func(names ...string) spec.Index {
 		var x spec.Index
 		for _, n := range names {
@@ -71,7 +76,7 @@ func Collections() []*spec.Collection {
 				{Name: fieldName, Type: of(value.TypeString)},
 				{Name: fieldState, Type: of(value.TypeString)},
 				{Name: fieldOwner, Type: of(value.TypeString)},
-				{Name: fieldInput, Type: maybe(value.TypeText)},
+				{Name: fieldInput, Type: long},
 				{Name: fieldRun, Type: of(value.TypeInt)},
 				{Name: fieldTries, Type: of(value.TypeInt)},
 				{Name: fieldDue, Type: maybe(value.TypeTime)},
@@ -80,8 +85,8 @@ func Collections() []*spec.Collection {
 				{Name: fieldCancel, Type: maybe(value.TypeBool)},
 				{Name: fieldDone, Type: maybe(value.TypeInt)},
 				{Name: fieldTotal, Type: maybe(value.TypeInt)},
-				{Name: fieldResult, Type: maybe(value.TypeText)},
-				{Name: fieldProblem, Type: maybe(value.TypeText)},
+				{Name: fieldResult, Type: long},
+				{Name: fieldProblem, Type: long},
 				{Name: fieldBegun, Type: maybe(value.TypeTime)},
 				{Name: fieldEnded, Type: maybe(value.TypeTime)},
 			}},
@@ -93,8 +98,8 @@ func Collections() []*spec.Collection {
 				{Name: fieldKind, Type: of(value.TypeString)},
 				{Name: fieldDue, Type: maybe(value.TypeTime)},
 				{Name: fieldEvent, Type: maybe(value.TypeString)},
-				{Name: fieldResult, Type: maybe(value.TypeText)},
-				{Name: fieldProblem, Type: maybe(value.TypeText)},
+				{Name: fieldResult, Type: long},
+				{Name: fieldProblem, Type: long},
 				{Name: fieldEnded, Type: maybe(value.TypeTime)},
 			}},
 	}

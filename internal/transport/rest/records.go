@@ -41,6 +41,8 @@ func (d *Door) api(x *exchange, route transport.Route) {
 		err = d.document(x)
 	case transport.FormAuth:
 		err = d.auth(ctx, x, route.Target, m)
+	case transport.FormJob:
+		err = d.job(ctx, x, route.Target, m)
 	default:
 		err = d.operate(ctx, x, route, m)
 	}
