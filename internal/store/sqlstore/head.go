@@ -53,8 +53,16 @@ type headRow struct {
 	turn int64
 }
 
-// ownHead makes the head's row.
+// ownHead makes the head's row, in a transaction of its own: it may have to wait for a
+// change of the schema, which must not wait for the tables that were made before.
 func (s *Store) ownHead() error {
+	err := s.writer.Commit()
+	if err == nil {
+		err = s.writer.Begin(true)
+	}
+	if err != nil {
+		return err
+	}
 	d := s.dialect
 	number := d.Column(&value.Type{Kind: value.TypeInt})
 	for _, sql := range []string{
