@@ -122,6 +122,7 @@ func (s *Server) localMail(mux *http.ServeMux) {
 	list := func(w http.ResponseWriter, err error, say func(lines)) {
 		out := newLines(w)
 		if err != nil {
+			w.WriteHeader(http.StatusConflict)
 			out.say(failure(err))
 			return
 		}
