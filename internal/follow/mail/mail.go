@@ -32,6 +32,7 @@ import (
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/outbound"
+	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -106,7 +107,7 @@ type Mails struct {
 	cfg Config
 
 	// wakes has a place for each of what runs.
-	letters, campaigns, clock chan struct{}
+	letters, campaigns chan struct{}
 
 	mu sync.Mutex
 	// mine are the letters that this node has claimed and not let go.
@@ -138,7 +139,7 @@ func New(c Config) *Mails {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Mails{cfg: c, mine: map[ident.Record]bool{}}
-	m.letters, m.campaigns, m.clock = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	m.letters, m.campaigns = make(chan struct{}, 1), make(chan struct{}, 1)
 	return m
 }
 
@@ -152,7 +153,7 @@ func (m *Mails) Committed() { m.Wake() }
 
 // Wake has everything looked at that waits.
 func (m *Mails) Wake() {
-	for _, c := range []chan struct{}{m.letters, m.campaigns, m.clock} {
+	for _, c := range []chan struct{}{m.letters, m.campaigns} {
 		select {
 		case c <- struct{}{}:
 		default:
@@ -160,13 +161,12 @@ func (m *Mails) Wake() {
 	}
 }
 
-// Run sends letters, writes those of campaigns and keeps to the clock until ctx ends.
-// Mails that are on their way when it ends are finished, as far as grace goes.
+// Run sends letters and writes those of campaigns until ctx ends. Mails that are on their
+// way then are finished, as far as grace goes.
 func (m *Mails) Run(ctx context.Context, grace context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { m.sendAll(ctx, grace) })
 	all.Go(func() { m.repeat(ctx, m.campaigns, m.expand) })
-	all.Go(func() { m.repeat(ctx, m.clock, m.tick) })
 	all.Wait()
 }
 
@@ -204,6 +204,29 @@ func pause(ctx context.Context, wake chan struct{}, d time.Duration) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
+}
+
+// Settled reports whether nothing is left to be done now: no letter is due or on its way,
+// and no campaign goes on.
+func (m *Mails) Settled(ctx context.Context) (bool, error) {
+	if !m.open() {
+		return true, nil
+	}
+	settled := true
+	err := m.cfg.Store.Read(ctx, func(v store.View) error {
+		settled = true
+		now := value.OfTime(m.cfg.Now())
+		for _, q := range []query.Query{{Plan: duePlan, Args: []value.Value{now}}, {Plan: heldPlan},
+			{Plan: runningPlan}} {
+			rows, err := v.Find(ctx, q)
+			if err != nil {
+				return err
+			}
+			settled = settled && len(rows) == 0
+		}
+		return nil
+	})
+	return settled, err
 }
 
 // open reports whether the app in force has emails at all.

@@ -13,13 +13,12 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-// The quiet collections of mail: letters, what is known of the people who get them, the
-// sendings to sets of people, and when the clock last asked for each email.
+// The quiet collections of mail: letters, what is known of the people who get them, and
+// the sendings to sets of people.
 const (
 	Letters   = "_letters"
 	People    = "_mail_people"
 	Campaigns = "_campaigns"
-	Clock     = "_mail_clock"
 )
 
 // The states of a letter.
@@ -158,10 +157,6 @@ func Collections(s *spec.Spec) []*spec.Collection {
 				{Name: fieldMade, Type: of(value.TypeInt)},
 				{Name: fieldProblem, Type: text(problemMax)},
 			}},
-		{Name: Clock, Quiet: true, Fields: []*spec.Field{
-			{Name: fieldEmail, Type: of(value.TypeString)},
-			{Name: fieldLast, Type: of(value.TypeTime)},
-		}},
 	}
 }
 

@@ -280,10 +280,8 @@ func (m *Mails) Lift(ctx context.Context, address string) error {
 		return errNoMail
 	}
 	return m.write(ctx, People, func(tx store.Tx) error {
-		row, err := lenient(tx.Get(ctx, People, named(People, strings.ToLower(address))))
-		if err == nil && row.Zero() {
-			row, err = lenient(tx.Get(ctx, People, named(People, address)))
-		}
+		v, _ := value.Conform(&value.Type{Kind: value.TypeEmail}, value.OfText(address), "")
+		row, err := lenient(tx.Get(ctx, People, named(People, v.Text())))
 		if err != nil {
 			return err
 		}
