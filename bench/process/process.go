@@ -172,14 +172,16 @@ func stat(pid string) (used time.Duration, parent int) {
 	return used, parent
 }
 
+// tailMax bounds what is shown of an output: its end says why.
+const tailMax = 1500
+
 // tail returns the last lines of a log.
 func tail(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return ""
 	}
-	const most = 1500
-	return string(text[max(0, len(text)-most):])
+	return string(text[max(0, len(text)-tailMax):])
 }
 
 // Run runs a command to its end; its output is in the error.
@@ -190,7 +192,7 @@ func Run(ctx context.Context, cmd string, args ...string) ([]byte, error) {
 	if err := c.Run(); err != nil {
 		text := append(errs.Bytes(), out.Bytes()...)
 		return nil, fmt.Errorf("%s %s: %w\n%s", filepath.Base(cmd), strings.Join(args, " "), err,
-			text[:min(len(text), 1500)])
+			text[max(0, len(text)-tailMax):])
 	}
 	return out.Bytes(), nil
 }

@@ -37,9 +37,11 @@ func (a *app) fill(ctx context.Context, f *files) error {
 		return err
 	}
 	for _, o := range f.open {
+		begin := time.Now()
 		if err := a.run(ctx, "import", o.collection, o.path); err != nil {
 			return err
 		}
+		fmt.Printf("  imported %s in %v\n", o.collection, time.Since(begin).Round(time.Second))
 	}
 	return nil
 }

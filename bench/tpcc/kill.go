@@ -30,6 +30,7 @@ func killing(ctx context.Context, g *galley, p plan, kills int) (tally, int, err
 		if failed = g.crash(); failed != nil {
 			return got, killed, errors.Join(failed, ctx.Err())
 		}
+		fmt.Printf("  killed after %d calls, back again\n", counted.calls.Load())
 	}
 	<-done
 	if failed == nil && killed < kills {

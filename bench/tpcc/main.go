@@ -249,8 +249,9 @@ func (b *bench) measure(ctx context.Context, name string, db database) (err erro
 func (b *bench) rounds(ctx context.Context, targets []*target) error {
 	p := b.config.plan
 	p.calls = 0
-	for range b.config.rounds {
+	for n := range b.config.rounds {
 		for _, t := range targets {
+			fmt.Printf("round %d of %d: %s\n", n+1, b.config.rounds, t.name)
 			p.seed++
 			got, err := drive(ctx, t.system, p)
 			t.tally.add(&got)
@@ -272,12 +273,13 @@ func (b *bench) killAll(ctx context.Context, targets []*target) error {
 		}
 		p := b.config.plan
 		p.time, p.warm = 0, 0
+		fmt.Printf("%s: %d calls, %d kills\n", t.name, p.calls, b.config.kills)
 		got, killed, err := killing(ctx, g, p, b.config.kills)
 		t.tally.add(&got)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
-		fmt.Printf("%s: %d calls, %d kills\n", t.name, got.calls(), killed)
+		fmt.Printf("%s: %d calls answered, killed %d times\n", t.name, got.calls(), killed)
 	}
 	return nil
 }
