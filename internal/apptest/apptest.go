@@ -6,8 +6,10 @@ package apptest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"io/fs"
 	"net/http"
@@ -176,12 +178,7 @@ func (t tried) Call(ctx context.Context, as, method, path, key, body string) (in
 	if key != "" {
 		r.Header.Set("Idempotency-Key", key)
 	}
-	res, err := t.Do(r, as)
-	if err != nil {
-		return 0, "", err
-	}
-	text, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(text), errors.Join(err, res.Body.Close())
+	return answered(t.Do(r, as))
 }
 
 // Host answers requests that the app's code sends to an address.
@@ -213,10 +210,58 @@ func (t tried) Host(url string,
 	})
 }
 
+// letter is a mail as tests see it.
+type letter struct {
+	To      string   `json:"to"`
+	Email   string   `json:"email"`
+	Subject string   `json:"subject"`
+	State   string   `json:"state"`
+	Text    string   `json:"text"`
+	HTML    string   `json:"html"`
+	Links   []string `json:"links"`
+}
+
+// link finds the addresses that a mail leads to.
+var link = regexp.MustCompile(`(?i)\shref="([^"]+)"`)
+
 // Mail returns the mails that were sent.
-func (t tried) Mail(context.Context) (string, error) { return "[]", nil }
+func (t tried) Mail(ctx context.Context) (string, error) {
+	all, err := t.Trial.Mail(ctx)
+	letters := []letter{}
+	for _, l := range all {
+		one := letter{To: l.To, Email: l.Email, Subject: l.Subject, State: l.State, Text: l.Text,
+			HTML: l.HTML, Links: []string{}}
+		for _, m := range link.FindAllStringSubmatch(l.HTML, -1) {
+			one.Links = append(one.Links, html.UnescapeString(m[1]))
+		}
+		letters = append(letters, one)
+	}
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(letters)
+	return string(text), err
+}
 
 // Webhook sends a signed call of somebody outside.
-func (t tried) Webhook(context.Context, string, string, string) (int, string, error) {
-	return 0, "", errors.New("webhooks cannot be tried yet")
+func (t tried) Webhook(ctx context.Context, name, body, id string) (int, string, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://app/hooks/"+name,
+		strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if id == "" {
+		id = "test"
+	}
+	return answered(t.Trial.Webhook(r, name, id, []byte(body)))
+}
+
+// answered reads an answer to its end.
+func answered(res *http.Response, err error) (int, string, error) {
+	if err != nil {
+		return 0, "", err
+	}
+	text, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(text), errors.Join(err, res.Body.Close())
 }

@@ -67,6 +67,9 @@ type Config struct {
 	Resolver *net.Resolver
 	// Roots verify certificates; nil means the machine's.
 	Roots *x509.CertPool
+	// World answers HTTP requests in place of the network, where an app is tried; nil
+	// means the network.
+	World http.RoundTripper
 }
 
 // Wall stands between the house and the world. It is safe for concurrent use.
@@ -74,6 +77,7 @@ type Wall struct {
 	private   []netip.Prefix
 	dialer    net.Dialer
 	transport *http.Transport
+	world     http.RoundTripper
 }
 
 // New returns a wall.
@@ -90,6 +94,9 @@ func New(c Config) *Wall {
 		MaxIdleConnsPerHost:    idleHost,
 		IdleConnTimeout:        idleTime,
 		ForceAttemptHTTP2:      true,
+	}
+	if w.world = c.World; w.world == nil {
+		w.world = w.transport
 	}
 	return w
 }
@@ -174,7 +181,7 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	for _, name := range hopByHop {
 		own.Header.Del(name)
 	}
-	res, err := g.wall.transport.RoundTrip(own)
+	res, err := g.wall.world.RoundTrip(own)
 	if err != nil {
 		return nil, err
 	}

@@ -6,15 +6,23 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/follow/delivery"
+	"github.com/galleybackend/galley/internal/follow/job"
+	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/outbound"
+	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/transport/hook"
 	"github.com/galleybackend/galley/internal/transport/proxy"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // outside is what an app has to do with others: its secrets, and the way out.
@@ -23,6 +31,8 @@ type outside struct {
 	mask   *observe.Mask
 	wall   *outbound.Wall
 	proxy  *proxy.Door
+	// deliveries follows the journal.
+	deliveries *delivery.Deliveries
 }
 
 // openOutside makes the way out.
@@ -31,17 +41,101 @@ func (s *Server) openOutside() error {
 	if err != nil {
 		return err
 	}
-	s.wall = outbound.New(outbound.Config{Private: private})
+	s.wall = outbound.New(outbound.Config{Private: private, World: s.cfg.world})
 	s.proxy = proxy.New(proxy.Config{
 		App:   func() *app.App { return s.engine.App() },
 		Admit: calls{s}.Admit, Wall: s.wall, Secret: s.secret, Mask: s.mask, Log: s.log,
+		Now: s.cfg.Now,
 	})
 	return nil
 }
 
 // hooks returns the door of webhooks.
 func (s *Server) hooks() *hook.Door {
-	return hook.New(hook.Config{Spec: s.Spec, Secret: s.secret, Take: calls{s}.Take})
+	return hook.New(hook.Config{Spec: s.Spec, Secret: s.secret, Now: s.cfg.Now, Take: s.takeEvent})
+}
+
+// takeEvent has the app's code take an event, and the jobs that wait for it go on.
+func (s *Server) takeEvent(ctx context.Context, call engine.Call, event engine.Event) (
+	engine.Reply, error) {
+	event.Keep = func(ctx context.Context, tx store.Tx) error {
+		body := event.Body
+		if body == "" {
+			body = "null"
+		}
+		payload := value.AppendQuoted([]byte(`{"id":`), event.ID)
+		payload = append(append(append(payload, `,"body":`...), body...), '}')
+		_, err := job.Signal(ctx, tx, "webhook:"+event.Webhook, value.OfJSON(string(payload)),
+			s.cfg.Now())
+		return err
+	}
+	reply, err := calls{s}.Take(ctx, call, event)
+	if err == nil && !reply.Replayed {
+		s.jobs.Wake()
+	}
+	return reply, err
+}
+
+// makeDeliveries makes what delivers to other people's hooks.
+func (s *Server) makeDeliveries() {
+	s.deliveries = delivery.New(delivery.Config{
+		Store: s.store, Follow: s.followers, App: func() *app.App { return s.engine.App() },
+		Secret: s.secret, Wall: s.wall, Mask: s.mask, Now: s.cfg.Now, Log: s.log,
+	})
+}
+
+// startDeliveries begins to deliver.
+func (s *Server) startDeliveries(ctx context.Context) {
+	if s.cfg.door && s.cfg.database == nil {
+		return
+	}
+	s.deliveries.Start(ctx)
+}
+
+// localDeliveries is what commands ask of deliveries.
+func (s *Server) localDeliveries(mux *http.ServeMux) {
+	ready := func(w http.ResponseWriter) bool {
+		if s.deliveries != nil && len(s.Spec().Deliveries) > 0 {
+			return true
+		}
+		tell(w, nil, fault.New(fault.NotFound, "The app has no deliveries."))
+		return false
+	}
+	mux.HandleFunc("GET /local/deliveries", func(w http.ResponseWriter, r *http.Request) {
+		if !ready(w) {
+			return
+		}
+		q := r.URL.Query()
+		limit, err := strconv.Atoi(q.Get("limit"))
+		if err != nil || limit < 1 {
+			limit = 50
+		}
+		all, err := s.deliveries.List(r.Context(), q.Get("state"), q.Get("name"),
+			ident.Record(q.Get("cursor")), limit)
+		out := page[delivery.Info]{Items: all}
+		if len(all) == limit {
+			out.Next = string(all[len(all)-1].ID)
+		}
+		tell(w, out, err)
+	})
+	mux.HandleFunc("GET /local/deliveries/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if ready(w) {
+			one, err := s.deliveries.Show(r.Context(), ident.Record(r.PathValue("id")))
+			tell(w, one, err)
+		}
+	})
+	mux.HandleFunc("POST /local/deliveries/{id}/retry", func(w http.ResponseWriter, r *http.Request) {
+		if !ready(w) {
+			return
+		}
+		id := ident.Record(r.PathValue("id"))
+		err := s.deliveries.Retry(r.Context(), id)
+		var one delivery.Info
+		if err == nil {
+			one, err = s.deliveries.Show(r.Context(), id)
+		}
+		tell(w, one, err)
+	})
 }
 
 // closeOutside ends what was asked of others.

@@ -62,6 +62,8 @@ type Config struct {
 	// database replaces the one that the config names. It is for tests, as is the
 	// owner's own Close of it.
 	database database
+	// world answers what the app asks of others, where it is tried.
+	world http.RoundTripper
 }
 
 // Server is an app that is open. It is safe for concurrent use.
@@ -218,6 +220,7 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 		Store: kept, App: c.App, Authenticator: s.accounts, Runners: runners,
 		House: s.houseActions(c.Spec), Limits: tries != nil,
 		Clock: s.cfg.Now, Seed: s.cfg.Seed, Log: s.log, Secret: secret,
+		Secrets: s.secret, Hasher: s.hasher,
 	})
 	if s.cfg.Keep {
 		s.compiled.Store(&c)
@@ -232,10 +235,12 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 	}
 	s.show(c, site)
 	s.makeMails(secret)
+	s.makeDeliveries()
 	if err := s.openAfter(ctx); err != nil {
 		return err
 	}
 	s.startMails()
+	s.startDeliveries(ctx)
 	if !s.cfg.door {
 		var chores context.Context
 		chores, s.endChores = context.WithCancel(context.WithoutCancel(ctx))

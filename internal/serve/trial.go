@@ -2,14 +2,20 @@ package serve
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/galleybackend/galley/internal/auth"
+	"github.com/galleybackend/galley/internal/follow/mail"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 )
 
@@ -18,9 +24,11 @@ import (
 type Trial struct {
 	server *Server
 	store  *sqlite.Store
-	client *http.Client
-	mu     sync.Mutex
-	now    time.Time
+	// local is the door of commands, public that of everybody.
+	local, public http.RoundTripper
+	data          string
+	mu            sync.Mutex
+	now           time.Time
 	// hosts answer for the world, by scheme and host.
 	hosts map[string]func(*http.Request) (*http.Response, error)
 }
@@ -38,7 +46,11 @@ func OpenTrial(ctx context.Context, cfg Config) (*Trial, error) {
 	t := &Trial{store: db, now: trialBegins,
 		hosts: map[string]func(*http.Request) (*http.Response, error){}}
 	seed := uint64(0)
-	cfg.database, cfg.door, cfg.Now = db, true, t.Now
+	if cfg.Data, err = os.MkdirTemp("", "galley-"); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	t.data = cfg.Data
+	cfg.database, cfg.door, cfg.Now, cfg.world = db, true, t.Now, world{t}
 	cfg.Seed = func() uint64 {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -46,11 +58,20 @@ func OpenTrial(ctx context.Context, cfg Config) (*Trial, error) {
 		return seed
 	}
 	if t.server, err = Open(ctx, cfg); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, db.Close(), os.RemoveAll(t.data))
 	}
-	t.client = &http.Client{Transport: direct{t.server.local()}}
+	values := map[string]string{}
+	for _, name := range t.server.Spec().Secrets {
+		values[name.Name] = trialSecret + base64.StdEncoding.EncodeToString([]byte(name.Name))
+	}
+	t.server.hold(values)
+	t.local, t.public = direct{t.server.local()}, direct{t.server.Handler()}
 	return t, nil
 }
+
+// trialSecret begins the value of every secret of a trial, so that it can be the key of
+// any kind of webhook.
+const trialSecret = "whsec_"
 
 // Now is the app's own time.
 func (t *Trial) Now() time.Time {
@@ -59,16 +80,27 @@ func (t *Trial) Now() time.Time {
 	return t.now
 }
 
-// Do sends a request as somebody, as the local door takes it: the id of a user,
-// anonymous, or "" for an admin.
+// Do sends a request as somebody: the id of a user, anonymous for what comes by the
+// door of everybody, or "" for an admin.
 func (t *Trial) Do(r *http.Request, as string) (*http.Response, error) {
+	if as == "anonymous" {
+		return t.public.RoundTrip(r)
+	}
 	if as != "" {
 		r.Header.Set(HeaderAs, as)
 	}
-	if !strings.HasPrefix(r.URL.Path, "/") {
-		r.URL.Path = "/" + r.URL.Path
+	return t.local.RoundTrip(r)
+}
+
+// Webhook sends a call that is signed as the sender of that webhook signs.
+func (t *Trial) Webhook(r *http.Request, name, id string, body []byte) (*http.Response, error) {
+	all := t.server.Spec().Webhooks
+	i := slices.IndexFunc(all, func(w *spec.Webhook) bool { return w.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("the app has no webhook %q", name)
 	}
-	return t.client.Do(r)
+	auth.SignWebhook(r.Header, all[i], t.server.secret(all[i].Secret.Name), id, body, t.Now())
+	return t.public.RoundTrip(r)
 }
 
 // Advance lets time pass, and waits until whatever is due by then was done.
@@ -76,11 +108,51 @@ func (t *Trial) Advance(ctx context.Context, d time.Duration) error {
 	t.mu.Lock()
 	t.now = t.now.Add(d)
 	t.mu.Unlock()
-	return ctx.Err()
+	s := t.server
+	for {
+		before, err := s.head(ctx)
+		if err != nil {
+			return err
+		}
+		s.followers.Wake()
+		if err := s.followers.Settled(ctx); err != nil {
+			return err
+		}
+		if err := s.jobs.Settled(ctx); err != nil {
+			return err
+		}
+		mailed, err := s.mails.Settled(ctx)
+		if err != nil {
+			return err
+		}
+		after, err := s.head(ctx)
+		if err != nil || mailed && after == before {
+			return err
+		}
+		if !mailed {
+			select {
+			case <-time.After(settleEach):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
 }
 
-// Close ends the app, and what it kept is gone.
-func (t *Trial) Close() error { return errors.Join(t.server.Close(), t.store.Close()) }
+// settleEach is how often it is looked whether all letters are sent.
+const settleEach = time.Millisecond
+
+// Mail returns the letters of the mailbox, the first one first.
+func (t *Trial) Mail(ctx context.Context) ([]mail.Letter, error) {
+	all, err := t.server.mails.List(ctx, mail.Filter{Limit: mail.ListMax})
+	slices.Reverse(all)
+	for i := range all {
+		if err == nil {
+			all[i], err = t.server.mails.Get(ctx, all[i].ID)
+		}
+	}
+	return all, err
+}
 
 // Host lets a function answer for another host, such as https://api.example.com.
 // Nothing else can be reached.
@@ -97,8 +169,11 @@ func (t *Trial) Host(address string, answer func(*http.Request) (*http.Response,
 
 func hostOf(u *url.URL) string { return strings.ToLower(u.Scheme + "://" + u.Host) }
 
-// world answers a request of the app's code to another host.
-func (t *Trial) world(r *http.Request) (*http.Response, error) {
+// world is what is outside of a trial.
+type world struct{ *Trial }
+
+// RoundTrip implements http.RoundTripper.
+func (t world) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.mu.Lock()
 	answer := t.hosts[hostOf(r.URL)]
 	t.mu.Unlock()
@@ -107,4 +182,9 @@ func (t *Trial) world(r *http.Request) (*http.Response, error) {
 			hostOf(r.URL))
 	}
 	return answer(r)
+}
+
+// Close ends the app, and what it kept is gone.
+func (t *Trial) Close() error {
+	return errors.Join(t.server.Close(), t.store.Close(), os.RemoveAll(t.data))
 }

@@ -188,7 +188,8 @@
           return hosted(typeof answer === "function" ? await answer(request) : answer);
         });
       },
-      webhook: (name, body, options) => host.webhook(name, JSON.stringify(body), options || {}),
+      webhook: (name, body, options) =>
+        host.webhook(name, JSON.stringify(body), { id: "test-" + ++keys, ...options }),
       request: (method, path, body, options) =>
         call("anonymous", method, path, body, options && options.key),
     };
