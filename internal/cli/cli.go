@@ -197,7 +197,7 @@ func (c *command) root() *cobra.Command {
 		c.init(), c.dev(), c.serve(), c.check(), c.test(), c.migrate(), c.gen(),
 		c.get(), c.call(), c.why(),
 		c.set(), c.imports(), c.exports(), c.backup(), c.restore(), c.conform(), c.move(),
-		c.jobs(), c.followers(), c.mail(), c.secrets(), c.format(), c.version(),
+		c.jobs(), c.followers(), c.deliveries(), c.mail(), c.secrets(), c.format(), c.version(),
 	)
 	root.SetFlagErrorFunc(flagError)
 	explainArgs(root)

@@ -13,6 +13,7 @@ import (
 	"github.com/galleybackend/galley/internal/auth"
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/follow"
+	"github.com/galleybackend/galley/internal/follow/delivery"
 	"github.com/galleybackend/galley/internal/follow/job"
 	"github.com/galleybackend/galley/internal/follow/mail"
 	"github.com/galleybackend/galley/internal/spec"
@@ -146,7 +147,7 @@ func withCode(files fs.FS, texts map[string][]byte, findings []spec.Finding) map
 // house returns the quiet collections that an app needs.
 func house(s *spec.Spec) []*spec.Collection {
 	all := slices.Concat(system.Collections(), follow.Collections(), job.Collections(),
-		mail.Collections(s))
+		mail.Collections(s), delivery.Collections(s))
 	if s.Auth != nil {
 		all = append(all, auth.Collections()...)
 	}

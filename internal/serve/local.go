@@ -42,6 +42,7 @@ func (s *Server) local() http.Handler {
 	mux.HandleFunc("GET /local/plan", s.handlePlan)
 	mux.HandleFunc("POST /local/apply", s.handleApply)
 	s.localMail(mux)
+	s.localDeliveries(mux)
 	s.handleAfter(mux)
 	return mux
 }

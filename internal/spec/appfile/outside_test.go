@@ -150,3 +150,32 @@ func TestWrongWebhooksAreToldAtTheirPlaces(t *testing.T) {
 		}
 	}
 }
+
+func TestDeliveriesAreRead(t *testing.T) {
+	s, findings := said(t, `deliveries:
+  # To the partner.
+  fulfilment: {on: orders.created, to: https://partner.example/hooks?a=1, secret: HOOK_KEY}
+  big: {on: orders.updated, if: record.total > 1000, to: http://localhost:1/, secret: HOOK_KEY, retry: 3}
+`)
+	if findings != "" {
+		t.Fatal(findings)
+	}
+	d, big := s.Delivery("fulfilment"), s.Delivery("big")
+	if d.On.Collection != "orders" || d.To != "https://partner.example/hooks?a=1" || d.Retry != 12 ||
+		d.Doc != "To the partner." || big.Retry != 3 || big.If.Source != "record.total > 1000" {
+		t.Errorf("got %+v and %+v", d, big)
+	}
+	for _, c := range []struct{ yaml, want string }{
+		{"{}", "6:3 d does not say on which change it is made"},
+		{"{}", "6:3 d does not say to whom"},
+		{"{}", "6:3 d has no secret to sign with"},
+		{"{on: order.created, to: https://a.example, secret: HOOK_KEY}", "did you mean orders?"},
+		{"{on: orders.created, to: http://a.example, secret: HOOK_KEY}", "6:31 to is not encrypted"},
+		{"{on: orders.created, to: https://a.example, secret: HOOKS_KEY}", "did you mean HOOK_KEY?"},
+		{"{on: orders.created, to: https://a.example, secret: HOOK_KEY, retry: 31}", "from 0 to 30"},
+	} {
+		if _, got := said(t, "deliveries:\n  d: "+c.yaml+"\n"); !strings.Contains(got, c.want) {
+			t.Errorf("%s\n got %s\nwant %s", c.yaml, got, c.want)
+		}
+	}
+}
