@@ -104,6 +104,9 @@ func (s *Store) ahead(
 		}
 		return nil, entry, err
 	}
+	if err != nil {
+		t.forget()
+	}
 	d.tx, d.err = t, err
 	return d, journal.Entry{}, nil
 }
@@ -154,6 +157,9 @@ func (s *Store) redo(
 	}
 	if entry := t.entry(origin, err); t.idle(origin, &entry, err) {
 		return entry, err
+	}
+	if err != nil {
+		t.forget()
 	}
 	return s.write(g, &draft{tx: t, err: err, expired: d.expired}, origin)
 }
@@ -357,9 +363,6 @@ func (s *Store) write(
 	g *group, d *draft, origin *journal.Origin,
 ) (journal.Entry, error) {
 	t := d.tx
-	if d.err != nil {
-		t.forget()
-	}
 	entry := t.entry(origin, d.err)
 	entry.Refusal = refusal(d.err)
 	g.dirty, g.drafts = true, g.drafts+1
@@ -450,7 +453,7 @@ func (t *tx) scanTable(ctx context.Context, tb *table) error {
 // find it in the line: a value that is taken, a relation to nothing. What is found so
 // is read like any record, and must still stand when the call is written.
 func (t *tx) foresee(ctx context.Context, k recordKey, r value.Record, slots []int) error {
-	if seen := t.known(k); seen == nil && !t.newborn(k.id) {
+	if seen := t.known(k); seen == nil && (t.ahead == nil || !t.newborn(k.id)) {
 		stored, err := t.current(ctx, k)
 		if err != nil {
 			return err

@@ -337,27 +337,28 @@ func stale(stored int64) error {
 func (t *tx) note(seen *touched, now value.Record) {
 	if !seen.written {
 		t.writes = append(t.writes, t.place(seen))
-	} else if t.ahead != nil && seen.passing(now) && !slices.Contains(t.scans, seen.table) {
-		t.scans = append(t.scans, seen.table)
+	} else if t.ahead != nil {
+		t.passes(seen, now)
 	}
 	seen.now, seen.written = now, true
 	t.wrote, t.fresh = true, false
 }
 
-// passing reports whether a record has a unique value now that it will not have: that it
-// was free is then something that was read, and nothing that the database will find.
-func (c *touched) passing(next value.Record) bool {
-	if c.now.Zero() {
-		return false
+// passes notes that a record that was written is to be another. If it had a unique value
+// that it will not have, that this was free is something that was read, which nothing that
+// is written will find out.
+func (t *tx) passes(c *touched, next value.Record) {
+	if c.now.Zero() || slices.Contains(t.scans, c.table) {
+		return
 	}
 	for _, set := range c.table.uniques {
 		for _, i := range set {
 			if next.Zero() || !next.Slots[i].Equal(c.now.Slots[i]) {
-				return true
+				t.scans = append(t.scans, c.table)
+				return
 			}
 		}
 	}
-	return false
 }
 
 // exec runs a write of the record and turns what stands against it into faults.
@@ -371,12 +372,17 @@ func (t *tx) exec(
 	var p *Problem
 	if errors.As(err, &p) && t.conn.Open() {
 		switch p.Class {
-		case Taken:
-			return tb.taken(p.Columns)
 		case Missing:
 			return invalid(p.Columns, value.CodeRequired, "must not be null")
-		case Dangling:
-			return t.dangling(ctx, tb, r)
+		case Taken, Dangling:
+			// What is told first if there is more than one thing is not the database's to say.
+			k := recordKey{tb, ident.Record(r.Slots[spec.SlotID].Text())}
+			if told := t.foresee(ctx, k, r, t.slot); told != nil {
+				return told
+			}
+			if p.Class == Taken {
+				return tb.taken(p.Columns)
+			}
 		}
 	}
 	return t.broke(err)
@@ -404,28 +410,6 @@ func invalid(columns []string, code, detail string) error {
 		f.Items = append(f.Items, fault.Item{Pointer: "#/" + c, Code: code, Detail: detail})
 	}
 	return f
-}
-
-// dangling names the relations of the record that point at nothing.
-func (t *tx) dangling(ctx context.Context, tb *table, r value.Record) error {
-	var names []string
-	for _, i := range tb.relations {
-		f := tb.shape.Fields()[i]
-		v := r.Slots[i]
-		to := t.catalog.tables[f.Type.Of]
-		if v.IsNull() || to == nil ||
-			to == tb && v.Text() == r.Slots[spec.SlotID].Text() {
-			continue
-		}
-		found, err := t.one(ctx, to, ident.Record(v.Text()))
-		if err != nil {
-			return t.reading(err)
-		}
-		if found.Zero() {
-			names = append(names, f.Name)
-		}
-	}
-	return invalid(names, "reference", "names a record that is not there")
 }
 
 // Find returns the rows of the query, with this transaction's own writes.

@@ -343,6 +343,9 @@ func silent(e *journal.Entry) bool {
 
 // forget drops what the transaction did.
 func (t *tx) forget() {
+	for _, i := range t.writes {
+		t.passes(&t.touched[i], value.Record{})
+	}
 	t.changes, t.intents, t.reply, t.writes = nil, nil, value.Value{}, nil
 }
 

@@ -36,6 +36,7 @@ func transactionGuarantees() []Guarantee {
 				{"MoneyIsConservedInACrowd", moneyInACrowd},
 				{"UniqueValuesTakenMeanwhileAreCaught", uniqueMeanwhile},
 				{"ChildrenAndTheirParentsMeet", childrenMeet},
+				{"ACrowdOfChanceIsAsIfOneByOne", aCrowdOfChance},
 			}},
 		{"A call is kept whole or not at all",
 			"one transaction of the database, a savepoint for each call that shares it",
