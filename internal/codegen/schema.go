@@ -23,6 +23,7 @@ func EditorSchema(sp *spec.Spec) []byte {
 		"define":      e.open(e.rule("A named rule."), "Named rules, such as member(board)."),
 		"collections": e.collections(),
 		"actions":     e.open(e.action(), "The app's business operations."),
+		"emails":      e.open(e.email(), "Mails: when, to whom, how often."),
 		"errors":      e.open(e.refusal(), "What refusals say to people, by their codes."),
 		"site":        e.text("The folder of static files."),
 	})
