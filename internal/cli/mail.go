@@ -228,7 +228,6 @@ func (c *command) changeMail(use, about, what, param, done string) *cobra.Comman
 	return cmd
 }
 
-
 // rawLine prints a line as it came.
 func (c *command) rawLine(line []byte) error {
 	_, err := fmt.Fprintf(c.out, "%s\n", line)
