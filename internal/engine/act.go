@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/galleybackend/galley/internal/action"
@@ -104,6 +105,13 @@ func (r *run) code(ctx context.Context, h *host, span time.Duration, call action
 // guestFault gives a refusal of the app's code the kind and sentence of its code.
 func (r *run) guestFault(name string, err error) error {
 	f := *fault.From(err)
+	f.Message = r.engine.mask.Text(f.Message)
+	for i, d := range f.Data {
+		if text, ok := d.Value.(string); ok && r.engine.mask.Holds([]byte(text)) {
+			f.Data = slices.Clone(f.Data)
+			f.Data[i].Value = r.engine.mask.Text(text)
+		}
+	}
 	if f.Kind != fault.Refused || f.Code == "" {
 		return &f
 	}

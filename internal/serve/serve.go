@@ -219,7 +219,7 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 	s.engine = engine.New(engine.Config{
 		Store: kept, App: c.App, Authenticator: s.accounts, Runners: runners,
 		House: s.houseActions(c.Spec), Limits: tries != nil,
-		Clock: s.cfg.Now, Seed: s.cfg.Seed, Log: s.log, Secret: secret,
+		Clock: s.cfg.Now, Seed: s.cfg.Seed, Log: s.log, Secret: secret, Mask: s.mask,
 		Secrets: s.secret, Hasher: s.hasher,
 	})
 	if s.cfg.Keep {

@@ -28,6 +28,7 @@ import (
 	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -78,6 +79,8 @@ type Config struct {
 	Transact func(ctx context.Context, w engine.Work) (value.Value, error)
 	// Secret returns a secret that the app file names.
 	Secret func(name string) (string, error)
+	// Mask hides secrets in what is kept of failures.
+	Mask *observe.Mask
 	// Client is what steps reach others with.
 	Client *http.Client
 	Now    func() time.Time

@@ -298,7 +298,7 @@ func (s *steps) Transaction(ctx context.Context, name string,
 		return value.Value{}, err
 	}
 	row := s.stamped(kindTransaction, name)
-	row.Set(fieldProblem, value.OfText(problemOf(err)))
+	row.Set(fieldProblem, value.OfText(s.jobs.cfg.Mask.Text(problemOf(err))))
 	s.outside()
 	broken := s.write(ctx, row, nil)
 	s.back()

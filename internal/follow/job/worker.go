@@ -222,7 +222,7 @@ func (j *Jobs) failed(s *steps, err error) end {
 	tries := s.tries() + 1
 	j.cfg.Log.Warn("a job failed", "job", w.name, "id", string(w.id), "attempt", tries,
 		"cause", err)
-	e := end{state: Failed, problem: problemOf(err), tries: tries}
+	e := end{state: Failed, problem: j.cfg.Mask.Text(problemOf(err)), tries: tries}
 	if !final && s.job != nil && tries <= int64(s.job.Retry) {
 		e.state, e.due = Waiting, now.Add(Backoff(tries, rand.Float64()))
 	}
