@@ -105,12 +105,12 @@ func applyChangesShapes(r Report, p Place) {
 // applyJudges lets somebody write while a change is judged: that comes behind it.
 func applyJudges(r Report, p Place) {
 	b := start(r, p, Faults{})
+	defer b.close()
 	b.put("customers", "name", "ana", "wallet", 1)
 	steps := adopt(b.clone())
-	judge := func(verdict error) (journal.Entry, error, journal.Entry) {
+	judge := func(verdict error) (entry, change journal.Entry, err error) {
 		var late sync.WaitGroup
-		var entry journal.Entry
-		change, err := b.Apply(b.ctx, journal.Origin{Operation: "apply"}, steps,
+		change, err = b.Apply(b.ctx, journal.Origin{Operation: "apply"}, steps,
 			func(v store.View) error {
 				late.Go(func() {
 					var err error
@@ -130,13 +130,13 @@ func applyJudges(r Report, p Place) {
 				return verdict
 			})
 		late.Wait()
-		return change, err, entry
+		return entry, change, err
 	}
-	change, err, entry := judge(nil)
+	entry, change, err := judge(nil)
 	b.ok(err)
 	b.is(entry.Seq.Compare(change.Seq), 1)
 	before := len(b.entries())
-	_, err, _ = judge(errBoom)
+	_, _, err = judge(errBoom)
 	b.is(errors.Is(err, errBoom), true)
 	b.is(len(b.entries()), before+1) // what was written meanwhile
 }
