@@ -116,6 +116,7 @@ func (c *command) code(ctx context.Context, err error) int {
 		c.say("  %s", next)
 	}
 	if f := faultOf(err); f != nil && (f.Code == config.CodeMissingSecret ||
+		f.Code == config.CodeMissingMail ||
 		f.Code == config.CodeWeakSecret) {
 		return exitDecision
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/transport/mailbox"
 )
 
 // runs gives a command that serves its flags.
@@ -192,6 +193,9 @@ func (c *command) banner(s *serve.Server, address string) {
 	c.say("\n  %s · %s    galley %s\n", s.Spec().App, summary(s.Spec()), Version)
 	fmt.Fprintf(c.out, "  App      %s\n", address)
 	fmt.Fprintf(c.out, "  API      %s/api         %s/api/openapi.json\n", address, address)
+	if len(s.Spec().Emails) > 0 {
+		fmt.Fprintf(c.out, "  Mailbox  %s%s\n", address, mailbox.Path)
+	}
 	if s.Admin() != "" {
 		fmt.Fprintf(c.out, "  Metrics  %s/metrics\n", s.Admin())
 	}
