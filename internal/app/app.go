@@ -223,7 +223,7 @@ func Who(r *rule.Rule) string {
 	}
 	text := strings.Join(strings.Fields(r.Text().Source), " ")
 	if text == "true" {
-		return "everybody"
+		return everybody
 	}
 	return text
 }

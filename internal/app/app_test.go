@@ -109,6 +109,7 @@ func TestSurfaceShowsWhatIsOpenAndNothingElse(t *testing.T) {
 	out := "id created updated version title owner mark (record.owner == auth) tag (auth != null)"
 	user := "id created updated version email (record == auth) verified name"
 	want := []string{
+		"POST /api/auth/sign-in | everybody | email password token | " + user,
 		"GET /api/users | record == auth |  | " + user,
 		"GET /api/users/{id} | record == auth |  | " + user,
 		"GET /api/users/aggregate | record == auth |  | " + user,

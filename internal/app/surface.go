@@ -28,6 +28,7 @@ func (a *App) Surface() []Row {
 		rows = append(rows, Row{Method: method, Path: path, Who: Who(r),
 			Place: Place(r.Text().Pos), In: in, Out: out})
 	}
+	rows = append(rows, a.signing()...)
 	for _, c := range a.collections {
 		if !c.Open() {
 			continue

@@ -194,7 +194,8 @@ func (c *command) runRestore(ctx context.Context, name string, o serve.RestoreOp
 	p.end()
 	if err = errors.Join(err, f.Close()); err != nil {
 		if faultCode(err) == backup.CodeNotEmpty {
-			c.say("  into a new one:  --data DIR       in its place:  --replace")
+			return fmt.Errorf("%s\n  into a new one:  %s       in its place:  --replace",
+				c.sentence(err), c.another())
 		}
 		return err
 	}
@@ -208,10 +209,22 @@ func (c *command) runRestore(ctx context.Context, name string, o serve.RestoreOp
 	c.say("  %s %s: %s and %s up to entry %v%s  (%s)", c.green("restored"), serve.ShownAddress(c.config.DatabaseAddr()),
 		plural(int(backup.End{Records: out.Records}.All()), "record"),
 		plural(int(out.Entries), "commit"), out.Seq, at, spent(start))
+	if o.Journal == "" && out.Seq == sum.Seq && o.To.At.After(sum.Made) {
+		c.say("  the backup was made before that moment, and this is its end; to go on from there:  "+
+			"--journal %s --replace", serve.ExampleDatabase)
+	}
 	for _, name := range out.Left {
 		c.say("  the records of %s have another form since, and were left out", strings.TrimPrefix(name, "_"))
 	}
 	return nil
+}
+
+// another is the flag that names another database of the same kind.
+func (c *command) another() string {
+	if strings.HasPrefix(c.config.DatabaseAddr(), "sqlite:") && c.config.Database == "" {
+		return "--data DIR"
+	}
+	return "--database ADDRESS"
 }
 
 func faultCode(err error) string {

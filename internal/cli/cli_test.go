@@ -323,8 +323,9 @@ func TestSurfaceShowsWhatIsOpen(t *testing.T) {
 			t.Errorf("no JSON: %s", line)
 		}
 	}
-	if strings.Contains(got.out, `"method":"POST"`) {
-		t.Errorf("nothing is created by clients here:\n%s", got.out)
+	if n := strings.Count(got.out, `"method":"POST"`); n != 2 ||
+		!strings.Contains(got.out, `"in":["email","password","name"]`) {
+		t.Errorf("people sign up and in, and nothing is created by clients here:\n%s", got.out)
 	}
 }
 

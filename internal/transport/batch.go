@@ -139,7 +139,8 @@ func address(call engine.Call, method, path string) (engine.Call, error) {
 		return call, fault.New(fault.Malformed, "A request in a batch has a method and a path.")
 	case !ok || route.Form != FormList && route.Form != FormRecord && route.Form != FormAction:
 		return call, fault.New(fault.NotFound,
-			"A batch holds writes of records and actions, by their paths without a query.")
+			"A batch holds writes of records and actions, by their paths without a "+
+				"query, such as /api/orders.")
 	case m == MethodGet || route.Form.Verb(m) == 0:
 		return call, fault.New(fault.Malformed, "A batch does not take this method at this path.")
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"strings"
+	"unicode"
 
 	"github.com/evanw/esbuild/pkg/api"
 
@@ -115,7 +116,9 @@ func messageFinding(file string, m api.Message) spec.Finding {
 		f.Pos = spec.Pos{File: strings.TrimPrefix(l.File, appSpace+":"), Line: l.Line,
 			Column: len([]rune(l.LineText[:min(l.Column, len(l.LineText))])) + 1}
 		f.Width = len([]rune(l.LineText[min(l.Column, len(l.LineText)):min(l.Column+l.Length, len(l.LineText))]))
-		f.Help = l.Suggestion
+		if strings.ContainsFunc(l.Suggestion, unicode.IsLetter) { // a lone ; helps nobody
+			f.Help = l.Suggestion
+		}
 	}
 	return f
 }
