@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -19,8 +20,9 @@ import (
 )
 
 // Calls whose steps are drawn by chance run beside each other at two handles, and each
-// keeps what it saw. Then the same steps are taken call by call, in the order of the
-// journal: each must see the same again. Every step may write what others look at.
+// keeps what it saw; now and then a commit fails, and its calls come again. Then the same
+// steps are taken call by call, in the order of the journal: each must see the same again.
+// Every step may write what others look at.
 
 const (
 	chanceWorkers = 6
@@ -42,7 +44,14 @@ type chanceCall struct {
 type chance struct{ ids map[string][]ident.Record }
 
 func aCrowdOfChance(r Report, p Place) {
-	b := start(r, p, Faults{})
+	var failing atomic.Bool
+	var commits atomic.Int64
+	b := start(r, p, Faults{Before: func() error { // of the first handle
+		if failing.Load() && commits.Add(1)%9 == 0 {
+			return errBoom
+		}
+		return nil
+	}})
 	defer b.close()
 	other := b.peer(p)
 	defer other.leave(b)
@@ -56,6 +65,7 @@ func aCrowdOfChance(r Report, p Place) {
 			c.ids[t.Name] = append(c.ids[t.Name], ident.RecordAt(long, ids, len(c.ids[t.Name])))
 		}
 	}
+	failing.Store(true)
 	var mu sync.Mutex
 	var calls []*chanceCall
 	var workers sync.WaitGroup
@@ -73,6 +83,7 @@ func aCrowdOfChance(r Report, p Place) {
 		})
 	}
 	workers.Wait()
+	failing.Store(false)
 	slices.SortFunc(calls, func(x, y *chanceCall) int { return x.seq.Compare(y.seq) })
 	b.clear()
 	for n, call := range calls {
@@ -115,9 +126,25 @@ func (b *bench) clear() {
 	})
 }
 
-// run makes the call, and notes what it saw and how it ended.
+// run makes the call until it is committed, and notes what it saw and how it ended.
 func (c *chance) run(b *bench, call *chanceCall, o journal.Origin) {
-	e, err := b.Write(b.ctx, o, func(tx store.Tx) error {
+	e, err := c.write(b, call, o)
+	for fault.Is(err, fault.Unavailable) && b.ctx.Err() == nil {
+		e, err = c.write(b, call, o)
+	}
+	call.seq, call.code = e.Seq, codeOf(err)
+	switch {
+	case err != nil && call.code != "no":
+		b.Errorf("a call of chance: %v", err)
+	case e.Replayed:
+		b.Errorf("a call of which nothing was written, as was said, stands at %v", e.Seq)
+	}
+}
+
+func (c *chance) write(
+	b *bench, call *chanceCall, o journal.Origin,
+) (journal.Entry, error) {
+	return b.Write(b.ctx, o, func(tx store.Tx) error {
 		call.saw = nil
 		rnd := rand.New(rand.NewPCG(call.seed, 1))
 		for range 1 + rnd.IntN(chanceSteps) {
@@ -133,10 +160,6 @@ func (c *chance) run(b *bench, call *chanceCall, o journal.Origin) {
 		}
 		return nil
 	})
-	call.seq, call.code = e.Seq, codeOf(err)
-	if err != nil && call.code != "no" {
-		b.Errorf("a call of chance: %v", err)
-	}
 }
 
 // step takes one step, and tells what it was and what it saw.
