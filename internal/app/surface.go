@@ -1,6 +1,8 @@
 package app
 
 import (
+	"strings"
+
 	"github.com/galleybackend/galley/internal/rule"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
@@ -59,6 +61,16 @@ func (a *App) Surface() []Row {
 			method = "GET"
 		}
 		add(method, "/api/actions/"+x.Name, x.Allow, names(x.Spec.Input), names(x.Spec.Output))
+	}
+	for _, x := range a.proxies {
+		for _, r := range x.Spec.Routes {
+			add(r.Method, "/api/proxy/"+x.Name+strings.TrimSuffix(r.Path, "/"), x.Allow, nil,
+				[]string{"what " + x.Spec.URL + r.Path + " answers"})
+		}
+	}
+	for _, w := range a.Spec.Webhooks {
+		rows = append(rows, Row{Method: "POST", Path: "/hooks/" + w.Name, Place: Place(w.Pos),
+			Who: "who signs with " + w.Secret.Name})
 	}
 	return rows
 }

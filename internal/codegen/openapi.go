@@ -21,6 +21,7 @@ func OpenAPI(sp *spec.Spec) []byte {
 	}
 	d.actions()
 	d.batch()
+	d.proxies()
 	d.signIn()
 	d.health()
 	d.common()

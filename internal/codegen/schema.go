@@ -24,6 +24,9 @@ func EditorSchema(sp *spec.Spec) []byte {
 		"collections": e.collections(),
 		"actions":     e.open(e.action(), "The app's business operations."),
 		"emails":      e.open(e.email(), "Mails: when, to whom, how often."),
+		"webhooks":    e.open(e.webhook(), "Verified calls from outside."),
+		"deliveries":  e.open(e.delivery(), "Signed calls to other people's hooks."),
+		"proxies":     e.open(e.proxy(), "What callers may ask of other servers, through this one."),
 		"errors":      e.open(e.refusal(), "What refusals say to people, by their codes."),
 		"site":        e.text("The folder of static files."),
 	})
