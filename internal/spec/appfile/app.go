@@ -12,12 +12,12 @@ import (
 var (
 	rootKeys = keys{
 		now: []string{"app", "currency", "timezone", "include", "secrets", "auth", "define",
-			"collections", "actions", "jobs", "emails", "webhooks", "proxies", "errors", "site"},
-		later: []string{"views", "deliveries", "routes",
+			"collections", "actions", "jobs", "emails", "webhooks", "deliveries", "proxies", "errors", "site"},
+		later: []string{"views", "routes",
 			"channels", "edge"},
 	}
 	partKeys = keys{
-		now:   []string{"define", "collections", "actions", "jobs", "emails", "webhooks", "proxies", "errors"},
+		now:   []string{"define", "collections", "actions", "jobs", "emails", "webhooks", "deliveries", "proxies", "errors"},
 		later: rootKeys.later,
 	}
 )
