@@ -54,6 +54,16 @@ type Host interface {
 	Log() *slog.Logger
 }
 
+// Keeper is a Host that knows the app's secrets and how passwords are kept.
+type Keeper interface {
+	// Secret returns a secret that the app file names.
+	Secret(name string) (string, error)
+	// HashPassword returns what is kept of a password, CheckPassword whether one is it. An
+	// empty hash takes as long as any other and is never right.
+	HashPassword(ctx context.Context, password string) (string, error)
+	CheckPassword(ctx context.Context, hash, password string) (bool, error)
+}
+
 // RowsMax is the greatest number of records that one read of a guest may return.
 const RowsMax = 1000
 

@@ -73,8 +73,15 @@ func Functions(s *spec.Spec) []Function {
 		all = append(all, Function{Name: Webhooks + "/" + w.Name, Pos: w.Pos, Input: EventShape()})
 	}
 	for _, r := range s.Routes {
-		all = append(all, Function{Name: Routes + "/" + r.Name, Pos: r.Pos,
-			Input: RequestShape(r.Input), Output: ResponseShape()})
+		f := Function{Name: Routes + "/" + r.Name, Pos: r.Pos, Input: RequestShape(r.Input),
+			Output: ResponseShape()}
+		switch user, problem := s.Helps(r.Name); {
+		case user:
+			f.Output = WhoShape()
+		case problem:
+			f.Input = ProblemShape()
+		}
+		all = append(all, f)
 	}
 	return all
 }
@@ -99,29 +106,50 @@ func EventShape() *value.Shape {
 	})
 }
 
-// RequestShape is the input of a route's function. Names of headers are in small
-// letters; json is null where the body holds none; input is there where the route
+// The names of shapes by which runners know in which form code gives and takes them.
+const (
+	ShapeRequest  = "request"
+	ShapeResponse = "response"
+	ShapeWho      = "who"
+	ShapeProblem  = "problem"
+)
+
+// WhoShape is the output of a function that tells which user asks: his id, or null.
+func WhoShape() *value.Shape {
+	return value.NewShape(ShapeWho, []value.Field{
+		{Name: "user", Type: value.Type{Kind: value.TypeText, Optional: true}}})
+}
+
+// ProblemShape is the input of a function that shapes problems: what would be answered.
+func ProblemShape() *value.Shape {
+	return value.NewShape(ShapeProblem, []value.Field{
+		{Name: "problem", Type: value.Type{Kind: value.TypeJSON}}})
+}
+
+// RequestShape is the input of a route's function. Route is the method and path of the
+// app file that the request took. Names of headers are in small letters; json is null
+// where the body holds none, text where it is no text; input is there where the route
 // declares one.
 func RequestShape(input *value.Shape) *value.Shape {
 	text := value.Type{Kind: value.TypeText}
 	json := value.Type{Kind: value.TypeJSON}
 	fields := []value.Field{
-		{Name: "method", Type: text}, {Name: "path", Type: text}, {Name: "ip", Type: text},
-		{Name: "params", Type: json}, {Name: "query", Type: json}, {Name: "headers", Type: json},
-		{Name: "text", Type: text},
+		{Name: "route", Type: text}, {Name: "method", Type: text}, {Name: "path", Type: text},
+		{Name: "ip", Type: text}, {Name: "params", Type: json}, {Name: "query", Type: json},
+		{Name: "headers", Type: json}, {Name: "text", Type: text}, {Name: "base64", Type: text},
 		{Name: "json", Type: value.Type{Kind: value.TypeJSON, Optional: true}},
 	}
 	if input != nil {
 		fields = append(fields, value.Field{Name: "input",
 			Type: value.Type{Kind: value.TypeObject, Fields: input}})
 	}
-	return value.NewShape("request", fields)
+	return value.NewShape(ShapeRequest, fields)
 }
 
-// ResponseShape is the output of a route's function. The body is bytes as they are
-// sent; one that is no text is written in base64, as binary says.
+// ResponseShape is the output of a route's function. The values of headers are texts, or
+// lists of them. The body is what is sent, in base64 where binary says so.
 func ResponseShape() *value.Shape {
-	return value.NewShape("response", []value.Field{
+	return value.NewShape(ShapeResponse, []value.Field{
 		{Name: "status", Type: value.Type{Kind: value.TypeInt}, Default: value.OfInt(200)},
 		{Name: "headers", Type: value.Type{Kind: value.TypeJSON}, Default: value.OfJSON("{}")},
 		{Name: "body", Type: value.Type{Kind: value.TypeText}, Default: value.OfText("")},

@@ -29,6 +29,8 @@ type App struct {
 	actions     []*Action
 	actionNames map[string]*Action
 	functions   map[string]*Function
+	routes      []*Route
+	views       []*View
 	triggered   bool
 	proxies     []*Proxy
 	jobs        []*Job

@@ -45,6 +45,8 @@ func Compile(s *spec.Spec, house []*spec.Collection, code []Code) (*App, []spec.
 	c.proxies(s)
 	c.jobsOf(s)
 	c.emailsOf(s)
+	c.viewsOf(s)
+	c.routesOf(s)
 	if code != nil {
 		c.owners(code)
 	}

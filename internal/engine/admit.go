@@ -46,8 +46,11 @@ func (r *run) leave() {
 	}
 }
 
-// countAction counts an operation that is an action with a rate.
+// countAction counts an operation that is an action or a route with a rate.
 func (r *run) countAction(op *operation, who string) error {
+	if op.route != nil && op.route.Spec.Rate.Count > 0 {
+		return r.count(op.route.Name, op.name+" "+who, op.route.Spec.Rate)
+	}
 	if op.action == nil || op.action.Spec.Rate.Count == 0 {
 		return nil
 	}

@@ -5,6 +5,7 @@
 package engine
 
 import (
+	"net/http"
 	"net/url"
 	"time"
 
@@ -29,6 +30,14 @@ const (
 	Delete
 	Action
 	Batch
+)
+
+// Route is the verb of a call of one of the app's own URLs, which either Query or Execute
+// takes, as the app file says; Problem that of one which only Query takes, of the house
+// itself, and which shapes a problem for the Target's callers.
+const (
+	Route Verb = iota + 1<<5
+	Problem
 )
 
 // Call is what the engine makes of a request, whatever the wire.
@@ -62,6 +71,8 @@ type Call struct {
 	// Door is the wire and connection, for the journal.
 	Door   string
 	DryRun bool
+	// Web is the request of a Route, nil for others.
+	Web *Web
 	// Seen takes what is observed of this call; nil observes nothing.
 	Seen *observe.Call
 }
@@ -73,6 +84,17 @@ type Request struct {
 	Method    string
 	Origin    string
 	UserAgent string
+}
+
+// Web is a request as the code of a route sees it.
+type Web struct {
+	// Pattern is the method and path of the app file that it took, Path the path that was
+	// asked for, Params what stood there for each {name}.
+	Pattern string
+	Path    string
+	Params  map[string]string
+	Query   url.Values
+	Header  http.Header
 }
 
 // Item is a record as its caller may see it: slots that he may not see, or did not
@@ -104,8 +126,10 @@ type Answer struct {
 	Total int64
 	// HasTotal reports that Total was asked for.
 	HasTotal bool
-	// Output is what a read_only action returned; its kind is Absent otherwise.
+	// Output is what a read_only action or route returned; its kind is Absent otherwise.
 	Output value.Value
+	// Kept says for how long the answer of a view is good.
+	Kept Kept
 }
 
 // Reply is what an Execute did.

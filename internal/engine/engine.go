@@ -13,9 +13,11 @@ import (
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/auth"
+	"github.com/galleybackend/galley/internal/cache"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/limit"
+	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -69,8 +71,15 @@ type Config struct {
 	Seed func() uint64
 	// Secret authenticates cursors; nil means one that ends with the process.
 	Secret []byte
+	// Mask hides secrets in what the app's code refuses with; nil hides nothing.
+	Mask *observe.Mask
 	// Log takes what the app's code logs; nil means nowhere.
 	Log *slog.Logger
+	// Secrets returns the value of a secret that the app file names, "" where there is
+	// none; nil knows none.
+	Secrets func(name string) string
+	// Hasher keeps passwords for the app's code; nil does not.
+	Hasher *auth.Hasher
 }
 
 // Authenticator turns credentials into subjects.
@@ -93,7 +102,12 @@ type Engine struct {
 	clock  Clock
 	seed   func() uint64
 	secret []byte
+	mask   *observe.Mask
 	log    *slog.Logger
+	// secrets and hasher are for the app's code.
+	secrets func(string) string
+	hasher  *auth.Hasher
+	views   *cache.Cache[Answer]
 
 	// gate is held for reading by each call, so that an app is swapped between
 	// calls and never under one.
@@ -130,7 +144,8 @@ func (l *loaded) aligned(c *app.Collection, s *value.Shape) error {
 // New returns an Engine of the config.
 func New(c Config) *Engine {
 	e := &Engine{store: c.Store, auth: c.Authenticator, runner: c.Runners, house: c.House,
-		rate: c.Rate, clock: c.Clock, seed: c.Seed, secret: c.Secret, log: c.Log}
+		rate: c.Rate, clock: c.Clock, seed: c.Seed, secret: c.Secret, mask: c.Mask, log: c.Log,
+		secrets: c.Secrets, hasher: c.Hasher}
 	if c.Limits {
 		e.rates = limit.NewRates()
 	}
@@ -150,6 +165,7 @@ func New(c Config) *Engine {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
+	e.views = cache.New[Answer](viewsMax, queryTime, e.clock)
 	e.load(c.App, c.House)
 	return e
 }
@@ -166,6 +182,7 @@ func (e *Engine) load(a *app.App, house []action.House) {
 		l.house[house[i].Name] = &house[i]
 	}
 	e.loaded.Store(l)
+	e.views.Drop("") // other views have other answers
 }
 
 // App returns the app in force.

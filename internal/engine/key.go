@@ -52,6 +52,9 @@ func appendCall(b []byte, op *operation, c *Call) []byte {
 	b = appendSized(b, c.Record)
 	b = append(binary.BigEndian.AppendUint64(b, uint64(len(c.Body))), c.Body...)
 	b = appendSized(b, c.Params.Encode())
+	if c.Web != nil {
+		b = appendSized(appendSized(appendSized(b, c.Web.Pattern), c.Web.Path), c.Web.Query.Encode())
+	}
 	b = binary.BigEndian.AppendUint64(b, uint64(c.IfMatch))
 	b = binary.BigEndian.AppendUint64(b, uint64(len(op.batch)))
 	for i, part := range op.batch {

@@ -24,6 +24,8 @@ func (r *run) do(ctx context.Context, tx store.Tx, op *operation) (Reply, error)
 		return r.delete(ctx, tx, op)
 	case Action:
 		return r.act(ctx, tx, op)
+	case Route:
+		return r.routeWrite(ctx, tx, op)
 	default:
 		return r.doBatch(ctx, tx, op)
 	}

@@ -72,6 +72,9 @@ func (r *run) query(ctx, reading context.Context) (answer Answer, err error) {
 }
 
 func (r *run) read(ctx context.Context, v store.View, op *operation) (Answer, error) {
+	if op.view != nil {
+		return r.viewed(ctx, v, op)
+	}
 	switch op.verb {
 	case Get:
 		return r.get(ctx, v, op)
@@ -79,6 +82,8 @@ func (r *run) read(ctx context.Context, v store.View, op *operation) (Answer, er
 		return r.list(ctx, v, op)
 	case Aggregate:
 		return r.aggregate(ctx, v, op)
+	case Route, Problem:
+		return r.routeRead(ctx, v, op)
 	default:
 		return r.actRead(ctx, v, op)
 	}
@@ -89,8 +94,11 @@ func (op *operation) reads() bool {
 	if op.verb < Create {
 		return true
 	}
-	if op.house != nil {
+	switch {
+	case op.house != nil:
 		return op.house.ReadOnly
+	case op.route != nil:
+		return op.verb == Problem || op.reading
 	}
 	return op.action != nil && op.action.Spec.ReadOnly
 }

@@ -68,7 +68,7 @@ func appendReply(dst []byte, r *Reply) []byte {
 	switch r.Verb {
 	case Create, Update:
 		return value.AppendRecord(dst, r.Item.Record)
-	case Action:
+	case Action, Route:
 		if !r.Output.IsNull() {
 			return value.AppendJSON(dst, r.Output)
 		}

@@ -26,6 +26,12 @@ type operation struct {
 	ifMatch int64
 	action  *app.Action
 	house   *action.House
+	// route is what a Route or a Problem is of; typed is the typed input of a route.
+	// reading reports that it only reads.
+	route   *app.Route
+	view    *app.View
+	typed   value.Record
+	reading bool
 	batch   []*operation
 	// key reports that doing it twice would differ from doing it once.
 	key bool
@@ -59,6 +65,10 @@ func (r *run) operation(c *Call) (*operation, error) {
 		return r.action(c)
 	case Batch:
 		return r.batchOf(c)
+	case Route:
+		return r.routeOf(c)
+	case Problem:
+		return r.problemOf(c)
 	default:
 		return nil, errNotFound()
 	}
@@ -67,6 +77,9 @@ func (r *run) operation(c *Call) (*operation, error) {
 // record resolves an operation on a collection.
 func (r *run) record(c *Call) (*operation, error) {
 	coll := r.Collection(c.Target)
+	if v := r.View(c.Target); coll == nil && v != nil && c.Verb == List {
+		return r.viewOf(c, v)
+	}
 	if coll == nil || (coll.Quiet || !coll.Open()) && !r.free() {
 		return nil, errNotFound()
 	}

@@ -136,22 +136,53 @@ type Header struct {
 	Pos   Pos
 }
 
-// Route is one of the app's own URLs.
+// Route is one function for some of the app's own URLs, or, without any, a function that
+// other routes name: as that which tells who asks, or which shapes problems.
 type Route struct {
-	Name   string
-	Doc    string
-	Pos    Pos
-	Method string
-	// Path may hold {name} for one segment.
-	Path  string
+	Name string
+	Doc  string
+	Pos  Pos
+	// Paths are the methods and paths, in which {name} stands for one segment.
+	Paths []ProxyRoute
 	Allow Text
+	// User names the route whose function tells which user asks; "" knows callers by the
+	// house's sessions.
+	User Name
+	// Problem names the route whose function shapes problems; "" leaves them as they are.
+	Problem Name
 	// Input is the typed input, nil where the code takes the request as it is.
 	Input *value.Shape
 	Docs  map[string]string
 	Rate  Rate
 	// Timeout is the route's own bound; 0 means the engine's.
-	Timeout  time.Duration
+	Timeout time.Duration
+	// ReadOnly is `read_only: true`, Writes `read_only: false`. Else GET only reads.
 	ReadOnly bool
+	Writes   bool
+}
+
+// Reads reports whether the method only reads.
+func (r *Route) Reads(method string) bool {
+	return r.ReadOnly || !r.Writes && method == "GET"
+}
+
+// Helps reports whether other routes name it; it has no paths then.
+func (s *Spec) Helps(route string) (user, problem bool) {
+	for _, r := range s.Routes {
+		user = user || r.User.Name == route
+		problem = problem || r.Problem.Name == route
+	}
+	return user, problem
+}
+
+// Route returns the named route, or nil.
+func (s *Spec) Route(name string) *Route {
+	for _, r := range s.Routes {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
 }
 
 // View is a computed list that can only be read.
@@ -174,4 +205,14 @@ type ViewField struct {
 	Name string
 	Rule Text
 	Pos  Pos
+}
+
+// View returns the named view, or nil.
+func (s *Spec) View(name string) *View {
+	for _, v := range s.Views {
+		if v.Name == name {
+			return v
+		}
+	}
+	return nil
 }

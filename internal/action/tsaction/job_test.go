@@ -208,9 +208,9 @@ func TestJobsAreBounded(t *testing.T) {
 	}
 	// A job may take longer than its bound, if each of its parts does not.
 	p, steps, run := job(t, `
-  const end = (n) => { const x = []; for (let i = 0; i < n; i++) x.push(i % 7); return x.length };
-  for (let i = 0; i < 8; i++) await job.step("s" + i, () => end(60000));`)
-	run.Bounds.Time = 500 * time.Millisecond
+  for (let i = 0; i < 5; i++) await job.step("s" + i, async ({ fetch }) => (await fetch("http://x.example")).status);`)
+	run.Bounds.Time = time.Second
+	steps.Client = &http.Client{Transport: slow(300 * time.Millisecond)}
 	if _, err := (Runner{}).RunJob(t.Context(), p, run, steps); err != nil {
 		t.Error(err)
 	}
@@ -221,4 +221,12 @@ func TestJobsAreBounded(t *testing.T) {
 	if _, err := (Runner{}).RunJob(ctx, p, run, steps); !fault.Is(err, fault.Timeout) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// slow answers after a time.
+type slow time.Duration
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-time.After(time.Duration(s))
+	return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
 }

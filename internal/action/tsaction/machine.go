@@ -48,9 +48,11 @@ type machine struct {
 	tables  *tables
 	log     goja.Value
 	random  goja.Value
-	// jobs and email are tx.jobs and tx.email.
-	jobs  goja.Value
-	email goja.Value
+	// These are the parts of tx that hold functions of their own.
+	jobs     goja.Value
+	email    goja.Value
+	token    goja.Value
+	password goja.Value
 	// doing holds the functions of a job, tools what web.js made; ask is the function of
 	// them that turns what fetch takes into what we ask for.
 	doing *goja.Object
@@ -136,7 +138,9 @@ func (m *machine) hostObject() *goja.Object {
 	set("doing", m.doing)
 	jobs, email := m.starters(m.program.jobs, m.startJob), m.starters(m.program.emails, m.writeEmail)
 	m.jobs, m.email = jobs, email
-	set("starters", vm.NewArray(jobs, email))
+	token, password := m.tokens(), m.passwords()
+	m.token, m.password = token, password
+	set("starters", vm.NewArray(jobs, email, token, password))
 	set("tools", m.tools)
 	set("job", func(goja.FunctionCall) goja.Value { return vm.NewDynamicObject(jobObject{m}) })
 	set("tx", func(goja.FunctionCall) goja.Value { return vm.NewDynamicObject(txObject{m}) })
@@ -269,6 +273,9 @@ func (p *Program) tryModule(name string) []spec.Finding {
 	}
 	if on, ok := o.Get("on").(*goja.Object); ok {
 		p.scripts[name].events = on.Keys()
+		if kind == "route" {
+			return p.pathless(name, at, p.scripts[name].events)
+		}
 	}
 	return nil
 }

@@ -440,7 +440,17 @@
       return { galley: "hook", name, on };
     },
   };
-  for (const kind of ["job", "webhook", "route"]) {
+  host.galley.route = ({ route(name, run) {
+    if (typeof name !== "string" || typeof run !== "function" && (run === null || typeof run !== "object")) {
+      throw new TypeError("route wants a name and a function, or an object of functions");
+    }
+    if (typeof run === "function") return { galley: "route", name, run };
+    for (const path of keys(run)) {
+      if (typeof run[path] !== "function") throw new TypeError(path + " is no function");
+    }
+    return { galley: "route", name, on: run };
+  } }).route;
+  for (const kind of ["job", "webhook"]) {
     host.galley[kind] = ({ m(name, run) {
       if (typeof name !== "string" || typeof run !== "function") {
         throw new TypeError(kind + " wants a name and a function");

@@ -34,6 +34,8 @@ type Program struct {
 	// jobs and emails are what code can start.
 	jobs   []string
 	emails []string
+	// paths are those of each route, by its unit.
+	paths map[string][]string
 
 	plans plans
 
@@ -51,7 +53,7 @@ type script struct {
 	// at is where it calls action, job, hook, webhook or route.
 	at   spec.Pos
 	code *goja.Program
-	// events are those of a hook that it has functions for.
+	// events are those of a hook that it has functions for, or the paths of a route.
 	events []string
 }
 
@@ -78,6 +80,13 @@ func Load(fsys fs.FS, s *spec.Spec) (*Program, []spec.Finding) {
 	}
 	for _, e := range s.Emails {
 		p.emails = append(p.emails, e.Name)
+	}
+	p.paths = map[string][]string{}
+	for _, x := range s.Routes {
+		for _, at := range x.Paths {
+			unit := action.Routes + "/" + x.Name
+			p.paths[unit] = append(p.paths[unit], at.Method+" "+at.Path)
+		}
 	}
 	var files []string
 	for _, folder := range action.Folders() {
@@ -169,6 +178,27 @@ func (p *Program) load(fsys fs.FS, known []string, file string) ([]spec.Finding,
 	return found, true
 }
 
+// pathless says which functions of a route do not fit its paths.
+func (p *Program) pathless(name string, at spec.Pos, has []string) []spec.Finding {
+	var found []spec.Finding
+	declared := p.paths[name]
+	for _, path := range has {
+		if !slices.Contains(declared, path) {
+			found = append(found, spec.Finding{Pos: at, Message: fmt.Sprintf(
+				"there is code for %s, but the app file has no such path in %s", path,
+				action.Title(name)), Help: strings.TrimPrefix(near(path, declared), "; ")})
+		}
+	}
+	for _, path := range declared {
+		if !slices.Contains(has, path) {
+			found = append(found, spec.Finding{Pos: at, Message: fmt.Sprintf(
+				"no code for %s of %s", path, action.Title(name)),
+				Help: fmt.Sprintf("add a function under %q", path)})
+		}
+	}
+	return found
+}
+
 // undeclared says that the app file knows nothing of a file, and what to do.
 func undeclared(name string, known []string) (message, help string) {
 	folder, stem, _ := strings.Cut(name, "/")
@@ -207,6 +237,7 @@ func (p *Program) Names() map[string]string {
 		at := fmt.Sprintf("%s:%d", s.at.File, s.at.Line)
 		if !strings.HasPrefix(name, action.Hooks+"/") {
 			names[name] = at
+			continue
 		}
 		for _, event := range s.events {
 			names[name+"."+event] = at

@@ -61,6 +61,9 @@ func start(ctx context.Context, p action.Program, r *run) (value.Value, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if len(s.events) > 0 && event == "" {
+		event = r.call.Input.Get("route").Text()
+	}
 	r.ctx, r.event = ctx, event
 	m.run = r
 	m.watch.begin(ctx, cancel, r.call)
@@ -152,7 +155,15 @@ func (m *machine) output(result goja.Value) (out value.Value, err error) {
 	shape := m.run.call.Output
 	ex := m.vm.Try(func() {
 		var r value.Record
-		if r, err = m.record(result, shape, "output"); err == nil {
+		switch shape.Name() {
+		case action.ShapeResponse:
+			r, err = m.response(result, shape)
+		case action.ShapeWho:
+			r, err = m.who(result, shape)
+		default:
+			r, err = m.record(result, shape, "output")
+		}
+		if err == nil {
 			out = value.OfRecord(r)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/dop251/goja"
 
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/spec"
@@ -27,7 +28,7 @@ func (s sealed) Delete(key string) bool { return s.Set(key, nil) }
 // txObject is tx.
 type txObject struct{ m *machine }
 
-var txKeys = []string{"db", "auth", "now", "log", "random", "jobs", "email"}
+var txKeys = []string{"db", "auth", "now", "log", "random", "jobs", "email", "token", "password"}
 
 // Get returns a part of tx.
 func (t txObject) Get(key string) goja.Value {
@@ -53,6 +54,10 @@ func (t txObject) Get(key string) goja.Value {
 		return m.jobs
 	case "email":
 		return m.email
+	case "token":
+		return m.token
+	case "password":
+		return m.password
 	}
 	return nil
 }
@@ -368,6 +373,9 @@ func (m *machine) beforeValue() goja.Value { return m.given(m.run.call.Before) }
 func (m *machine) given(r value.Record) goja.Value {
 	if r.Zero() {
 		return goja.Undefined()
+	}
+	if r.Shape.Name() == action.ShapeProblem {
+		return m.toJS(r.Slots[0])
 	}
 	return m.vm.NewDynamicObject(&record{m: m, r: r, collection: m.run.call.Of})
 }

@@ -69,8 +69,11 @@ func bytesOf(v goja.Value) ([]byte, bool) {
 	if _, ok := v.(*goja.Object); !ok {
 		return nil, false
 	}
-	b, ok := v.Export().(goja.ArrayBuffer)
-	return b.Bytes(), ok
+	b, ok := export(v).(goja.ArrayBuffer)
+	if !ok {
+		return nil, false
+	}
+	return b.Bytes(), true
 }
 
 func (m *machine) atob(c goja.FunctionCall) goja.Value {

@@ -12,12 +12,13 @@ import (
 var (
 	rootKeys = keys{
 		now: []string{"app", "currency", "timezone", "include", "secrets", "auth", "define",
-			"collections", "actions", "jobs", "emails", "webhooks", "deliveries", "proxies", "errors", "site"},
-		later: []string{"views", "routes",
-			"channels", "edge"},
+			"collections", "actions", "jobs", "emails", "webhooks", "deliveries", "proxies",
+			"routes", "views", "errors", "site"},
+		later: []string{"channels", "edge"},
 	}
 	partKeys = keys{
-		now:   []string{"define", "collections", "actions", "jobs", "emails", "webhooks", "deliveries", "proxies", "errors"},
+		now: []string{"define", "collections", "actions", "jobs", "emails", "webhooks", "deliveries",
+			"proxies", "routes", "views", "errors"},
 		later: rootKeys.later,
 	}
 )
@@ -57,8 +58,11 @@ func (r *reader) app() {
 		r.webhooks(top["webhooks"])
 		r.deliveries(top["deliveries"])
 		r.proxies(top["proxies"])
+		r.routes(top["routes"])
+		r.views(top["views"])
 		r.refusals(top["errors"])
 	}
+	r.helpers()
 	r.strayTemplates()
 }
 

@@ -301,7 +301,7 @@ func TestWhatComesLaterIsRefusedByName(t *testing.T) {
 		"accept":   inThings + "    fields: {a: {type: string, «accept»: [image/*]}}\n",
 		"file":     inThings + "    fields: {a: «file»?}\n",
 	}
-	for _, key := range strings.Fields("views routes " +
+	for _, key := range strings.Fields("" +
 		"channels edge") {
 		texts[key] = top(key)
 	}

@@ -160,6 +160,10 @@ func (x *exchange) answer(call *engine.Call, a *engine.Answer) {
 			x.set("Link", next(x.r.URL, call.Params, a.Next))
 		}
 		*b = transport.AppendList((*b)[:0], a)
+		if a.Kept.Fresh > 0 && x.kept(a.Kept, *b) {
+			x.send(http.StatusNotModified, nil)
+			return
+		}
 	}
 	x.send(http.StatusOK, *b)
 }

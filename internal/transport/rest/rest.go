@@ -88,6 +88,7 @@ type Door struct {
 	origin *http.CrossOriginProtection
 	words  atomic.Pointer[wordsOf]
 	doc    atomic.Pointer[docOf]
+	own    atomic.Pointer[routesOf]
 }
 
 // wordsOf and docOf are what was made of an app file, kept as long as it is in force.
@@ -130,6 +131,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case d.Dev && !homely(r.Host):
 		x.fail(fault.New(fault.Denied, "In dev only localhost and IP addresses are answered to, "+
 			"so that no page of another name can come in through this machine."))
+	case d.routed(x):
 	case d.Hook != nil && plainTarget(r) && strings.HasPrefix(path, "/hooks/") &&
 		len(d.spec().Webhooks) > 0:
 		d.hook(x, strings.TrimPrefix(path, "/hooks/"))
