@@ -45,7 +45,7 @@ func (s *Server) makeMails(secret []byte) {
 	m, err := s.cfg.Mail()
 	s.server = m.Server
 	c := mail.Config{
-		Store: s.store, App: func() *app.App { return s.engine.App() }, Nodes: s.followers,
+		Store: s.store, App: func() *app.App { return s.engine.App() }, Nodes: s.followers, InForce: s.moved,
 		From: m.From, Now: s.cfg.Now, Log: s.log, Key: derived(secret, "links in mails"),
 		URL: func() string {
 			if at := s.address.Load(); m.URL == "" && at != nil {

@@ -34,12 +34,13 @@ func (m *Mails) Accept(ctx context.Context, tx store.Tx, e journal.Entry) error 
 		if i.Kind != journal.IntentEmail {
 			continue
 		}
+		if err := m.cfg.InForce(); err != nil {
+			return err
+		}
 		a := m.cfg.App()
 		email := a.Email(i.Name)
 		if email == nil || a.Schema.Table(Letters) == nil {
-			m.cfg.Log.Warn("a mail was asked for that the app has no more", "email", i.Name,
-				"entry", e.Seq.String())
-			continue
+			return fmt.Errorf("the app has no email %s any more", i.Name)
 		}
 		var p payload
 		if err := json.Unmarshal(value.AppendJSON(nil, i.Payload), &p); err != nil {

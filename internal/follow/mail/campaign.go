@@ -120,6 +120,9 @@ func (m *Mails) expand(ctx context.Context) (bool, error) {
 	if err != nil || row.Zero() {
 		return false, err
 	}
+	if err := m.cfg.InForce(); err != nil {
+		return false, err
+	}
 	a := m.cfg.App()
 	email := a.Email(row.Get(fieldEmail).Text())
 	if email == nil || email.Set == nil {
@@ -252,6 +255,9 @@ func (p *portion) write(ctx context.Context) error {
 func (m *Mails) step(ctx context.Context, row value.Record, also func(store.Tx, value.Record) error,
 	next map[string]value.Value) error {
 	return m.write(ctx, Campaigns, func(tx store.Tx) error {
+		if err := m.cfg.InForce(); err != nil {
+			return err
+		}
 		now, err := lenient(tx.Get(ctx, Campaigns, idOf(row)))
 		if err != nil {
 			return err

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
@@ -52,8 +53,10 @@ type Nodes interface {
 // Config is what Mails are made of.
 type Config struct {
 	Store store.Store
-	// App returns the app in force.
-	App func() *app.App
+	// App returns the app in force. InForce is asked within a transaction, and its fault
+	// of kind Unavailable ends it, where another app is by now; nil means that none is.
+	App     func() *app.App
+	InForce func() error
 	// Nodes tells whose letters are whose.
 	Nodes Nodes
 	// Sender is the mail server; nil keeps letters in the mailbox.
@@ -132,6 +135,9 @@ func New(c Config) *Mails {
 	if c.Pace.Again == 0 {
 		c.Pace.Again = againHouse
 	}
+	if c.InForce == nil {
+		c.InForce = func() error { return nil }
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -183,7 +189,9 @@ func (m *Mails) repeat(ctx context.Context, wake chan struct{}, portion func(con
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			m.cfg.Log.Warn("mails are looked at again", "cause", err)
+			if fault.From(err).Kind != fault.Unavailable {
+				m.cfg.Log.Warn("mails are looked at again", "cause", err)
+			}
 			pause(ctx, nil, again)
 			again = min(2*again, downMax)
 		case !more:

@@ -2,9 +2,11 @@ package mail_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/follow/mail"
 	"github.com/galleybackend/galley/internal/ident"
 )
@@ -75,5 +77,40 @@ func TestOneLetterIsFoundAmongMany(t *testing.T) {
 	}
 	if _, err := n.mails.Get(t.Context(), ident.NewRecord()); err == nil {
 		t.Error("there is a letter of any id")
+	}
+}
+
+func TestANodeWithAnotherAppLeavesMailsAlone(t *testing.T) {
+	var moved atomic.Bool
+	n := start(t, mustOpen(t), false, func(c *mail.Config) {
+		c.InForce = func() error {
+			if moved.Load() {
+				return fault.New(fault.Unavailable, "The app is being changed.")
+			}
+			return nil
+		}
+	})
+	ana := n.user("ana")
+	moved.Store(true)
+	n.order(ana, 1990)
+	n.until(mail.Filter{}, func(l []mail.Letter) bool {
+		all, err := n.runner.Status(t.Context())
+		return err == nil && len(l) == 0 && len(all) == 1 && all[0].Lag > 0
+	})
+	moved.Store(false)
+	n.states(mail.Filter{}, 1, mail.Sent)
+	if parked, err := n.runner.Parked(t.Context()); err != nil || len(parked) != 0 {
+		t.Errorf("set apart is %v, %v", parked, err)
+	}
+}
+
+func TestAnEmailThatTheAppDoesNotHaveIsSetApart(t *testing.T) {
+	n := start(t, mustOpen(t), false, nil)
+	n.send("gone", "ana@example.com")
+	n.given("hello", `{"to":"bo@example.com","data":{"name":"Bo"}}`)
+	n.states(mail.Filter{}, 1, mail.Sent)
+	if parked, err := n.runner.Parked(t.Context()); err != nil || len(parked) != 1 ||
+		!strings.Contains(parked[0].Problem, "the app has no email gone any more") {
+		t.Errorf("set apart is %v, %v", parked, err)
 	}
 }

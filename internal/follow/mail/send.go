@@ -120,9 +120,12 @@ func (m *Mails) claim(ctx context.Context) ([]work, error) {
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	a := m.cfg.App()
 	var works []work
 	err = m.write(ctx, Letters, func(tx store.Tx) error {
+		if err := m.cfg.InForce(); err != nil {
+			return err
+		}
+		a := m.cfg.App()
 		works = works[:0]
 		for _, id := range ids {
 			w, err := m.take(ctx, tx, a, id, now)
@@ -273,7 +276,7 @@ func (m *Mails) ended(ctx context.Context, w work, subject string, err error) {
 	}
 	if failed != nil && failed.Stage == outbound.StageConnect {
 		m.reached(failed)
-		m.giveBack(ctx, []work{w})
+		m.put(ctx, w, "the mail server cannot be reached: "+failed.Err.Error())
 		return
 	}
 	m.reached(nil)
@@ -354,16 +357,21 @@ func (m *Mails) finish(ctx context.Context, w work, fn func(store.Tx, value.Reco
 // giveBack lets others have letters that were not begun.
 func (m *Mails) giveBack(ctx context.Context, works []work) {
 	for _, w := range works {
-		m.finish(ctx, w, func(tx store.Tx, row value.Record) error {
-			set(row, map[string]value.Value{fieldState: value.OfText(Waiting), fieldNode: value.OfNull(),
-				fieldDue: value.OfTime(m.cfg.Now())})
-			_, err := tx.Put(ctx, Letters, row)
-			return err
-		})
+		m.put(ctx, w, "")
 		m.mu.Lock()
 		delete(m.mine, w.id)
 		m.mu.Unlock()
 	}
+}
+
+// put has a letter wait that was not begun, whatever the reason.
+func (m *Mails) put(ctx context.Context, w work, why string) {
+	m.finish(ctx, w, func(tx store.Tx, row value.Record) error {
+		set(row, map[string]value.Value{fieldState: value.OfText(Waiting), fieldNode: value.OfNull(),
+			fieldDue: value.OfTime(m.cfg.Now()), fieldProblem: nullOr(clip(why))})
+		_, err := tx.Put(ctx, Letters, row)
+		return err
+	})
 }
 
 // recover ends what nodes had begun that are gone.
@@ -384,6 +392,9 @@ func (m *Mails) recover(ctx context.Context) error {
 	}
 	for _, id := range gone {
 		err := m.write(ctx, Letters, func(tx store.Tx) error {
+			if err := m.cfg.InForce(); err != nil {
+				return err
+			}
 			row, err := lenient(tx.Get(ctx, Letters, id))
 			if err != nil || row.Zero() || !m.lost(row) {
 				return err

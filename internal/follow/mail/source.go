@@ -43,7 +43,7 @@ func (m *Mails) source(ctx context.Context, w work) (string, []byte, error) {
 	if w.email.Marketing() {
 		msg.SetListUnsubscribe(data.Unsubscribe)
 		msg.SetListUnsubscribePost()
-		msg.SetGenHeader("List-Id", w.email.Name+"."+m.domain())
+		msg.SetGenHeader("List-Id", "<"+w.email.Name+"."+m.domain()+">")
 	}
 	msg.SetBodyString(gomail.TypeTextPlain, l.Plain)
 	msg.AddAlternativeString(gomail.TypeTextHTML, l.HTML)
