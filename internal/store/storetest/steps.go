@@ -184,3 +184,33 @@ func whatWasFoundIsTheCallers(r Report, p Place) {
 		b.ok(out.err)
 	}
 }
+
+// refusedBesideAValue lets a unique value be taken after a call has put it, which then
+// refuses for another reason: the refusal that is kept is that of one after the other.
+func refusedBesideAValue(r Report, p Place) {
+	b := start(r, p, Faults{})
+	defer b.close()
+	for n := range 4 {
+		sku, o := fmt.Sprint("sku", n), b.fresh()
+		o.Key = "k"
+		other := b.beside(func() { b.product(sku, 1) })
+		call := func(tx store.Tx) error {
+			_, err := tx.Put(b.ctx, "products", b.record("products", "sku", sku, "title", "t",
+				"stock", 1, "open", true))
+			if err != nil {
+				return err
+			}
+			other.now()
+			return fault.WithCode(fault.Refused, "no", "No.")
+		}
+		_, err := b.write(o, call)
+		code := "no"
+		if other.inside {
+			code = "already_exists"
+		}
+		other.wait()
+		b.is(codeOf(err), code)
+		_, err = b.write(o, call)
+		b.is(codeOf(err), code)
+	}
+}

@@ -61,6 +61,7 @@ func transactionGuarantees() []Guarantee {
 				{"SameKeyOtherInputIsRefused", otherInput},
 				{"RefusalIsKept", refusalIsKept},
 				{"KeptRefusalsAreJudgedOnTheTrueState", refusalsAreTrue},
+				{"ARefusalKnowsWhatWasTakenMeanwhile", refusedBesideAValue},
 				{"OtherFaultsAreNotKept", othersAreNotKept},
 				{"SecretReplyIsNotKept", secretIsNotKept},
 				{"KeyIsFreeAfterFourteenDays", keyIsFreed},
