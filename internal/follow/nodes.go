@@ -161,7 +161,7 @@ func (r *Runner) beats(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if !r.cfg.Shared() {
+		if !r.cfg.Shared() || r.halted.Load() {
 			continue
 		}
 		if err := r.beat(ctx); err != nil && ctx.Err() == nil {
@@ -170,3 +170,6 @@ func (r *Runner) beats(ctx context.Context) {
 		r.Wake()
 	}
 }
+
+// Halt ends the beats of this node, as if it stood still. It is for tests.
+func (r *Runner) Halt() { r.halted.Store(true) }

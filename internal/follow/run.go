@@ -62,6 +62,7 @@ type Runner struct {
 	shapes  map[string]*value.Shape
 	members members
 	beaten  atomic.Int64
+	halted  atomic.Bool
 
 	durable []*durable
 	ticked  chan struct{}

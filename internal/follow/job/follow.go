@@ -92,9 +92,16 @@ func (j *Jobs) Lost() {
 
 // drop forgets a job. The caller holds j.mu.
 func (j *Jobs) drop(w *work) {
-	delete(j.works, w.id)
+	j.forget(w)
 	if w.state == queued {
 		j.todo = slices.DeleteFunc(j.todo, func(x *work) bool { return x == w })
+	}
+}
+
+// forget takes a run of a job out of what this node has. The caller holds j.mu.
+func (j *Jobs) forget(w *work) {
+	if j.works[w.id] == w {
+		delete(j.works, w.id)
 	}
 }
 
@@ -104,7 +111,7 @@ func (j *Jobs) written(w *work, saved state) {
 	w.following = false
 	switch {
 	case saved == ended || saved == waiting:
-		delete(j.works, w.id)
+		j.forget(w)
 		if saved == waiting || w.end.state == Waiting {
 			j.expect(w.end.due)
 		}
@@ -269,6 +276,9 @@ func (j *Jobs) Accept(ctx context.Context, tx store.Tx, e journal.Entry) error {
 		if err := fetch(ctx, tx, ids); err != nil {
 			return err
 		}
+		for _, w := range j.batch.all {
+			w.saved = 0
+		}
 		j.batch.tx = tx
 	}
 	works, ok := j.batch.of[e.Seq]
@@ -315,11 +325,18 @@ func (j *Jobs) Committed() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	some := false
+	rest := j.batch.all[:0]
 	for _, w := range j.batch.all {
+		if w.saved == 0 { // its entry is not accepted yet
+			rest = append(rest, w)
+			continue
+		}
 		some = some || w.saved == waiting
 		j.written(w, w.saved)
 	}
-	j.batch = batch{}
+	if j.batch.all = rest; len(rest) == 0 {
+		j.batch = batch{}
+	}
 	if some {
 		j.due = true
 		j.nudge()

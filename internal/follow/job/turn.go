@@ -161,10 +161,8 @@ func (j *Jobs) turn(ctx context.Context, take bool) error {
 	j.finish(ends)
 	j.due = j.due || len(found) == room && room > 0
 	for _, w := range taken {
-		if j.works[w.id] == nil {
-			j.works[w.id] = w
-			j.todo = append(j.todo, w)
-		}
+		j.works[w.id] = w // a run before may be about to be forgotten
+		j.todo = append(j.todo, w)
 	}
 	if len(taken) > 0 {
 		j.hire()
@@ -177,9 +175,7 @@ func (j *Jobs) turn(ctx context.Context, take bool) error {
 func (j *Jobs) finish(ends []*work) {
 	j.ended = slices.Delete(j.ended, 0, len(ends))
 	for _, w := range ends {
-		if j.works[w.id] == w {
-			delete(j.works, w.id)
-		}
+		j.forget(w)
 		if w.end.state == Waiting {
 			j.expect(w.end.due)
 		}

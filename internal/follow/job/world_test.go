@@ -75,14 +75,15 @@ type code func(ctx context.Context, in value.Record, s action.Steps) (value.Valu
 
 // node is a process: a store, an engine and its jobs.
 type node struct {
-	t      testing.TB
-	db     database
-	engine *engine.Engine
-	runner *follow.Runner
-	jobs   *job.Jobs
-	config job.Config
-	ahead  *atomic.Int64
-	closed bool
+	t       testing.TB
+	db      database
+	engine  *engine.Engine
+	runner  *follow.Runner
+	jobs    *job.Jobs
+	config  job.Config
+	ahead   *atomic.Int64
+	wallets []ident.Record
+	closed  bool
 }
 
 // kind is a job with its code.
@@ -116,7 +117,7 @@ func start(t testing.TB, db database, shared bool, kinds map[string]*kind,
 	n.runner = follow.New(follow.Config{Store: db, Now: n.now, Log: log,
 		Head:   func(ctx context.Context) (journal.Seq, error) { return head(ctx, db) },
 		Shared: func() bool { return shared }})
-	n.config = job.Config{Store: db, Follow: n.runner, Transact: n.engine.Transact, Now: n.now,
+	n.config = job.Config{Store: db, Follow: n.runner, Computing: 64, Transact: n.engine.Transact, Now: n.now,
 		Log: log, Names: func() []string {
 			var names []string
 			for name := range kinds {
