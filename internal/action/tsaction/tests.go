@@ -50,19 +50,20 @@ type Tried interface {
 	Webhook(ctx context.Context, name, body, id string) (status int, answer string, err error)
 }
 
-// HostRequest is a request of the app's code to another host, HostAnswer what it hears.
-type (
-	HostRequest struct {
-		Method, URL string
-		Headers     map[string]string
-		Body        string
-	}
-	HostAnswer struct {
-		Status  int
-		Headers map[string]string
-		Body    string
-	}
-)
+// HostRequest is a request of the app's code to another host.
+type HostRequest struct {
+	Method, URL string
+	// Headers have their names in small letters.
+	Headers map[string]string
+	Body    string
+}
+
+// HostAnswer is what the app's code hears.
+type HostAnswer struct {
+	Status  int
+	Headers map[string]string
+	Body    string
+}
 
 // TestFiles returns the files of an app's own tests, sorted.
 func TestFiles(fsys fs.FS) ([]string, error) {
