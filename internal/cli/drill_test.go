@@ -202,6 +202,8 @@ func TestRestoreDrill(t *testing.T) {
 	p.want(exitDone, "2 commits up to entry 2", "restore", dir("a.galley"), "--data", dir("one"),
 		"--to", "2", "--replace")
 	p.want(exitFailed, "before", "restore", dir("a.galley"), "--data", dir("three"), "--to", "1000000")
+	p.want(exitDone, "made before that moment", "restore", dir("a.galley"), "--data", dir("three"),
+		"--to", "2999-01-01T00:00:00Z")
 	p.want(exitUsage, "--to is an instant", "restore", dir("a.galley"), "--to", "noon")
 	p.want(exitFailed, "no such file", "restore", dir("b.galley"))
 	s = p.server(dir("two"))
