@@ -199,8 +199,8 @@ func applyAllOrNothing(r Report, p Place) {
 	_, err = b.apply(adopt(fewer, drop...))
 	check(err, fault.Unavailable)
 	armed = false
-	_, err = b.Apply(b.ctx, journal.Origin{Operation: "apply", DryRun: true}, adopt(fewer, drop...), nil)
-
+	_, err = b.Apply(b.ctx, journal.Origin{Operation: "apply", DryRun: true},
+		adopt(fewer, drop...), nil)
 	b.ok(err)
 	b.is(len(b.entries()), before)
 	b.product("after", 1) // relations and tables are as before
