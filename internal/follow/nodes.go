@@ -44,13 +44,16 @@ func (m *members) look(rows []value.Record, now time.Time) {
 	m.seen = next
 }
 
-// alive reports whether a node has beaten of late.
-func (m *members) alive(id ident.Record, now time.Time) bool {
+// alive reports whether a node has beaten since then.
+func (m *members) alive(id ident.Record, since time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, ok := m.seen[id]
-	return ok && now.Sub(s.at) < nodeTime
+	return ok && s.at.After(since)
 }
+
+// Beat is how often things are looked at that nobody tells of.
+func (r *Runner) Beat() time.Duration { return r.cfg.Beat }
 
 // Node is the id of this node.
 func (r *Runner) Node() ident.Record { return r.node }
@@ -64,14 +67,14 @@ func (r *Runner) Alive(node ident.Record) bool {
 	case !r.cfg.Shared():
 		return false
 	default:
-		return r.members.alive(node, time.Now())
+		return r.members.alive(node, time.Now().Add(-beatsMissed*r.cfg.Beat))
 	}
 }
 
 // Beaten reports whether this node's own beat is fresh, so that no other takes it for
 // gone.
 func (r *Runner) Beaten() bool {
-	return !r.cfg.Shared() || time.Since(time.Unix(0, r.beaten.Load())) < nodeTime
+	return !r.cfg.Shared() || time.Since(time.Unix(0, r.beaten.Load())) < beatsMissed*r.cfg.Beat
 }
 
 // nodesPlan finds all nodes.
@@ -153,7 +156,7 @@ func hostName() string {
 
 // beats keeps this node alive until ctx ends. Alone on a database nobody asks.
 func (r *Runner) beats(ctx context.Context) {
-	tick := time.NewTicker(beatEach)
+	tick := time.NewTicker(r.cfg.Beat)
 	defer tick.Stop()
 	for {
 		select {

@@ -22,11 +22,12 @@ import (
 const (
 	// batchMax is how many entries one commit of a follower is about.
 	batchMax = 256
-	// beatEach is how often a node says that it lives, nodeTime after how long without
-	// a beat it is taken for gone, buryTime after how long its record is taken away.
-	beatEach = time.Second
-	nodeTime = 4 * time.Second
-	buryTime = time.Hour
+	// beatEach is how often a node says that it lives, beatsMissed after how many beats
+	// that did not come it is taken for gone, buryTime after how long its record is taken
+	// away.
+	beatEach    = time.Second
+	beatsMissed = 4
+	buryTime    = time.Hour
 	// nodesMax bounds the nodes that are looked at.
 	nodesMax = 1000
 	// triesMax is how often an entry is tried before it is set apart, againMin and
@@ -50,6 +51,9 @@ type Config struct {
 	// which a write fails while another app is; both are nil where nothing is timed.
 	Timed   func() []Timed
 	Guarded store.Store
+	// Beat is how often this node says that it lives; 0 means once in a second. A node
+	// of which nothing was heard for four beats is gone.
+	Beat time.Duration
 	// Now is the app's own time.
 	Now func() time.Time
 	Log *slog.Logger
@@ -77,6 +81,9 @@ type Runner struct {
 func New(c Config) *Runner {
 	if c.Shared == nil {
 		c.Shared = func() bool { return false }
+	}
+	if c.Beat == 0 {
+		c.Beat = beatEach
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -172,7 +179,7 @@ func (r *Runner) Live(ctx context.Context, fn Live) {
 			if err != nil && ctx.Err() == nil {
 				r.cfg.Log.Warn("the journal cannot be followed", "cause", err)
 			}
-			pause(ctx, beatEach)
+			pause(ctx, r.cfg.Beat)
 		}
 	})
 }
@@ -247,7 +254,7 @@ func (d *durable) run(ctx context.Context) {
 			select {
 			case <-d.wake:
 			case <-ctx.Done():
-			case <-time.After(beatEach):
+			case <-time.After(d.cfg.Beat):
 			}
 		}
 	}

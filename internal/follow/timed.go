@@ -46,7 +46,7 @@ func (r *Runner) clock(ctx context.Context) {
 		case <-timer.C:
 		case <-r.ticked:
 		}
-		rest := beatEach
+		rest := r.cfg.Beat
 		for _, t := range r.cfg.Timed() {
 			due, err := r.strike(ctx, t)
 			if err != nil {

@@ -18,8 +18,6 @@ import (
 const (
 	// turnMax is how many jobs one commit ends, and takes.
 	turnMax = 256
-	// lookEach is how often the database is looked at for what nobody told of.
-	lookEach = time.Second
 	// againMin and againMax bound the wait after a commit that failed.
 	againMin = 20 * time.Millisecond
 	againMax = 2 * time.Second
@@ -73,9 +71,9 @@ func (j *Jobs) rest() time.Duration {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.soonest.IsZero() {
-		return lookEach
+		return j.cfg.Follow.Beat()
 	}
-	return min(max(j.soonest.Sub(j.cfg.Now()), time.Millisecond), lookEach)
+	return min(max(j.soonest.Sub(j.cfg.Now()), time.Millisecond), j.cfg.Follow.Beat())
 }
 
 // expect notes when a job is due. The caller holds j.mu.
@@ -312,7 +310,7 @@ func workOf(row value.Record) *work {
 // scan looks, now and then, at what nobody tells of: jobs of nodes that are gone, those
 // that shall end, how far jobs are.
 func (j *Jobs) scan(ctx context.Context) error {
-	if time.Since(j.lastScan) < lookEach*9/10 {
+	if time.Since(j.lastScan) < j.cfg.Follow.Beat()*9/10 {
 		return nil
 	}
 	if err := j.reap(ctx); err != nil {

@@ -140,7 +140,7 @@ func (j *Jobs) begin(ctx context.Context, w *work) (e end) {
 	}
 	job := j.cfg.Find(w.name)
 	if job == nil { // another app is in force than when it was taken
-		return end{state: Waiting, due: j.cfg.Now().Add(lookEach)}
+		return end{state: Waiting, due: j.cfg.Now().Add(j.cfg.Follow.Beat())}
 	}
 	s.job = job
 	in, err := job.input(w.input)

@@ -97,6 +97,12 @@ type kind struct {
 func start(t testing.TB, db database, shared bool, kinds map[string]*kind,
 	change func(*job.Config)) *node {
 	t.Helper()
+	return startWith(t, db, shared, kinds, change, nil)
+}
+
+func startWith(t testing.TB, db database, shared bool, kinds map[string]*kind,
+	change func(*job.Config), beat func(*follow.Config)) *node {
+	t.Helper()
 	s, findings := appfile.Parse(map[string][]byte{"galley.yaml": []byte(bank)})
 	if spec.Failed(findings) {
 		t.Fatal(findings)
@@ -114,9 +120,13 @@ func start(t testing.TB, db database, shared bool, kinds map[string]*kind,
 	}
 	log := slog.New(slog.DiscardHandler)
 	n.engine = engine.New(engine.Config{Store: db, App: a, Clock: n.now, Log: log})
-	n.runner = follow.New(follow.Config{Store: db, Now: n.now, Log: log,
+	c := follow.Config{Store: db, Now: n.now, Log: log,
 		Head:   func(ctx context.Context) (journal.Seq, error) { return head(ctx, db) },
-		Shared: func() bool { return shared }})
+		Shared: func() bool { return shared }}
+	if beat != nil {
+		beat(&c)
+	}
+	n.runner = follow.New(c)
 	n.config = job.Config{Store: db, Follow: n.runner, Computing: 64, Transact: n.engine.Transact, Now: n.now,
 		Log: log, Names: func() []string {
 			var names []string
