@@ -10,17 +10,21 @@ import (
 )
 
 // TypeScript returns what editors and type checkers read of an app, by path below its
-// folder: the types of the module "galley", and how to check with them. signedIn
-// tells of which actions the caller is known to be signed in; nil means of none. The
-// tsconfig.json of the app's own folder is for an app that has none.
-func TypeScript(s *spec.Spec, signedIn func(action string) bool) map[string][]byte {
+// folder: the types of the module "galley", and how to check with them. signedIn tells
+// of which functions, such as actions/checkout, the caller is known to be signed in; nil
+// means of none. The tsconfig.json of the app's own folder is for an app that has none.
+func TypeScript(s *spec.Spec, signedIn func(name string) bool) map[string][]byte {
 	if signedIn == nil {
 		signedIn = func(string) bool { return false }
 	}
 	t := &typescript{spec: s, signedIn: signedIn}
 	t.names = recordNames(s, names{"Id": true, "Tx": true, "Table": true, "Code": true, "Date": true,
 		"Refusal": true, "Filter": true, "Actions": true, "Action": true, "Json": true, "DB": true,
-		"NumberOperator": true, "ListOperator": true, "Error": true, "Promise": true}, false)
+		"NumberOperator": true, "ListOperator": true, "Error": true, "Promise": true,
+		"Job": true, "Jobs": true, "JobContext": true, "Step": true, "Started": true, "Emails": true,
+		"Letter": true, "Hooks": true, "Hook": true, "Webhooks": true, "Webhook": true, "Event": true,
+		"Routes": true, "Route": true, "Request": true, "Reply": true, "Problem": true,
+		"Secret": true, "Failure": true, "Headers": true, "Response": true, "URL": true}, false)
 	return map[string][]byte{
 		".galley/galley.d.ts":   t.declarations(),
 		".galley/tsconfig.json": []byte(tsconfigInner),
@@ -43,13 +47,13 @@ const tsconfigInner = `{
     "resolveJsonModule": true,
     "skipLibCheck": true
   },
-  "include": ["../actions", "../tests", "./galley.d.ts"]
+  "include": ["../actions", "../hooks", "../jobs", "../webhooks", "../routes", "../tests", "./galley.d.ts"]
 }
 `
 
 const tsconfigOuter = `{
   "extends": "./.galley/tsconfig.json",
-  "include": ["actions", "tests", ".galley/galley.d.ts"]
+  "include": ["actions", "hooks", "jobs", "webhooks", "routes", "tests", ".galley/galley.d.ts"]
 }
 `
 
@@ -109,6 +113,7 @@ func (t *typescript) declarations() []byte {
 	}
 	t.line("  }")
 	t.b.WriteString(tsAction)
+	t.after(user)
 	t.line("}")
 	t.testing()
 	return []byte(t.b.String())
@@ -174,26 +179,26 @@ func (t *typescript) collection(c *spec.Collection) {
 
 func (t *typescript) action(a *spec.Action, user string) {
 	auth := user
-	if user != "null" && !t.signedIn(a.Name) {
+	if user != "null" && !t.signedIn("actions/"+a.Name) {
 		auth += " | null"
 	}
 	t.doc("    ", a.Doc)
 	t.line("    %s: {", key(a.Name))
 	t.line("      tx: Tx<%s>;", auth)
-	t.line("      input: %s;", t.part(a, "input", a.Input, "      "))
-	t.line("      output: %s;", t.part(a, "output", a.Output, "      "))
+	t.line("      input: %s;", t.part("input", a.Input, a.Docs, "      "))
+	t.line("      output: %s;", t.part("output", a.Output, a.Docs, "      "))
 	t.line("    };")
 }
 
-// part writes an action's input or output.
-func (t *typescript) part(a *spec.Action, at string, s *value.Shape, indent string) string {
+// part writes an input or an output.
+func (t *typescript) part(at string, s *value.Shape, docs map[string]string, indent string) string {
 	if s == nil && at == "input" {
 		return "undefined"
 	}
 	if s == nil {
 		return "void"
 	}
-	return t.object(s, at == "input", indent, a.Docs, at)
+	return t.object(s, at == "input", indent, docs, at)
 }
 
 // object writes a shape. What comes in is read-only and has its defaults; what goes

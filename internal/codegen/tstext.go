@@ -14,6 +14,85 @@ declare const console: {
 /** A copy of plain data, dates, lists, maps and sets. */
 declare function structuredClone<T>(value: T): T;
 
+declare class TextEncoder {
+  encode(text?: string): Uint8Array;
+}
+declare class TextDecoder {
+  constructor(label?: "utf-8" | "utf8");
+  decode(bytes?: ArrayBuffer | ArrayBufferView): string;
+}
+declare function atob(text: string): string;
+declare function btoa(text: string): string;
+
+declare class URLSearchParams implements Iterable<[string, string]> {
+  constructor(init?: string | Iterable<readonly [string, string]> | { readonly [name: string]: string } | null);
+  readonly size: number;
+  append(name: string, value: string): void;
+  delete(name: string, value?: string): void;
+  get(name: string): string | null;
+  getAll(name: string): string[];
+  has(name: string, value?: string): boolean;
+  set(name: string, value: string): void;
+  sort(): void;
+  forEach(each: (value: string, name: string, all: URLSearchParams) => void): void;
+  keys(): IterableIterator<string>;
+  values(): IterableIterator<string>;
+  entries(): IterableIterator<[string, string]>;
+  [Symbol.iterator](): IterableIterator<[string, string]>;
+  toString(): string;
+}
+
+/** An address of http or https. */
+declare class URL {
+  constructor(address: string | URL, base?: string | URL);
+  static canParse(address: string, base?: string): boolean;
+  readonly href: string;
+  readonly origin: string;
+  readonly username: string;
+  readonly password: string;
+  readonly host: string;
+  protocol: string;
+  hostname: string;
+  port: string;
+  pathname: string;
+  search: string;
+  hash: string;
+  readonly searchParams: URLSearchParams;
+  toString(): string;
+  toJSON(): string;
+}
+
+declare class Headers implements Iterable<[string, string]> {
+  constructor(init?: Iterable<readonly [string, string]> | { readonly [name: string]: string } | null);
+  append(name: string, value: string): void;
+  delete(name: string): void;
+  get(name: string): string | null;
+  has(name: string): boolean;
+  set(name: string, value: string): void;
+  forEach(each: (value: string, name: string, all: Headers) => void): void;
+  keys(): IterableIterator<string>;
+  values(): IterableIterator<string>;
+  entries(): IterableIterator<[string, string]>;
+  [Symbol.iterator](): IterableIterator<[string, string]>;
+}
+
+/** What the other side answered. Its body can be read once. */
+declare class Response {
+  constructor(body?: string | ArrayBuffer | ArrayBufferView | URLSearchParams | null, init?: {
+    status?: number; statusText?: string; headers?: { readonly [name: string]: string };
+  });
+  readonly status: number;
+  readonly statusText: string;
+  readonly ok: boolean;
+  readonly url: string;
+  readonly headers: Headers;
+  readonly bodyUsed: boolean;
+  text(): Promise<string>;
+  json(): Promise<any>;
+  arrayBuffer(): Promise<ArrayBuffer>;
+  bytes(): Promise<Uint8Array>;
+}
+
 `
 
 const tsModule = `  const kind: unique symbol;
@@ -91,6 +170,21 @@ const tsTx = `  /** The transaction of one call: all that code may read and writ
     log(message: string, fields?: { [name: string]: unknown }): void;
     /** A number from 0 to 1, the same if the call is run again. */
     random(): number;
+    /** Starts a job when, and only if, the transaction commits. */
+    readonly jobs: { readonly [Name in keyof Jobs]: Jobs[Name]["start"] };
+    /** Sends a mail when, and only if, the transaction commits. */
+    readonly email: { readonly [Name in keyof Emails]: (letter?: Letter) => void };
+    /** Tokens of the app's own: JSON Web Tokens, signed with a secret that the app file names. */
+    readonly token: {
+      sign(secret: Secret, claims: { readonly [name: string]: unknown }, options?: { expires?: string | number }): string;
+      /** The claims, or null for a token that is none of ours or has run out. */
+      verify(secret: Secret, token: string | undefined): any | null;
+    };
+    /** Passwords of the app's own. A hash takes long to make, so that guessing does. */
+    readonly password: {
+      hash(password: string): string;
+      verify(hash: string | null | undefined, password: string): boolean;
+    };
   }
 `
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,9 +28,15 @@ func load(t *testing.T, dir string) *spec.Spec {
 func project(t *testing.T, sp *spec.Spec, actions map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	files := codegen.TypeScript(sp, func(name string) bool { return name != "look" && name != "tick" })
+	files := codegen.TypeScript(sp, func(name string) bool {
+		return !slices.Contains([]string{"actions/look", "actions/tick", "routes/articles", "routes/profiles",
+			"routes/users", "routes/viewer", "routes/failed"}, name)
+	})
 	for name, text := range actions {
-		files["actions/"+name] = []byte(text)
+		if !strings.Contains(name, "/") {
+			name = "actions/" + name
+		}
+		files[name] = []byte(text)
 	}
 	for name, text := range files {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
@@ -59,6 +66,135 @@ func TestShopTypeChecks(t *testing.T) {
 	for _, config := range []string{".", ".galley"} {
 		if out, err := tool(t, dir, "tsc", "-p", config); err != nil {
 			t.Errorf("%s: %v\n%s", config, err, out)
+		}
+	}
+}
+
+func TestBlogTypeChecks(t *testing.T) {
+	code := map[string]string{}
+	files, err := filepath.Glob("../../examples/blog/routes/*.ts")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the blog has no routes: %v", err)
+	}
+	for _, f := range append(files, "../../examples/blog/lib.ts") {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code["./"+strings.TrimPrefix(f, "../../examples/blog/")] = string(text)
+	}
+	dir := project(t, load(t, "../../examples/blog"), code)
+	if out, err := tool(t, dir, "tsc", "-p", "."); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// afterwards is code of every other kind than actions.
+var afterwards = map[string]string{
+	"jobs/charge.ts": `import { job, fail } from "galley";
+
+export default job("charge", async (job, { user, amount }) => {
+  const payment = await job.step("charge", async ({ key, fetch }) => {
+    const res = await fetch("https://api.example.com/pay", {
+      method: "POST",
+      headers: { Authorization: ` + "`Bearer ${job.secret(\"PAY_KEY\")}`" + `, "Idempotency-Key": key },
+      body: new URLSearchParams({ amount: String(amount) }),
+    });
+    if (res.status === 402) throw fail("card_declined");
+    if (!res.ok) throw new Error(` + "`${res.status} ${res.headers.get(\"x\")}`" + `);
+    return (await res.json()) as { id: string };
+  });
+  job.progress(1, 2);
+  await job.sleep("a while", "3d");
+  const event = await job.wait("webhook:pay", { timeout: "1h" });
+  const wallet: number = await job.transaction("credit", async (tx) => {
+    const { wallet } = await tx.db.users.get(user);
+    tx.log("credited", { payment: payment.id, event });
+    return (await tx.db.users.update(user, { wallet: wallet + amount })).wallet;
+  });
+  job.log("done", { wallet, at: job.now, attempt: job.attempt });
+});
+`,
+	"jobs/greet.ts": `import { job } from "galley";
+export default job("greet", (job, user) => { job.log(user.name); });
+`,
+	"jobs/tidy.ts": `import { job } from "galley";
+export default job("tidy", () => {});
+`,
+	"hooks/users.ts": `import { hook } from "galley";
+
+export default hook("users", {
+  async create(tx, user) {
+    const { id } = await tx.jobs.charge({ user: user.id, amount: 5 });
+    tx.jobs.greet(user);
+    tx.jobs.tidy();
+    tx.email.welcome({ to: user, record: user, data: { id } });
+    tx.email.welcome();
+  },
+  update(tx, user, before) { if (user.wallet < before.wallet) tx.log("less"); },
+});
+`,
+	"webhooks/pay.ts": `import { webhook } from "galley";
+
+export default webhook("pay", (tx, event) => {
+  tx.db.users.update(event.body.user, { wallet: event.body.amount });
+  tx.log(event.id, { raw: event.raw, type: event.headers["content-type"] });
+});
+`,
+	"routes/feed.ts": `import { route } from "galley";
+
+export default route("feed", (tx, { params, input }) => {
+  const n: number = input.n ?? 1;
+  return { status: 201, headers: { "x-n": n, "set-cookie": ["a=1", "b=2"] }, body: params.name };
+});
+`,
+}
+
+const afterApp = `app: after
+secrets: [PAY_KEY]
+collections:
+  users:
+    fields: {name: string, wallet: {type: money, default: 0}}
+    hooks: [create, update]
+jobs:
+  charge: {input: {user: users, amount: money}}
+  greet: {on: users.created}
+  tidy: {}
+emails:
+  welcome: {to: users}
+webhooks:
+  pay: {verify: stripe, secret: PAY_KEY, id: body.id}
+routes:
+  feed: {path: "GET /feed/{name}", allow: true, input: {n: int?}}
+errors:
+  card_declined: The card was declined.
+`
+
+func TestTypesOfWhatFollows(t *testing.T) {
+	sp, findings := appfile.Parse(map[string][]byte{"galley.yaml": []byte(afterApp),
+		"emails/welcome.html": []byte("Subject: Welcome\n")})
+	if spec.Failed(findings) {
+		t.Fatal(findings)
+	}
+	dir := project(t, sp, afterwards)
+	if out, err := tool(t, dir, "tsc", "-p", "."); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	wrong := map[string]string{
+		"jobs/charge.ts": `import { job } from "galley";
+export default job("charge", async (job, input) => { await job.transaction("t", (tx) => tx.fetch("x")); });
+`,
+		"hooks/users.ts": `import { hook } from "galley";
+export default hook("users", { create(tx) { tx.jobs.charge({ user: "x", amount: 5 }) }, update() {} });
+`,
+		"routes/feed.ts": `import { route } from "galley";
+export default route("feed", (tx, request) => "text");
+`,
+	}
+	for name, text := range wrong {
+		out, err := tool(t, project(t, sp, map[string]string{name: text}), "tsc", "-p", ".")
+		if err == nil || !strings.Contains(string(out), name) {
+			t.Errorf("%s was let through: %s", name, out)
 		}
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
+	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/codegen"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
@@ -53,11 +55,17 @@ func Editor(c Compiled) map[string][]byte {
 	return files
 }
 
-// signedIn tells of which actions the caller is known to be signed in.
+// signedIn tells of which functions the caller is known to be signed in.
 func signedIn(c Compiled) func(string) bool {
 	return func(name string) bool {
-		a := c.App.Action(name)
-		return a != nil && a.Allow != nil && a.Allow.AuthRequired()
+		folder, name, _ := strings.Cut(name, "/")
+		switch a, x := c.App.Action(name), c.App.Route(name); {
+		case folder == action.Actions && a != nil && a.Allow != nil:
+			return a.Allow.AuthRequired()
+		case folder == action.Routes && x != nil && x.Allow != nil:
+			return x.Allow.AuthRequired()
+		}
+		return false
 	}
 }
 
