@@ -75,7 +75,11 @@ func (d *dialect) dial(ctx context.Context, write bool) (*link, error) {
 	}
 	l.pooled = string(results[0].Rows[0][0]) != strconv.Itoa(int(pid))
 	if !l.pooled {
-		if _, err := pg.Exec(ctx, d.settings(write, false)).ReadAll(); err != nil {
+		settings := d.settings(write, false)
+		if write {
+			settings += "; " + sqlCompress
+		}
+		if _, err := pg.Exec(ctx, settings).ReadAll(); err != nil {
 			return nil, errors.Join(err, pg.Close(ctx))
 		}
 	}
@@ -90,6 +94,11 @@ func (d *dialect) dial(ctx context.Context, write bool) (*link, error) {
 	l.in = pgproto3.NewFrontend(l.net, l.net)
 	return l, nil
 }
+
+// sqlCompress has long texts, such as the changes of an entry, kept in the way that takes
+// the server the least time, where it knows that.
+const sqlCompress = "SELECT set_config(name, 'lz4', false) FROM pg_settings " +
+	"WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals)"
 
 // settings writes what holds for the session, or for one transaction.
 func (d *dialect) settings(write, local bool) string {

@@ -191,7 +191,7 @@ func (t *tx) recall(k recordKey) (value.Record, bool) {
 
 // found keeps what a query found, where asking again costs a round trip.
 func (t *tx) found(q query.Query, rows []value.Record) {
-	if !t.store.shared || t.ahead == nil || t.group != nil {
+	if !t.store.shared || t.ahead == nil {
 		return
 	}
 	q.Args = slices.Clone(q.Args)
@@ -530,6 +530,9 @@ func (t *tx) foreseeTaken(
 		if c.table == k.table && c.id != k.id && !c.now.Zero() && same(c.now) {
 			return taken()
 		}
+	}
+	if t.unheard(k.table, r, unique) {
+		return nil
 	}
 	t.args = t.args[:0]
 	for _, i := range unique {

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/spec"
@@ -26,11 +27,40 @@ func (t *tx) expectAsker(ctx context.Context, who ident.Subject) error {
 		t.asker.rows.add)
 }
 
-// along returns a record that came along, as it is in the snapshot.
+// along returns a record that came along, or that a query has found, as it is in the
+// snapshot, or in the line for a call that runs there again.
 func (t *tx) along(k recordKey) (value.Record, bool) {
-	a := t.asker
-	if a == nil || t.group != nil || !t.asked || a.recordKey != k || len(a.rows.records) == 0 {
+	if t.ahead == nil || !t.asked || t.stale {
 		return value.Record{}, false
 	}
-	return a.rows.records[0], true
+	if a := t.asker; a != nil && t.group == nil && a.recordKey == k && len(a.rows.records) > 0 {
+		return a.rows.records[0], true
+	}
+	for _, f := range t.finds {
+		if f.query.Plan.Out != nil || f.query.Plan.From != k.table.Name {
+			continue
+		}
+		for _, r := range f.rows {
+			if r.Slots[spec.SlotID].Text() == string(k.id) {
+				return r, true
+			}
+		}
+	}
+	return value.Record{}, false
+}
+
+// unheard reports whether a record points by one of the slots to another that this call
+// makes: no stored record does.
+func (t *tx) unheard(tb *table, r value.Record, slots []int) bool {
+	for _, i := range slots {
+		to := t.catalog.tables[tb.shape.Fields()[i].Type.Of]
+		if to == nil || !slices.Contains(tb.relations, i) {
+			continue
+		}
+		seen := t.known(recordKey{to, ident.Record(r.Slots[i].Text())})
+		if seen != nil && seen.written && seen.before.Zero() && !seen.now.Zero() {
+			return true
+		}
+	}
+	return false
 }
