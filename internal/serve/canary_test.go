@@ -96,13 +96,11 @@ func TestNoSecretIsTold(t *testing.T) {
 	}))
 	defer other.Close()
 
-	var calls bytes.Buffer
-	log := &logs{}
-	terminal := &logs{}
+	log, calls, terminal := &logs{}, &logs{}, &logs{}
 	var answers strings.Builder
 	s, dir, end := open(t, strings.ReplaceAll(leaky, "OTHER", other.URL), func(c *Config) {
 		c.Log = slog.New(slog.NewJSONHandler(log, nil))
-		c.Calls, c.Terminal = &calls, observe.NewTerminal(terminal, false)
+		c.Calls, c.Terminal = calls, observe.NewTerminal(terminal, false)
 	})
 	door := httptest.NewServer(s.Handler())
 	defer door.Close()
@@ -197,7 +195,7 @@ func TestNoSecretIsTold(t *testing.T) {
 	}
 	look("an answer", []byte(answers.String()))
 	look("the log", []byte(log.String()))
-	look("the log of calls", calls.Bytes())
+	look("the log of calls", []byte(calls.String()))
 	look("the terminal", []byte(terminal.String()))
 	look("the journal", exported.Bytes())
 	files := 0

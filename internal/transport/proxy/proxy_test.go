@@ -43,8 +43,26 @@ type world struct {
 	do    http.HandlerFunc
 	last  *http.Request
 	body  string
-	log   bytes.Buffer
-	calls bytes.Buffer
+	log   told
+	calls told
+}
+
+// told is what was logged.
+type told struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *told) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *told) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // open serves an app whose proxy other has these lines beside its URL.
