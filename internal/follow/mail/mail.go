@@ -113,8 +113,10 @@ type Mails struct {
 	letters, campaigns chan struct{}
 
 	mu sync.Mutex
-	// mine are the letters that this node has claimed and not let go.
-	mine map[ident.Record]bool
+	// mine are the letters that this node has claimed and not let go, each with the
+	// number of its claim; claims counts them.
+	mine   map[ident.Record]int64
+	claims int64
 	// down says why the mail server takes no mails, "" while it does; until is when it
 	// is tried again, and wait how long it is waited the next time.
 	down  string
@@ -144,7 +146,7 @@ func New(c Config) *Mails {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Mails{cfg: c, mine: map[ident.Record]bool{}}
+	m := &Mails{cfg: c, mine: map[ident.Record]int64{}}
 	m.letters, m.campaigns = make(chan struct{}, 1), make(chan struct{}, 1)
 	return m
 }

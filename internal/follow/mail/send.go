@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ type work struct {
 	user   value.Record
 	person ident.Record
 	app    *app.App
+	// claim is the number of this claim, holder this node with it, as the letter says.
+	claim  int64
+	holder string
 }
 
 // sendAll sends what is due until ctx ends.
@@ -144,9 +148,26 @@ func (m *Mails) claim(ctx context.Context) ([]work, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, w := range works {
-		m.mine[w.id] = true
+		m.mine[w.id] = w.claim
 	}
 	return works, nil
+}
+
+// nextClaim returns the number of a claim, and who the letter says has it.
+func (m *Mails) nextClaim() (int64, string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.claims++
+	return m.claims, fmt.Sprintf("%s/%d", m.cfg.Nodes.Node(), m.claims)
+}
+
+// release lets go of a claim. A letter may have been claimed again by now.
+func (m *Mails) release(w work) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mine[w.id] == w.claim {
+		delete(m.mine, w.id)
+	}
 }
 
 // take claims one letter; nil if there is nothing to send.
@@ -182,8 +203,9 @@ func (m *Mails) take(ctx context.Context, tx store.Tx, a *app.App, id ident.Reco
 		return nil, err
 	}
 	w.person = idOf(people.self())
+	w.claim, w.holder = m.nextClaim()
 	set(row, map[string]value.Value{fieldState: value.OfText(Claimed), fieldDue: value.OfNull(),
-		fieldNode: value.OfText(string(m.cfg.Nodes.Node()))})
+		fieldNode: value.OfText(w.holder)})
 	w.row, err = tx.Put(ctx, Letters, row)
 	return w, err
 }
@@ -226,11 +248,7 @@ var (
 
 // send sends one letter and writes what became of it.
 func (m *Mails) send(ctx, grace context.Context, w work) {
-	defer func() {
-		m.mu.Lock()
-		delete(m.mine, w.id)
-		m.mu.Unlock()
-	}()
+	defer m.release(w)
 	if ctx.Err() != nil {
 		m.giveBack(grace, []work{w})
 		return
@@ -326,10 +344,10 @@ func (m *Mails) mark(ctx context.Context, w work) error {
 	return err
 }
 
-// own reads a letter that is this node's, or returns errLost.
+// own reads a letter that is still claimed as it was, or returns errLost.
 func (m *Mails) own(ctx context.Context, tx store.Tx, w work) (value.Record, error) {
 	row, err := lenient(tx.Get(ctx, Letters, w.id))
-	if err == nil && (row.Zero() || row.Get(fieldNode).Text() != string(m.cfg.Nodes.Node())) {
+	if err == nil && (row.Zero() || row.Get(fieldNode).Text() != w.holder) {
 		err = errLost
 	}
 	return row, err
@@ -358,9 +376,7 @@ func (m *Mails) finish(ctx context.Context, w work, fn func(store.Tx, value.Reco
 func (m *Mails) giveBack(ctx context.Context, works []work) {
 	for _, w := range works {
 		m.put(ctx, w, "")
-		m.mu.Lock()
-		delete(m.mine, w.id)
-		m.mu.Unlock()
+		m.release(w)
 	}
 }
 
@@ -421,14 +437,14 @@ func (m *Mails) recover(ctx context.Context) error {
 
 // lost reports whether a letter that a node has is nobody's.
 func (m *Mails) lost(row value.Record) bool {
-	node := ident.Record(row.Get(fieldNode).Text())
+	node, claim, _ := strings.Cut(row.Get(fieldNode).Text(), "/")
 	if node == "" {
 		return false
 	}
-	if node != m.cfg.Nodes.Node() {
-		return !m.cfg.Nodes.Alive(node)
+	if ident.Record(node) != m.cfg.Nodes.Node() {
+		return !m.cfg.Nodes.Alive(ident.Record(node))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !m.mine[idOf(row)]
+	return fmt.Sprint(m.mine[idOf(row)]) != claim
 }
