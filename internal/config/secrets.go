@@ -24,6 +24,10 @@ import (
 // It may be committed; the key that opens it is never in the folder of the app.
 const SecretsFile = "secrets.age"
 
+// DevSecretsFile is the file beside the app file with values for galley dev alone, a line
+// NAME=value each, as they are. They open nothing that counts, so it may be committed.
+const DevSecretsFile = "secrets.dev"
+
 // SecretsKeyEnv is the variable of the environment with the key of SecretsFile: one, or
 // several that are tried in turn, separated by blanks.
 const SecretsKeyEnv = "GALLEY_SECRETS_KEY"
@@ -95,6 +99,40 @@ func Secrets(app string, names []spec.Name, sealed []byte) (map[string]string, e
 			"these secrets are none: %s", strings.Join(weak, "; "))
 	}
 	return values, nil
+}
+
+// DevSecrets returns the values of secrets while an app is developed: as Secrets does,
+// but what dev, the text of its DevSecretsFile, has a value for comes before what is
+// sealed, so that nobody tries things out with keys that count.
+func DevSecrets(app string, names []spec.Name, sealed, dev []byte) (map[string]string, error) {
+	values := map[string]string{}
+	for line := range strings.Lines(string(dev)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, v, found := strings.Cut(line, "=")
+		name, v = strings.TrimSpace(name), strings.TrimSpace(v)
+		if why := WeakSecret(v); !found || why != "" {
+			// What stands there is not repeated: it may be a value without its name.
+			return nil, fault.WithCode(fault.Invalid, CodeWeakSecret,
+				"%s has a line that gives no secret a value of at least %d bytes: write NAME=value",
+				DevSecretsFile, SecretMin)
+		}
+		values[name] = v
+	}
+	var rest []spec.Name
+	given := make(map[string]string, len(names))
+	for _, n := range names {
+		if v, ok := values[n.Name]; ok && os.Getenv(n.Name) == "" {
+			given[n.Name] = v
+			continue
+		}
+		rest = append(rest, n)
+	}
+	others, err := Secrets(app, rest, sealed)
+	maps.Copy(given, others)
+	return given, err
 }
 
 // WeakSecret says why a text cannot be the value of a secret, "" if it can.

@@ -137,3 +137,26 @@ func TestANewKeyOpensAndTheOldOneDoesNot(t *testing.T) {
 		t.Errorf("a vault was opened with the old key: %v", v.Values)
 	}
 }
+
+func TestDevelopmentHasValuesOfItsOwn(t *testing.T) {
+	machine(t)
+	dev := []byte("# for everybody\nA_KEY = of-dev-alone-a\n\nB_KEY=of-dev-alone=b\nX_KEY=of-nobody-at-all\n")
+	t.Setenv("B_KEY", "of-the-environment")
+	got, err := config.DevSecrets("shop", names("A_KEY", "B_KEY"), nil, dev)
+	if err != nil || len(got) != 2 || got["A_KEY"] != "of-dev-alone-a" ||
+		got["B_KEY"] != "of-the-environment" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	_, err = config.DevSecrets("shop", names("A_KEY", "C_KEY"), nil, dev)
+	if f := fault.From(err); f == nil || f.Code != config.CodeMissingSecret ||
+		!strings.Contains(f.Message, "C_KEY") || strings.Contains(f.Message, "A_KEY") {
+		t.Errorf("got %v", err)
+	}
+	for _, bad := range []string{"A_KEY=short", "a-value-without-a-name", "A_KEY"} {
+		_, err := config.DevSecrets("shop", names("A_KEY"), nil, []byte(bad))
+		if f := fault.From(err); f == nil || f.Code != config.CodeWeakSecret ||
+			strings.Contains(f.Message, bad) {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+}

@@ -40,7 +40,9 @@ type Compiled struct {
 	// program has no code for; there are some only in an app that another deployed.
 	source archive
 	// sealed is the app's file of secrets, nil if it has none.
-	sealed  []byte
+	sealed []byte
+	// dev is the text of its values for development, nil for other uses.
+	dev     []byte
 	missing []string
 }
 
@@ -71,9 +73,16 @@ func Compile(c Config) Compiled {
 		return out
 	}
 	var err error
-	if out.sealed, err = readSealed(files); err != nil {
+	if out.sealed, err = readFile(files, config.SecretsFile); err != nil {
 		out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
 			Pos: spec.Pos{File: config.SecretsFile, Line: 1, Column: 1}})
+	}
+	if c.Dev {
+		// It is no part of what is deployed.
+		if out.dev, err = readFile(c.files(), config.DevSecretsFile); err != nil {
+			out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
+				Pos: spec.Pos{File: config.DevSecretsFile, Line: 1, Column: 1}})
+		}
 	}
 	ts, findings := tsaction.Load(files, out.Spec)
 	out.Findings = append(out.Findings, findings...)

@@ -164,6 +164,9 @@ func (s *Server) secret(name string) string {
 
 // secretsOf returns the values of the secrets that an app names.
 func secretsOf(c Compiled) (map[string]string, error) {
+	if c.dev != nil {
+		return config.DevSecrets(c.Spec.App, c.Spec.Secrets, c.sealed, c.dev)
+	}
 	return config.Secrets(c.Spec.App, c.Spec.Secrets, c.sealed)
 }
 
@@ -187,14 +190,14 @@ func (s *Server) hold(values map[string]string) {
 	s.values.Store(&values)
 }
 
-// readSealed returns the text of an app's file of secrets, nil if there is none.
-func readSealed(files fs.FS) ([]byte, error) {
-	text, err := fs.ReadFile(files, config.SecretsFile)
+// readFile returns the text of one of an app's files, nil if there is none.
+func readFile(files fs.FS, name string) ([]byte, error) {
+	text, err := fs.ReadFile(files, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", config.SecretsFile, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return text, nil
 }
