@@ -220,6 +220,9 @@ func (w *twin) journal() string {
 		for _, c := range e.Changes {
 			fmt.Fprintf(&b, "  %s/%s %s -> %s\n", c.Collection, c.ID, recordText(c.Before), recordText(c.After))
 		}
+		for _, i := range e.Intents {
+			fmt.Fprintf(&b, "  intend %s %s %s\n", i.Kind, i.Name, value.AppendJSON(nil, i.Payload))
+		}
 		fmt.Fprintf(&b, "  reply %s refusal %v\n", value.AppendJSON(nil, e.Reply), e.Refusal)
 	}
 	return b.String()
@@ -279,6 +282,12 @@ func TestTwins(t *testing.T) {
 		"an endless loop":        {{"endless", "", "k1", "timeout timeout"}, {"nothing", "", "k2", "ok"}},
 		"too many calls":         {{"many", "", "k1", "timeout timeout"}, {"nothing", "", "k2", "ok"}},
 		"a huge text":            {{"huge", "", "k1", "invalid invalid_input"}, {"nothing", "", "k2", "ok"}},
+		"hooks, and what is started": {
+			{"like", `{"title":"open","amount":7}`, "k1", `ok {"likes":1,"job":`},
+			{"like", `{"title":"open","amount":9}`, "k2", `ok {"likes":2,"job":`},
+			{"like", `{"title":"closed","amount":7}`, "k3", `refused declined`},
+			{"like", `{"title":"open","amount":0}`, "k4", `internal internal`},
+			{"unlike", `{"title":"open"}`, "k5", `ok`}},
 		"a delete that cascades": {
 			{"checkout", line, "k1", "ok"}, {"removes", `{"order":"$last"}`, "k2", "ok"},
 			{"removes", `{"order":"$last"}`, "k3", "not found not_found"}},

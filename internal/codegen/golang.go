@@ -25,8 +25,17 @@ func Go(s *spec.Spec, pkg string) ([]byte, error) {
 		g.collection(c)
 	}
 	for _, a := range s.Actions {
-		g.part(a, "input", a.Input)
-		g.part(a, "output", a.Output)
+		g.part("action", a.Name, "input", a.Input, a.Docs)
+		g.part("action", a.Name, "output", a.Output, a.Docs)
+	}
+	for _, j := range s.Jobs {
+		g.job(j)
+	}
+	for _, e := range s.Emails {
+		g.email(e)
+	}
+	for _, r := range s.Routes {
+		g.part("route", r.Name, "input", r.Input, r.Docs)
 	}
 	g.tables()
 	g.codes()
@@ -86,13 +95,40 @@ func (g *golang) collection(c *spec.Collection) {
 	g.line("// %sID is the id of a record of %s.\ntype %sID = galley.ID[%s]\n", n, c.Name, n, n)
 }
 
-func (g *golang) part(a *spec.Action, at string, s *value.Shape) {
+// part writes the struct of an input or an output, and returns its name.
+func (g *golang) part(kind, name, at string, s *value.Shape, docs map[string]string) string {
 	if s == nil {
+		return "struct{}"
+	}
+	n := g.taken.take(pascal(name, true) + pascal(at, true))
+	g.strct(n, fmt.Sprintf("%s is the %s of the %s %s.", n, at, kind, name), s.Fields(),
+		func(name string) string { return docs[at+"."+name] })
+	return n
+}
+
+// job writes what starts a job.
+func (g *golang) job(j *spec.Job) {
+	in := ""
+	switch {
+	case j.On != nil:
+		in = g.names[j.On.Collection]
+	case j.Input != nil:
+		in = g.part("job", j.Name, "input", j.Input, j.Docs)
+	}
+	n := g.taken.take("Start" + pascal(j.Name, true))
+	g.line("// %s starts the job %s when, and only if, the transaction commits, and returns its id.", n, j.Name)
+	if in == "" {
+		g.line("func %s(tx *galley.Tx) (string, error) { return tx.Start(%q, nil) }\n", n, j.Name)
 		return
 	}
-	n := g.taken.take(pascal(a.Name, true) + pascal(at, true))
-	g.strct(n, fmt.Sprintf("%s is the %s of the action %s.", n, at, a.Name), s.Fields(),
-		func(name string) string { return a.Docs[at+"."+name] })
+	g.line("func %s(tx *galley.Tx, in %s) (string, error) { return tx.Start(%q, in) }\n", n, in, j.Name)
+}
+
+// email writes what sends a mail.
+func (g *golang) email(e *spec.Email) {
+	n := g.taken.take("Send" + pascal(e.Name, true))
+	g.line("// %s sends the mail %s when, and only if, the transaction commits.", n, e.Name)
+	g.line("func %s(tx *galley.Tx, letter galley.Letter) error { return tx.Email(%q, letter) }\n", n, e.Name)
 }
 
 // strct writes a struct, and before it the types that its fields need.

@@ -108,9 +108,8 @@ func AddJob[In any](p *Program, name string, original any, fn func(*Job, In) err
 	p.add(action.Jobs+"/"+name, h)
 }
 
-// AddRaw registers a function that reads and writes values itself.
-func AddRaw(p *Program, name string, original any,
-	fn func(*Call, value.Record) (value.Value, error)) {
+// raw registers a function that reads and writes values itself.
+func (p *Program) raw(name string, original any, fn func(*Call, value.Record) (value.Value, error)) {
 	p.add(name, &handler{place: placeOf(original), run: fn})
 }
 

@@ -178,7 +178,16 @@ func (f *TestFile) prepare(s *spec.Spec) (*goja.Object, error) {
 		}
 	}
 	call, _ := goja.AssertFunction(setup)
-	_, err = call(goja.Undefined(), host)
+	if _, err = call(goja.Undefined(), host); err != nil {
+		return nil, err
+	}
+	// Addresses and bytes are there as in the app's own code.
+	web, err := vm.RunScript(preludeName, webText)
+	if err != nil {
+		return nil, err
+	}
+	call, _ = goja.AssertFunction(web)
+	_, err = call(goja.Undefined(), (&machine{vm: vm}).webHost())
 	return host, err
 }
 

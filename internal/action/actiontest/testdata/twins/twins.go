@@ -24,6 +24,14 @@ func Register(g *galley.App) {
 	galley.Action(g, "huge", huge)
 	galley.Action(g, "removes", removes)
 	galley.Action(g, "nothing", nothing)
+	galley.Action(g, "like", like)
+	galley.Action(g, "unlike", unlike)
+	galley.Hook(g, "likes", galley.Hooks[app.Like]{Create: liked, Delete: unliked})
+	galley.Hook(g, "posts", galley.Hooks[app.Post]{Update: changed, Delete: gone})
+	galley.HandleJob(g, "credit", credit)
+	galley.HandleJob(g, "heard", heard)
+	galley.Webhook(g, "paid", paid)
+	galley.Route(g, "greet", greet)
 }
 
 type none = struct{}

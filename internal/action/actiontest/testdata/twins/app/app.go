@@ -110,6 +110,61 @@ type Box struct {
 // BoxID is the id of a record of boxes.
 type BoxID = galley.ID[Box]
 
+// Post is a record of posts.
+type Post struct {
+	ID      PostID    `json:"id"`
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	Version int64     `json:"version"`
+	Title   string    `json:"title"`
+	Likes   int64     `json:"likes"`
+}
+
+// PostID is the id of a record of posts.
+type PostID = galley.ID[Post]
+
+// Like is a record of likes.
+type Like struct {
+	ID      LikeID    `json:"id"`
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	Version int64     `json:"version"`
+	Post    PostID    `json:"post"`
+	User    UserID    `json:"user"`
+}
+
+// LikeID is the id of a record of likes.
+type LikeID = galley.ID[Like]
+
+// Log is a record of logs.
+type Log struct {
+	ID      LogID     `json:"id"`
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	Version int64     `json:"version"`
+	Text    string    `json:"text"`
+}
+
+// LogID is the id of a record of logs.
+type LogID = galley.ID[Log]
+
+// LikeInput is the input of the action like.
+type LikeInput struct {
+	Title  string `json:"title"`
+	Amount int64  `json:"amount"`
+}
+
+// LikeOutput is the output of the action like.
+type LikeOutput struct {
+	Likes int64  `json:"likes"`
+	Job   string `json:"job"`
+}
+
+// UnlikeInput is the input of the action unlike.
+type UnlikeInput struct {
+	Title string `json:"title"`
+}
+
 // CheckoutInputItem is a part of what holds it.
 type CheckoutInputItem struct {
 	Product  ProductID `json:"product"`
@@ -231,6 +286,26 @@ type RemovesInput struct {
 	Order OrderID `json:"order"`
 }
 
+// CreditInput is the input of the job credit.
+type CreditInput struct {
+	User   UserID `json:"user"`
+	Amount int64  `json:"amount"`
+}
+
+// StartCredit starts the job credit when, and only if, the transaction commits, and returns its id.
+func StartCredit(tx *galley.Tx, in CreditInput) (string, error) { return tx.Start("credit", in) }
+
+// StartHeard starts the job heard when, and only if, the transaction commits, and returns its id.
+func StartHeard(tx *galley.Tx, in Like) (string, error) { return tx.Start("heard", in) }
+
+// SendThanks sends the mail thanks when, and only if, the transaction commits.
+func SendThanks(tx *galley.Tx, letter galley.Letter) error { return tx.Email("thanks", letter) }
+
+// GreetInput is the input of the route greet.
+type GreetInput struct {
+	Loud *bool `json:"loud"`
+}
+
 // Tables are the collections of the app.
 type Tables struct {
 	Users      galley.Table[User]
@@ -238,6 +313,9 @@ type Tables struct {
 	Orders     galley.Table[Order]
 	OrderItems galley.Table[OrderItem]
 	Boxes      galley.Table[Box]
+	Posts      galley.Table[Post]
+	Likes      galley.Table[Like]
+	Logs       galley.Table[Log]
 }
 
 // DB returns the collections as the transaction sees them.
@@ -248,6 +326,9 @@ func DB(tx *galley.Tx) Tables {
 		Orders:     galley.Collection[Order](tx, "orders"),
 		OrderItems: galley.Collection[OrderItem](tx, "order_items"),
 		Boxes:      galley.Collection[Box](tx, "boxes"),
+		Posts:      galley.Collection[Post](tx, "posts"),
+		Likes:      galley.Collection[Like](tx, "likes"),
+		Logs:       galley.Collection[Log](tx, "logs"),
 	}
 }
 
@@ -256,7 +337,9 @@ func Me(tx *galley.Tx) User { return galley.Me[User](tx) }
 
 // The codes with which code may refuse.
 const (
-	AlreadyExists     = "already_exists"
+	AlreadyExists = "already_exists"
+	// The card was declined.
+	Declined          = "declined"
 	Forbidden         = "forbidden"
 	InUse             = "in_use"
 	InsufficientFunds = "insufficient_funds"
