@@ -44,6 +44,9 @@ func (c *compiler) emailsOf(s *spec.Spec) {
 	for _, x := range s.Emails {
 		e := &Email{Name: x.Name, Spec: x}
 		c.recipients(e)
+		if x.HTML.File == "" {
+			continue // the reader of the app file told of it
+		}
 		var findings []spec.Finding
 		e.Template, findings = letter.Parse(x, letter.PlaceOf(s))
 		if e.Template != nil {

@@ -101,7 +101,7 @@ func (r *reader) template(m *spec.Email, ending string, at *node, needed bool) s
 		r.spec.Files[name] = text
 		return spec.Template{File: name, Source: string(text)}
 	}
-	return spec.Template{File: name}
+	return spec.Template{}
 }
 
 // strayTemplates tells of templates that no email has.
