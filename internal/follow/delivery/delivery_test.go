@@ -493,3 +493,38 @@ func TestAgainTakesLongerAndLonger(t *testing.T) {
 		t.Error("chance changes nothing")
 	}
 }
+
+func TestANodeThatStandsStillIsNotWaitedFor(t *testing.T) {
+	url := pgtest.Shared(t).Database(t)
+	open := func() database {
+		db, err := postgres.Open(t.Context(), postgres.Config{URL: url, Readers: 6})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	}
+	p := newPartner(t)
+	var held atomic.Int64
+	p.answer = func(m message, nth int) int {
+		if nth == 1 {
+			held.Add(1)
+			return 0 // the first node waits for ever
+		}
+		return 200
+	}
+	first := start(t, open(), true, p.URL, nil)
+	id := first.call(engine.Create, "", `{"n":1}`)
+	p.await("it is being sent", func(got []message) bool { return len(got) == 1 })
+	first.runner.Halt()
+	second := start(t, open(), true, p.URL, nil)
+	second.until("another node sends it", all(delivery.Done, 1))
+	got := p.await("", func([]message) bool { return true })
+	if len(got) != 2 || got[0].id != got[1].id || got[1].record != string(id) {
+		t.Errorf("got %v", got)
+	}
+	first.close() // what it makes of its own try changes nothing
+	list := second.until("it stays", all(delivery.Done, 1))
+	if list[0].Tries != 1 {
+		t.Errorf("it took %d tries, want 1", list[0].Tries)
+	}
+}
