@@ -29,7 +29,7 @@ import (
 func (s *Server) local() http.Handler {
 	api := rest.New(rest.Config{
 		Engine: calls{s}, Spec: s.Spec, Observe: s.observe, Docs: true,
-		Identify: s.identify, Broken: s.lastSave, Mask: s.mask,
+		Identify: s.identify, Broken: s.lastSave, Proxy: s.proxy.Ask, Mask: s.mask,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/api/", api)
