@@ -68,6 +68,11 @@ func (a *App) Surface() []Row {
 				[]string{"what " + x.Spec.URL + r.Path + " answers"})
 		}
 	}
+	if len(a.emails) > 0 {
+		who := "who got the mail with the link"
+		rows = append(rows, Row{Method: "GET", Path: "/mail/click/…", Who: who},
+			Row{Method: "GET, POST", Path: "/mail/unsubscribe/…", Who: who})
+	}
 	for _, w := range a.Spec.Webhooks {
 		rows = append(rows, Row{Method: "POST", Path: "/hooks/" + w.Name, Place: Place(w.Pos),
 			Who: "who signs with " + w.Secret.Name})
