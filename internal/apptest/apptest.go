@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley/internal/action/tsaction"
+	"github.com/galleybackend/galley/internal/follow/mail"
 	"github.com/galleybackend/galley/internal/serve"
 	"github.com/galleybackend/galley/internal/spec"
 )
@@ -48,6 +49,8 @@ type Result struct {
 	// At and Why say where and why it did not hold.
 	At  spec.Pos `json:"-"`
 	Why string   `json:"why,omitempty"`
+	// Said is what it wrote by console.log.
+	Said []string `json:"said,omitempty"`
 }
 
 // Summary counts the results.
@@ -142,7 +145,7 @@ func (c *Config) run(ctx context.Context, f *tsaction.TestFile, n int) (r Result
 	inner, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	failed := f.Run(inner, n, tried{trial})
-	r.Took = time.Since(began)
+	r.Took, r.Said = time.Since(began), f.Said
 	if ctx.Err() != nil {
 		return r, ctx.Err()
 	}
@@ -167,10 +170,10 @@ type tried struct{ *serve.Trial }
 var _ tsaction.Tried = tried{}
 
 // Call sends a request to the app's API.
-func (t tried) Call(ctx context.Context, as, method, path, key, body string) (int, string, error) {
+func (t tried) Call(ctx context.Context, as, method, path, key, body string) (tsaction.Answer, error) {
 	r, err := http.NewRequestWithContext(ctx, method, "http://app"+path, strings.NewReader(body))
 	if err != nil {
-		return 0, "", err
+		return tsaction.Answer{}, err
 	}
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
@@ -215,7 +218,6 @@ type letter struct {
 	To      string   `json:"to"`
 	Email   string   `json:"email"`
 	Subject string   `json:"subject"`
-	State   string   `json:"state"`
 	Text    string   `json:"text"`
 	HTML    string   `json:"html"`
 	Links   []string `json:"links"`
@@ -229,7 +231,10 @@ func (t tried) Mail(ctx context.Context) (string, error) {
 	all, err := t.Trial.Mail(ctx)
 	letters := []letter{}
 	for _, l := range all {
-		one := letter{To: l.To, Email: l.Email, Subject: l.Subject, State: l.State, Text: l.Text,
+		if l.State != mail.Sent {
+			continue // it was held, or waits
+		}
+		one := letter{To: l.To, Email: l.Email, Subject: l.Subject, Text: l.Text,
 			HTML: l.HTML, Links: []string{}}
 		for _, m := range link.FindAllStringSubmatch(l.HTML, -1) {
 			one.Links = append(one.Links, html.UnescapeString(m[1]))
@@ -244,11 +249,11 @@ func (t tried) Mail(ctx context.Context) (string, error) {
 }
 
 // Webhook sends a signed call of somebody outside.
-func (t tried) Webhook(ctx context.Context, name, body, id string) (int, string, error) {
+func (t tried) Webhook(ctx context.Context, name, body, id string) (tsaction.Answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://app/hooks/"+name,
 		strings.NewReader(body))
 	if err != nil {
-		return 0, "", err
+		return tsaction.Answer{}, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	if id == "" {
@@ -258,10 +263,11 @@ func (t tried) Webhook(ctx context.Context, name, body, id string) (int, string,
 }
 
 // answered reads an answer to its end.
-func answered(res *http.Response, err error) (int, string, error) {
+func answered(res *http.Response, err error) (tsaction.Answer, error) {
 	if err != nil {
-		return 0, "", err
+		return tsaction.Answer{}, err
 	}
 	text, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(text), errors.Join(err, res.Body.Close())
+	return tsaction.Answer{Status: res.StatusCode, Type: res.Header.Get("Content-Type"),
+		Body: string(text)}, errors.Join(err, res.Body.Close())
 }

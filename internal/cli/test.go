@@ -61,6 +61,9 @@ func (c *command) runTests(cmd *cobra.Command, conf apptest.Config) error {
 			failed = append(failed, r)
 		}
 		fmt.Fprintf(c.out, "  %s %s %s\n", mark, r.Test, c.dim(fmt.Sprintf("%d ms", r.Took.Milliseconds())))
+		for _, line := range r.Said {
+			fmt.Fprintf(c.out, "    %s\n", c.dim(line))
+		}
 	}
 	sum, err := apptest.Run(cmd.Context(), conf)
 	var app *serve.AppError

@@ -18,7 +18,7 @@ func (t *typescript) testing() {
 			"Promise<Wire<Actions[%q][\"output\"]>>;", n, a.Name, a.Name)
 	}
 	t.line("    };")
-	t.line("    /** Any other request. A refusal is thrown as a Problem. */")
+	t.line("    /** Any other request: the answer, as what it says if it is JSON, else as text. A refusal is thrown as a Problem. */")
 	t.line("    request(method: string, path: string, body?: unknown, " +
 		"options?: { key?: string }): Promise<any>;")
 	for _, c := range t.spec.Collections {
@@ -61,6 +61,8 @@ const tsTest = `  /** A refusal, or any other answer that is not a success. */
     readonly title: string;
     readonly data?: { readonly [name: string]: any };
     readonly errors?: ReadonlyArray<{ pointer: string; code: string; detail: string }>;
+    /** The answer as it came: JSON as what it says, all else as text. */
+    readonly body: any;
   }
 
   /** What comes over the wire: dates are texts. */

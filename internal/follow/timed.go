@@ -63,6 +63,26 @@ func (r *Runner) clock(ctx context.Context) {
 	}
 }
 
+// Strike starts whatever the clock has to start by now, and returns when that is done. It
+// is for those whose time is not the world's.
+func (r *Runner) Strike(ctx context.Context) error {
+	if r.cfg.Timed == nil {
+		return nil
+	}
+	for _, t := range r.cfg.Timed() {
+		for {
+			due, err := r.strike(ctx, t)
+			if err != nil {
+				return err
+			}
+			if due.After(r.cfg.Now()) {
+				break
+			}
+		}
+	}
+	return nil
+}
+
 // timedID is the id of the record of what is timed.
 func timedID(t *Timed) ident.Record {
 	sum := sha256.Sum256([]byte("timed " + t.Kind + " " + t.Name))

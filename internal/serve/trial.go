@@ -66,6 +66,9 @@ func OpenTrial(ctx context.Context, cfg Config) (*Trial, error) {
 	}
 	t.server.hold(values)
 	t.local, t.public = direct{t.server.local()}, direct{t.server.Handler()}
+	if err := t.server.followers.Strike(ctx); err != nil { // so that the clock runs from here on
+		return nil, errors.Join(err, t.Close())
+	}
 	return t, nil
 }
 
@@ -103,15 +106,19 @@ func (t *Trial) Webhook(r *http.Request, name, id string, body []byte) (*http.Re
 	return t.public.RoundTrip(r)
 }
 
-// Advance lets time pass, and waits until whatever is due by then was done.
+// Advance lets time pass, in one leap, and waits until whatever is due by then was done.
+// Several instants of one schedule are made up for by one.
 func (t *Trial) Advance(ctx context.Context, d time.Duration) error {
+	s := t.server
 	t.mu.Lock()
 	t.now = t.now.Add(d)
 	t.mu.Unlock()
-	s := t.server
 	for {
 		before, err := s.head(ctx)
 		if err != nil {
+			return err
+		}
+		if err := s.followers.Strike(ctx); err != nil {
 			return err
 		}
 		s.followers.Wake()
@@ -119,6 +126,12 @@ func (t *Trial) Advance(ctx context.Context, d time.Duration) error {
 			return err
 		}
 		if err := s.jobs.Settled(ctx); err != nil {
+			return err
+		}
+		if err := s.deliveries.Settled(ctx); err != nil {
+			return err
+		}
+		if err := s.deliveries.Settled(ctx); err != nil {
 			return err
 		}
 		mailed, err := s.mails.Settled(ctx)

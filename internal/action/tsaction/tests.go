@@ -37,7 +37,7 @@ var testForm = form{
 type Tried interface {
 	// Call sends a request to the app's API as somebody: the id of a user, anonymous, or
 	// "" for an admin. The key is for idempotency, "" for none.
-	Call(ctx context.Context, as, method, path, key, body string) (status int, answer string, err error)
+	Call(ctx context.Context, as, method, path, key, body string) (Answer, error)
 	// Now is the app's own time.
 	Now() time.Time
 	// Advance lets time pass, and whatever is due be done.
@@ -47,7 +47,13 @@ type Tried interface {
 	// Host answers requests that the app's code sends to an address.
 	Host(url string, answer func(context.Context, HostRequest) (HostAnswer, error)) error
 	// Webhook sends a signed call of somebody outside.
-	Webhook(ctx context.Context, name, body, id string) (status int, answer string, err error)
+	Webhook(ctx context.Context, name, body, id string) (Answer, error)
+}
+
+// Answer is what the app answered to a request. Type is that of its body.
+type Answer struct {
+	Status     int
+	Type, Body string
 }
 
 // HostRequest is a request of the app's code to another host.
@@ -87,6 +93,8 @@ type TestFile struct {
 	// Name is its path in the app's folder, Tests the names in their order.
 	Name  string
 	Tests []string
+	// Said is what the test that ran last wrote by console.log.
+	Said []string
 
 	vm    *goja.Runtime
 	world goja.Callable
@@ -172,6 +180,7 @@ func (f *TestFile) prepare(s *spec.Spec) (*goja.Object, error) {
 		"mail":    f.mail,
 		"host":    f.host,
 		"webhook": f.webhook,
+		"say":     f.say,
 	} {
 		if err := host.Set(name, v); err != nil {
 			return nil, err
@@ -186,9 +195,22 @@ func (f *TestFile) prepare(s *spec.Spec) (*goja.Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := vm.Set("console", host.Get("console")); err != nil {
+		return nil, err
+	}
+	tools := &machine{vm: vm, rangeError: vm.Get("RangeError").ToObject(vm)}
 	call, _ = goja.AssertFunction(web)
-	_, err = call(goja.Undefined(), (&machine{vm: vm}).webHost())
+	_, err = call(goja.Undefined(), tools.webHost())
 	return host, err
+}
+
+// saidMax bounds what a test may say.
+const saidMax = 1000
+
+func (f *TestFile) say(text string) {
+	if len(f.Said) < saidMax {
+		f.Said = append(f.Said, text)
+	}
 }
 
 // learn runs the file, which says what its tests are.
@@ -236,7 +258,7 @@ func (e *TestFailure) Error() string {
 func (f *TestFile) Run(ctx context.Context, n int, tried Tried) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	f.ctx, f.tried, f.end = ctx, tried, make(chan struct{})
+	f.ctx, f.tried, f.end, f.Said = ctx, tried, make(chan struct{}), nil
 	defer close(f.end)
 	stop := context.AfterFunc(ctx, func() { f.vm.Interrupt(errTestTime) })
 	defer func() {
@@ -333,12 +355,18 @@ func (f *TestFile) place(stack string) spec.Pos {
 func (f *TestFile) later(work func(ctx context.Context) (any, error)) goja.Value {
 	promise, resolve, reject := f.vm.NewPromise()
 	ctx, end := f.ctx, f.end
+	var stack strings.Builder
+	for _, frame := range f.vm.CaptureCallStack(0, nil) {
+		fmt.Fprintf(&stack, "at %s\n", frame.Position())
+	}
 	go func() {
 		v, err := work(ctx)
 		task := func() {
 			// The runtime is the test's own, and takes both.
 			if err != nil {
-				_ = reject(f.vm.NewGoError(err))
+				failed := f.vm.NewGoError(err)
+				_ = failed.Set("stack", stack.String())
+				_ = reject(failed)
 				return
 			}
 			_ = resolve(v)
@@ -353,8 +381,8 @@ func (f *TestFile) later(work func(ctx context.Context) (any, error)) goja.Value
 
 func (f *TestFile) call(as, method, path, key, body string) goja.Value {
 	return f.later(func(ctx context.Context) (any, error) {
-		status, answer, err := f.tried.Call(ctx, as, method, path, key, body)
-		return map[string]any{"status": status, "body": answer}, err
+		a, err := f.tried.Call(ctx, as, method, path, key, body)
+		return map[string]any{"status": a.Status, "type": a.Type, "body": a.Body}, err
 	})
 }
 
@@ -371,8 +399,8 @@ func (f *TestFile) mail() goja.Value {
 func (f *TestFile) webhook(name, body string, options map[string]any) goja.Value {
 	id, _ := options["id"].(string)
 	return f.later(func(ctx context.Context) (any, error) {
-		status, answer, err := f.tried.Webhook(ctx, name, body, id)
-		return map[string]any{"status": status, "body": answer}, err
+		a, err := f.tried.Webhook(ctx, name, body, id)
+		return map[string]any{"status": a.Status, "body": a.Body}, err
 	})
 }
 

@@ -3,10 +3,12 @@
   "use strict";
 
   class Problem extends Error {
-    constructor(status, body) {
+    constructor(status, sent) {
+      const body = sent !== null && typeof sent === "object" ? sent : {};
       super(body.detail || body.title || "the answer was " + status);
       this.name = "Problem";
       this.status = status;
+      this.body = sent;
       this.code = body.code;
       this.title = body.title;
       this.data = body.data;
@@ -45,13 +47,20 @@
   };
   const idOf = (x) => encodeURIComponent(x !== null && typeof x === "object" ? x.id : x);
 
+  // from makes an error say that it came from where another one was made: what fails
+  // while it is awaited would else tell no place in the test.
+  const from = (here, error) =>
+    Object.defineProperty(error, "stack", { value: here.stack, configurable: true });
+
   let keys = 0;
   async function call(as, method, path, body, key) {
+    const here = new Error();
     if (key === undefined && method === "POST") key = "test-" + ++keys;
     const text = body === undefined ? "" : JSON.stringify(body);
     const answer = await host.call(as, method, path, key || "", text);
-    const got = answer.body === "" ? undefined : JSON.parse(answer.body);
-    if (answer.status >= 400) throw new Problem(answer.status, got || {});
+    let got = answer.body === "" ? undefined : answer.body;
+    if (/[/+]json\b/.test(answer.type)) got = JSON.parse(answer.body);
+    if (answer.status >= 400) throw from(here, new Problem(answer.status, got));
     return got;
   }
 
@@ -262,31 +271,39 @@
     const said = {};
     for (const [name, [holds, words]] of Object.entries(matchers)) {
       said[name] = (...want) => {
+        const here = new Error();
         const decide = (a) => {
           if (holds(a, ...want) === no) {
-            throw new Error(`expected ${shown(a)}${no ? " not" : ""} ${words}` +
-              (want.length ? " " + shown(want[0]) : ""));
+            throw from(here, new Error(`expected ${shown(a)}${no ? " not" : ""} ${words}` +
+              (want.length ? " " + shown(want[0]) : "")));
           }
         };
-        return taken ? taken(actual).then(decide) : decide(actual);
+        return taken ? taken(actual, here).then(decide) : decide(actual);
       };
     }
     return said;
   }
   function expect(actual) {
     const both = (taken) => ({ ...ask(actual, false, taken), not: ask(actual, true, taken) });
-    const rejected = (p) =>
+    const rejected = (p, here) =>
       Promise.resolve(p).then(
-        (v) => { throw new Error(`expected a refusal, and it gave ${shown(v)}`); }, (e) => e);
+        (v) => { throw from(here, new Error(`expected a refusal, and it gave ${shown(v)}`)); }, (e) => e);
     const rejects = {
       ...both(rejected),
-      toThrow: (want) =>
-        rejected(actual).then((e) => {
-          if (!fits(e, want)) throw new Error(`expected ${shown(e)} to be ${shown(want)}`);
-        }),
+      toThrow: (want) => {
+        const here = new Error();
+        return rejected(actual, here).then((e) => {
+          if (!fits(e, want)) throw from(here, new Error(`expected ${shown(e)} to be ${shown(want)}`));
+        });
+      },
     };
     return { ...both(), resolves: both((p) => Promise.resolve(p)), rejects };
   }
+
+  // What is said appears below the test.
+  const say = (...parts) =>
+    host.say(parts.map((p) => (typeof p === "string" ? p : shown(p))).join(" "));
+  host.console = { log: say, info: say, warn: say, error: say, debug: say };
 
   host.module = {
     test, expect, cel, Problem, add: operator("add"), append: operator("append"),
