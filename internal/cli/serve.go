@@ -375,7 +375,7 @@ func relative(dir, path string) string {
 // source reports whether a file is part of an app.
 func source(name string) bool {
 	switch filepath.Ext(name) {
-	case ".yaml", ".yml", ".ts", ".js", ".json", ".mjs", ".tsx":
+	case ".yaml", ".yml", ".ts", ".js", ".json", ".mjs", ".tsx", ".age":
 		base := filepath.Base(name)
 		return !strings.HasPrefix(base, ".") && base != "tsconfig.json"
 	}
