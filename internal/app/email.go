@@ -109,7 +109,8 @@ func (c *compiler) samples(e *Email) []letter.Sample {
 		s.App, s.URL = c.app.Spec.App, "https://example.com"
 		s.Unsubscribe = s.URL + "/mail/unsubscribe"
 		s.Record, s.User, s.Data.Data = letter.Nothing(nil), letter.Nothing(nil), letter.Fields{}
-		if users := shapeOf(spec.Users); users != nil && (full || e.To != nil && !e.Address || e.Set != nil) {
+		sure := e.To != nil && !e.Address || e.Set != nil
+		if users := shapeOf(spec.Users); users != nil && (full || sure) {
 			s.User = letter.SampleOf(users, full, nil)
 			s.Names[".user"] = users.Names()
 		}

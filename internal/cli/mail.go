@@ -31,8 +31,8 @@ func (c *command) mail() *cobra.Command {
 			"waits to be sent"),
 		c.changeMail("bounce <address>", "Send nothing to an address any more, as a mail service told",
 			"bounce", "address", "gets no mails"),
-		c.changeMail("lift <address>", "Let mails go to an address again that bounced", "lift", "address",
-			"gets mails again"))
+		c.changeMail("lift <address>", "Let mails go to an address again that bounced", "lift",
+			"address", "gets mails again"))
 	return cmd
 }
 
@@ -61,8 +61,8 @@ func (c *command) listMail() *cobra.Command {
 				if l.Why != "" {
 					state += " · " + l.Why
 				}
-				_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.ID, when(l.Created), l.Email, l.To,
-					clip(l.Subject), clip(state))
+				_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.ID, when(l.Created),
+					l.Email, l.To, clip(l.Subject), clip(state))
 				return err
 			})
 			if err == nil && none && !c.json {
@@ -91,7 +91,8 @@ func (c *command) showMail() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show <id>", Short: "One letter, with what is in it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.local(cmd.Context(), "/local/mail/"+url.PathEscape(args[0]), func(line []byte) error {
+			path := "/local/mail/" + url.PathEscape(args[0])
+			return c.local(cmd.Context(), path, func(line []byte) error {
 				if c.json {
 					return c.rawLine(line)
 				}
@@ -158,8 +159,8 @@ func (c *command) campaigns() *cobra.Command {
 				for _, state := range slices.Sorted(maps.Keys(x.Letters)) {
 					parts = append(parts, fmt.Sprintf("%d %s", x.Letters[state], state))
 				}
-				_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d written\t%s\n", x.ID, when(x.At), x.Email, x.Made,
-					x.Total, strings.Join(parts, ", "))
+				_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d written\t%s\n", x.ID, when(x.At),
+					x.Email, x.Made, x.Total, strings.Join(parts, ", "))
 				return err
 			})
 			if err != nil {
@@ -211,7 +212,8 @@ func (c *command) changeMail(use, about, what, param, done string) *cobra.Comman
 			if why != "" {
 				q.Set("why", why)
 			}
-			res, err := c.ask(cmd.Context(), as{}, http.MethodPost, "/local/mail/"+what+"?"+q.Encode(), nil)
+			path := "/local/mail/" + what + "?" + q.Encode()
+			res, err := c.ask(cmd.Context(), as{}, http.MethodPost, path, nil)
 			if err != nil {
 				return err
 			}

@@ -75,7 +75,8 @@ func (c Config) Mail() (Mail, error) {
 	u, err := url.Parse(os.Getenv(URLEnv))
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
 		u.RawQuery != "" || u.Fragment != "" {
-		return m, wrong(URLEnv, "write the address by which people reach the app, such as https://shop.example")
+		return m, wrong(URLEnv, "write the address by which people reach the app, "+
+			"such as https://shop.example")
 	}
 	m.URL = strings.TrimSuffix(u.String(), "/")
 	return m, nil

@@ -119,7 +119,8 @@ func Parse(e *spec.Email, place Place) (*Template, []spec.Finding) {
 		tell(e.HTML, err)
 	}
 	if e.Plain.Source != "" {
-		if t.plain, err = t.text(e.Plain.File, strings.ReplaceAll(e.Plain.Source, "\r\n", "\n")); err != nil {
+		plain := strings.ReplaceAll(e.Plain.Source, "\r\n", "\n")
+		if t.plain, err = t.text(e.Plain.File, plain); err != nil {
 			tell(e.Plain, err)
 		}
 	}

@@ -234,3 +234,16 @@ func TestWhatIsEmptyIsWrittenAsNothing(t *testing.T) {
 		t.Errorf("got %+v", l)
 	}
 }
+
+func FuzzPlain(f *testing.F) {
+	for _, page := range []string{"<p>a<b>c</b></p>", "a < b > c", "<!-- a", "<a href='x>y'>z</a>",
+		"<script>if (a < b) {}</script>x", "<a href=\"https://a.example/?x=1&amp;y\">b</a>", "<", "<>", "</>"} {
+		f.Add(page)
+	}
+	f.Fuzz(func(t *testing.T, page string) {
+		plain := letter.Plain(page)
+		if !strings.HasSuffix(plain, "\n") || strings.Contains(plain, "\n\n\n") && !strings.Contains(page, "\n") {
+			t.Errorf("%q becomes %q", page, plain)
+		}
+	})
+}

@@ -27,12 +27,12 @@ func tokens(page string) []token {
 			return append(out, token{raw: page})
 		}
 		if strings.HasPrefix(page[start:], "<!--") {
-			size := strings.Index(page[start:], "-->")
-			if size < 0 {
-				return append(out, token{raw: page[:start]})
+			end := len(page) // where nothing ends it, all the rest is a comment
+			if size := strings.Index(page[start:], "-->"); size >= 0 {
+				end = start + size + len("-->")
 			}
-			out = append(out, token{raw: page[:start]}, token{name: "!", raw: page[start : start+size+3]})
-			page = page[start+size+3:]
+			out = append(out, token{raw: page[:start]}, token{name: "!", raw: page[start:end]})
+			page = page[end:]
 			continue
 		}
 		t := token{raw: page[start : start+tagSize(page[start:])]}

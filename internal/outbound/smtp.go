@@ -186,7 +186,8 @@ func (s *SMTP) Send(ctx context.Context, m Mail, ready func() error) error {
 		used := c.mails > 0
 		err = c.begin(ctx, m)
 		var failed *MailError
-		if errors.As(err, &failed) && used && (failed.Code == 0 || failed.Code == 421) && ctx.Err() == nil {
+		gone := errors.As(err, &failed) && (failed.Code == 0 || failed.Code == 421)
+		if gone && used && ctx.Err() == nil {
 			_ = c.conn.Close() // nothing was begun on it
 			continue           // the server had closed a connection that was kept
 		}

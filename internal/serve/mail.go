@@ -45,7 +45,8 @@ func (s *Server) makeMails(secret []byte) {
 	m, err := s.cfg.Mail()
 	s.server = m.Server
 	c := mail.Config{
-		Store: s.store, App: func() *app.App { return s.engine.App() }, Nodes: s.followers, InForce: s.moved,
+		Store: s.store, Nodes: s.followers,
+		App: func() *app.App { return s.engine.App() }, InForce: s.moved,
 		From: m.From, Now: s.cfg.Now, Log: s.log, Key: derived(secret, "links in mails"),
 		URL: func() string {
 			if at := s.address.Load(); m.URL == "" && at != nil {
@@ -131,8 +132,8 @@ func (s *Server) localMail(mux *http.ServeMux) {
 	mux.HandleFunc("GET /local/mail", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		limit, _ := strconv.Atoi(q.Get("limit")) // what is no number is no limit
-		found, err := s.mails.List(r.Context(), mail.Filter{Email: q.Get("email"), State: q.Get("state"),
-			To: q.Get("to"), Campaign: q.Get("campaign"), Limit: limit})
+		found, err := s.mails.List(r.Context(), mail.Filter{Email: q.Get("email"),
+			State: q.Get("state"), To: q.Get("to"), Campaign: q.Get("campaign"), Limit: limit})
 		list(w, err, func(out lines) {
 			for _, l := range found {
 				out.say(l)

@@ -126,7 +126,8 @@ func (w *writing) given(ctx context.Context, p payload) error {
 	}
 	switch {
 	case len(several) > givenMax:
-		return w.park(ctx, fmt.Sprintf("code names at most %d recipients at once, not %d", givenMax, len(several)))
+		return w.park(ctx, fmt.Sprintf("code names at most %d recipients at once, not %d",
+			givenMax, len(several)))
 	case len(several) > 0:
 		for _, to := range several {
 			if err := w.to(ctx, to); err != nil {
@@ -155,7 +156,8 @@ func (w *writing) about(ctx context.Context, p payload) error {
 	var named struct {
 		ID string `json:"id"`
 	}
-	if json.Unmarshal(p.Given.Record, &named) != nil && json.Unmarshal(p.Given.Record, &named.ID) != nil {
+	if json.Unmarshal(p.Given.Record, &named) != nil &&
+		json.Unmarshal(p.Given.Record, &named.ID) != nil {
 		return nil
 	}
 	on := w.email.Spec.On

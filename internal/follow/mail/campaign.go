@@ -126,7 +126,8 @@ func (m *Mails) expand(ctx context.Context) (bool, error) {
 	a := m.cfg.App()
 	email := a.Email(row.Get(fieldEmail).Text())
 	if email == nil || email.Set == nil {
-		err = m.step(ctx, row, func(store.Tx, value.Record) error { return nil }, map[string]value.Value{
+		nothing := func(store.Tx, value.Record) error { return nil }
+		err = m.step(ctx, row, nothing, map[string]value.Value{
 			fieldState: value.OfText(Done), fieldNode: value.OfNull(),
 			fieldProblem: value.OfText("the app has no such set of people any more")})
 		return true, elsewhere(err)
@@ -212,7 +213,8 @@ func (p *portion) read(ctx context.Context) error {
 	})
 }
 
-var countShape = value.NewShape("count", []value.Field{{Name: "n", Type: value.Type{Kind: value.TypeInt}}})
+var countShape = value.NewShape("count", []value.Field{
+	{Name: "n", Type: value.Type{Kind: value.TypeInt}}})
 
 // write writes their letters, and how far the campaign has come.
 func (p *portion) write(ctx context.Context) error {

@@ -90,7 +90,8 @@ func days(d time.Duration) string {
 }
 
 // reserve keeps the reader's place for a letter, so that no other mail passes it by.
-func (m *Mails) reserve(ctx context.Context, tx store.Tx, p persons, email *app.Email, letter ident.Record) error {
+func (m *Mails) reserve(ctx context.Context, tx store.Tx, p persons, email *app.Email,
+	letter ident.Record) error {
 	row := p.self()
 	stored := row.Slots[spec.SlotVersion].Kind() != value.Absent
 	held := row.Get(fieldHolder).Text() == string(letter)
@@ -105,8 +106,8 @@ func (m *Mails) reserve(ctx context.Context, tx store.Tx, p persons, email *app.
 
 // settle frees the reader's place that was kept for a letter, and begins the wait for
 // the next mail if this one was sent, or may have been.
-func (m *Mails) settle(ctx context.Context, tx store.Tx, who string, letter ident.Record, email *app.Email,
-	sent bool) error {
+func (m *Mails) settle(ctx context.Context, tx store.Tx, who string, letter ident.Record,
+	email *app.Email, sent bool) error {
 	row, err := lenient(tx.Get(ctx, People, named(People, who)))
 	if err != nil || row.Zero() || row.Get(fieldHolder).Text() != string(letter) {
 		return err

@@ -112,7 +112,8 @@ func (m *Mails) Unsubscribe(ctx context.Context, rest string, back bool) error {
 		rows := persons{row}
 		// What is said of an account holds for its address, which may outlive it.
 		who := ident.Record(row.Get(fieldWho).Text())
-		if _, err := ident.ParseRecord(string(who)); err == nil && m.cfg.App().Schema.Table(spec.Users) != nil {
+		users := m.cfg.App().Schema.Table(spec.Users)
+		if _, err := ident.ParseRecord(string(who)); err == nil && users != nil {
 			user, err := lenient(tx.Get(ctx, spec.Users, who))
 			if err != nil {
 				return err

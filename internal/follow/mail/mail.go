@@ -180,7 +180,8 @@ func (m *Mails) Run(ctx context.Context, grace context.Context) {
 
 // repeat does a portion of work as long as there is any, and then when it is woken, or
 // time has passed.
-func (m *Mails) repeat(ctx context.Context, wake chan struct{}, portion func(context.Context) (bool, error)) {
+func (m *Mails) repeat(ctx context.Context, wake chan struct{},
+	portion func(context.Context) (bool, error)) {
 	again := lookEach
 	for ctx.Err() == nil {
 		more, err := false, error(nil)

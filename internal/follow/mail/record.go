@@ -126,8 +126,9 @@ func Collections(s *spec.Spec) []*spec.Collection {
 		}}
 	if s.Collection(spec.Users) != nil {
 		// The letters of a person go with his account.
-		letters.Fields = append(letters.Fields, &spec.Field{Name: fieldUser, OnDelete: spec.OnDeleteCascade,
-			Type: value.Type{Kind: value.TypeRelation, Of: spec.Users, Optional: true}})
+		user := value.Type{Kind: value.TypeRelation, Of: spec.Users, Optional: true}
+		letters.Fields = append(letters.Fields,
+			&spec.Field{Name: fieldUser, Type: user, OnDelete: spec.OnDeleteCascade})
 		letters.Index = append(letters.Index, by(fieldUser))
 	}
 	return []*spec.Collection{letters,

@@ -215,8 +215,10 @@ func (m *Mails) Campaigns(ctx context.Context) ([]Campaign, error) {
 		for i, row := range rows {
 			c := Campaign{ID: idOf(row), Email: row.Get(fieldEmail).Text(), At: row.Get(fieldAt).Time(),
 				State: row.Get(fieldState).Text(), Why: row.Get(fieldProblem).Text(),
-				Total: row.Get(fieldTotal).Int(), Made: row.Get(fieldMade).Int(), Letters: map[string]int64{}}
-			states, err := v.Find(ctx, query.Query{Plan: count, Args: []value.Value{value.OfText(string(c.ID))}})
+				Total: row.Get(fieldTotal).Int(), Made: row.Get(fieldMade).Int(),
+				Letters: map[string]int64{}}
+			states, err := v.Find(ctx, query.Query{Plan: count,
+				Args: []value.Value{value.OfText(string(c.ID))}})
 			if err != nil {
 				return err
 			}
@@ -315,7 +317,8 @@ func (m *Mails) Retry(ctx context.Context, id ident.Record) error {
 			return fault.New(fault.Refused, "The letter is %s.", state)
 		}
 		if row.Get(fieldAddress).Text() == "" {
-			return fault.New(fault.Refused, "The letter has no recipient: %s.", row.Get(fieldProblem).Text())
+			return fault.New(fault.Refused, "The letter has no recipient: %s.",
+				row.Get(fieldProblem).Text())
 		}
 		set(row, map[string]value.Value{fieldState: value.OfText(Waiting), fieldTries: value.OfInt(0),
 			fieldProblem: value.OfNull(), fieldDue: value.OfTime(m.cfg.Now())})

@@ -221,11 +221,13 @@ func (m *Mails) end(ctx context.Context, tx store.Tx, row value.Record, state, p
 	if _, err := tx.Put(ctx, Letters, row); err != nil {
 		return err
 	}
-	return m.settle(ctx, tx, row.Get(fieldWho).Text(), idOf(row), email, state == Sent || state == Unknown)
+	return m.settle(ctx, tx, row.Get(fieldWho).Text(), idOf(row), email,
+		state == Sent || state == Unknown)
 }
 
 // again has a letter wait for another try.
-func (m *Mails) again(ctx context.Context, tx store.Tx, row value.Record, problem string, email *app.Email) error {
+func (m *Mails) again(ctx context.Context, tx store.Tx, row value.Record, problem string,
+	email *app.Email) error {
 	tries := row.Get(fieldTries).Int() + 1
 	if tries >= int64(m.cfg.Pace.Tries) {
 		row.Set(fieldTries, value.OfInt(tries))
@@ -275,7 +277,8 @@ func (m *Mails) send(ctx, grace context.Context, w work) {
 		m.ended(grace, w, subject, err)
 	}
 	if err != nil && !errors.Is(err, errForbidden) && !errors.Is(err, errLost) {
-		m.cfg.Log.Warn("a mail was not sent", "letter", string(w.id), "email", w.email.Name, "cause", err)
+		m.cfg.Log.Warn("a mail was not sent", "letter", string(w.id), "email", w.email.Name,
+			"cause", err)
 	}
 }
 

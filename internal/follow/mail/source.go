@@ -85,9 +85,10 @@ func (m *Mails) data(ctx context.Context, w work) (letter.Data, error) {
 		return d, err
 	}
 	err = m.cfg.Store.Read(ctx, func(v store.View) error {
-		fields, err := letter.FieldsOf(fit(record, table.Shape), func(of, id string) (value.Record, error) {
+		related := func(of, id string) (value.Record, error) {
 			return lenient(v.Get(ctx, of, ident.Record(id)))
-		})
+		}
+		fields, err := letter.FieldsOf(fit(record, table.Shape), related)
 		d.Record = fields
 		return err
 	})

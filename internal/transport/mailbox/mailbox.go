@@ -216,8 +216,8 @@ func (d *Door) list(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	v := view{Title: "Emails", Down: d.Mails.Down(), States: []string{mail.Waiting, mail.Sent, mail.Held,
-		mail.Bounced, mail.Unknown, mail.Parked},
+	v := view{Title: "Emails", Down: d.Mails.Down(),
+		States: []string{mail.Waiting, mail.Sent, mail.Held, mail.Bounced, mail.Unknown, mail.Parked},
 		Filter: mail.Filter{Email: q.Get("email"), State: q.Get("state"), To: q.Get("to"),
 			Campaign: q.Get("campaign"), Limit: listed}}
 	var err error
@@ -267,7 +267,8 @@ func (d *Door) letter(w http.ResponseWriter, r *http.Request, rest string) {
 // framePolicy keeps a mail from everything but its pictures and its own style: it runs
 // no code, and belongs to no origin.
 const framePolicy = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; " +
-	"img-src https: http: data:; style-src 'unsafe-inline'; font-src https: data:; frame-ancestors 'self'"
+	"img-src https: http: data:; style-src 'unsafe-inline'; font-src https: data:; " +
+	"frame-ancestors 'self'"
 
 // Query returns the address of a list.
 func (v view) Query(name, value string) string {
