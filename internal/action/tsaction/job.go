@@ -215,6 +215,7 @@ func (m *machine) inside(ctx context.Context, what string, run func() (goja.Valu
 	m.watch.turn(ctx)
 	defer func() {
 		j.queue, j.in, r.ctx, j.chance = queue, "", before, chance
+		m.watch.turn(before) // ctx ends now, and the run does not
 	}()
 	v, err := run()
 	if err != nil || r.fatal != nil {
