@@ -73,9 +73,27 @@ func (a *App) Surface() []Row {
 		rows = append(rows, Row{Method: "GET", Path: "/mail/click/…", Who: who},
 			Row{Method: "GET, POST", Path: "/mail/unsubscribe/…", Who: who})
 	}
+	for _, v := range a.views {
+		if v.Allow != nil {
+			add("GET", "/api/"+v.Name, v.Allow, nil, v.Plan.Out.Names())
+		}
+	}
+	for _, x := range a.routes {
+		for _, p := range x.Spec.Paths {
+			if x.Allow != nil {
+				add(p.Method, p.Path, x.Allow, names(x.Spec.Input), []string{"what routes/" + x.Name + " answers"})
+			}
+		}
+	}
 	for _, w := range a.Spec.Webhooks {
 		rows = append(rows, Row{Method: "POST", Path: "/hooks/" + w.Name, Place: Place(w.Pos),
 			Who: "who signs with " + w.Secret.Name})
+	}
+	for _, c := range a.collections {
+		for _, h := range c.Spec.Hooks {
+			rows = append(rows, Row{Method: "HOOK", Path: "hooks/" + c.Name + "." + h.Name, Place: Place(h.Pos),
+				Who: "code, in the transaction of whoever writes"})
+		}
 	}
 	return rows
 }

@@ -21,7 +21,10 @@ func OpenAPI(sp *spec.Spec) []byte {
 	}
 	d.actions()
 	d.batch()
+	d.views()
+	d.jobs()
 	d.proxies()
+	d.routes()
 	d.signIn()
 	d.health()
 	d.common()

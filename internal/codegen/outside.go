@@ -74,7 +74,7 @@ func (d *openAPI) passed(p *spec.Proxy, r spec.ProxyRoute, n int) {
 	answered := object{"description": "The other side's answer. Its own refusals have their own statuses.",
 		"headers": object{"Request-Id": ref("headers", "Request-Id")},
 		"content": object{"*/*": object{"schema": object{}}}}
-	o.answers = object{"default": answered}
+	o.answers = object{"2XX": answered}
 	for s := range strings.SplitSeq(strings.TrimPrefix(r.Path, "/"), "/") {
 		if name, found := strings.CutPrefix(s, "{"); found {
 			o.parameters = append(o.parameters, object{"name": strings.TrimSuffix(name, "}"), "in": "path",
