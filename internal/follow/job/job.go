@@ -95,7 +95,8 @@ type Config struct {
 type Jobs struct {
 	cfg    Config
 	shapes map[string]*value.Shape
-	slots  *slots
+	// slots are the leaves to compute that are taken.
+	slots chan struct{}
 
 	mu sync.Mutex
 	// works are the jobs that this node has, by their ids.
@@ -109,6 +110,8 @@ type Jobs struct {
 	idle    int
 	inside  int
 	call    *sync.Cond
+	seats   map[*seat]bool
+	begun   chan struct{}
 	closing bool
 	// ended are jobs whose end is to be written.
 	ended []*work
@@ -208,7 +211,8 @@ func New(c Config) *Jobs {
 		c.Client = http.DefaultClient
 	}
 	j := &Jobs{cfg: c, shapes: follow.Shapes(Collections()), works: map[ident.Record]*work{},
-		wake: make(chan struct{}, 1), slots: newSlots(c.Computing), due: true}
+		wake: make(chan struct{}, 1), slots: make(chan struct{}, c.Computing), due: true,
+		seats: map[*seat]bool{}, begun: make(chan struct{}, 1)}
 	j.call = sync.NewCond(&j.mu)
 	c.Follow.Add(j)
 	c.Follow.OnWake(j.Wake)
@@ -221,6 +225,7 @@ func (j *Jobs) Start(ctx context.Context) {
 	ctx, j.stop = context.WithCancel(context.WithoutCancel(ctx))
 	j.ctx = ctx
 	j.loops.Go(func() { j.turns(ctx) })
+	j.loops.Go(func() { j.watch(ctx) })
 }
 
 // Wake has the jobs looked at that are due, or whose node is gone.

@@ -42,6 +42,7 @@ type steps struct {
 	jobs *Jobs
 	work *work
 	job  *Job
+	seat *seat
 	// kept are the steps of earlier runs, at the next one's place.
 	kept []value.Record
 	at   int
@@ -70,7 +71,7 @@ func (s *steps) outside() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away++; s.away == 1 {
-		s.jobs.outside()
+		s.jobs.rise(s.seat, true)
 	}
 }
 
@@ -79,7 +80,7 @@ func (s *steps) back() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away--; s.away == 0 {
-		s.jobs.back()
+		s.jobs.sit(s.seat, true)
 	}
 }
 

@@ -17,15 +17,6 @@ import (
 // callsMax bounds how often a job's code may turn to its host in a transaction.
 const callsMax = 10_000
 
-// slots are the leave to compute: so many jobs compute at once, the others wait for
-// them, or for something else.
-type slots struct{ of chan struct{} }
-
-func newSlots(n int) *slots { return &slots{make(chan struct{}, n)} }
-
-func (s *slots) take() { s.of <- struct{}{} }
-func (s *slots) give() { <-s.of }
-
 // hire has somebody work if there is work and leave to compute. The caller holds j.mu.
 func (j *Jobs) hire() {
 	for n := len(j.todo); n > 0 && j.inside < j.cfg.Computing; n-- {
@@ -43,36 +34,43 @@ func (j *Jobs) hire() {
 	}
 }
 
-// worker runs jobs on a thread of its own, of less weight than those of requests.
+// worker runs jobs on a thread of its own.
 func (j *Jobs) worker(ctx context.Context) {
 	// The thread is never given back, so that it ends with the worker.
 	runtime.LockOSThread()
-	if err := yieldThread(); err != nil {
-		j.cfg.Log.Debug("the threads of jobs have the weight of others", "cause", err)
-	}
+	s := &seat{thread: ownThread()}
 	for {
-		w := j.next()
+		w := j.next(s)
 		if w == nil {
 			return
 		}
 		began := time.Now()
-		e := j.begin(ctx, w)
+		e := j.begin(ctx, w, s)
 		j.end(w, e, time.Since(began))
 	}
 }
 
-// next waits for a job to run; nil is the end.
-func (j *Jobs) next() *work {
+// next waits for a job to run; nil is the end. A thread that has lost its weight is not
+// used again.
+func (j *Jobs) next(s *seat) *work {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.seats[s] = true
+	if s.slow {
+		delete(j.seats, s)
+		j.made--
+		j.inside--
+		j.hire()
+		return nil
+	}
 	for len(j.todo) == 0 {
 		j.inside--
-		if j.closing {
-			return nil
+		if !j.closing {
+			j.idle++
+			j.call.Wait() // who calls counts this worker in
 		}
-		j.idle++
-		j.call.Wait() // who calls counts this worker in
 		if j.closing {
+			delete(j.seats, s)
 			return nil
 		}
 	}
@@ -80,25 +78,13 @@ func (j *Jobs) next() *work {
 	j.todo[0] = nil
 	j.todo = j.todo[1:]
 	w.state = running
-	j.running++
+	if j.running++; j.running == 1 {
+		select {
+		case j.begun <- struct{}{}:
+		default:
+		}
+	}
 	return w
-}
-
-// outside gives the leave to compute back while a job waits for something else, and
-// inside takes it again.
-func (j *Jobs) outside() {
-	j.slots.give()
-	j.mu.Lock()
-	j.inside--
-	j.hire()
-	j.mu.Unlock()
-}
-
-func (j *Jobs) back() {
-	j.slots.take()
-	j.mu.Lock()
-	j.inside++
-	j.mu.Unlock()
 }
 
 // end notes how a run ended.
@@ -122,8 +108,8 @@ func (j *Jobs) end(w *work, e end, took time.Duration) {
 }
 
 // begin runs a job once, from its top.
-func (j *Jobs) begin(ctx context.Context, w *work) (e end) {
-	s := &steps{jobs: j, work: w, names: map[string]int{}}
+func (j *Jobs) begin(ctx context.Context, w *work, at *seat) (e end) {
+	s := &steps{jobs: j, work: w, seat: at, names: map[string]int{}}
 	defer func() {
 		if why := recover(); why != nil {
 			e = j.failed(s, fmt.Errorf("panic: %v\n%s", why, debug.Stack()))
@@ -170,8 +156,8 @@ func (j *Jobs) begin(ctx context.Context, w *work) (e end) {
 func (j *Jobs) compute(ctx context.Context,
 	run func(context.Context, action.Run, action.Steps) (value.Value, error),
 	call action.Run, s *steps) (value.Value, error) {
-	j.slots.take()
-	defer j.slots.give()
+	j.sit(s.seat, false)
+	defer j.rise(s.seat, false)
 	return run(ctx, call, s)
 }
 

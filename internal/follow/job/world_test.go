@@ -103,21 +103,8 @@ func start(t testing.TB, db database, shared bool, kinds map[string]*kind,
 func startWith(t testing.TB, db database, shared bool, kinds map[string]*kind,
 	change func(*job.Config), beat func(*follow.Config)) *node {
 	t.Helper()
-	s, findings := appfile.Parse(map[string][]byte{"galley.yaml": []byte(bank)})
-	if spec.Failed(findings) {
-		t.Fatal(findings)
-	}
-	house := slices.Concat(follow.Collections(), job.Collections())
-	a, findings := app.Compile(s, house, nil)
-	if spec.Failed(findings) {
-		t.Fatal(findings)
-	}
+	a := apply(t, db)
 	n := &node{t: t, db: db, ahead: &atomic.Int64{}}
-	origin := journal.Origin{Call: ident.NewCall(), Operation: "schema", Key: "first",
-		Subject: ident.Subject{Who: ident.System, Name: "migrate"}, Now: time.Now()}
-	if _, err := db.Apply(t.Context(), origin, spec.Diff(nil, a.Schema), nil); err != nil {
-		t.Fatal(err)
-	}
 	log := slog.New(slog.DiscardHandler)
 	n.engine = engine.New(engine.Config{Store: db, App: a, Clock: n.now, Log: log})
 	c := follow.Config{Store: db, Now: n.now, Log: log,
@@ -127,7 +114,7 @@ func startWith(t testing.TB, db database, shared bool, kinds map[string]*kind,
 		beat(&c)
 	}
 	n.runner = follow.New(c)
-	n.config = job.Config{Store: db, Follow: n.runner, Computing: 64, Transact: n.engine.Transact, Now: n.now,
+	n.config = job.Config{Store: db, Follow: n.runner, Transact: n.engine.Transact, Now: n.now,
 		Log: log, Names: func() []string {
 			var names []string
 			for name := range kinds {
@@ -153,6 +140,26 @@ func startWith(t testing.TB, db database, shared bool, kinds map[string]*kind,
 	}
 	t.Cleanup(n.close)
 	return n
+}
+
+// apply gives the database the app's schema, once.
+func apply(t testing.TB, db database) *app.App {
+	t.Helper()
+	s, findings := appfile.Parse(map[string][]byte{"galley.yaml": []byte(bank)})
+	if spec.Failed(findings) {
+		t.Fatal(findings)
+	}
+	house := slices.Concat(follow.Collections(), job.Collections())
+	a, findings := app.Compile(s, house, nil)
+	if spec.Failed(findings) {
+		t.Fatal(findings)
+	}
+	origin := journal.Origin{Call: ident.NewCall(), Operation: "schema", Key: "first",
+		Subject: ident.Subject{Who: ident.System, Name: "migrate"}, Now: time.Now()}
+	if _, err := db.Apply(t.Context(), origin, spec.Diff(nil, a.Schema), nil); err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 var input = value.NewShape("input", []value.Field{
