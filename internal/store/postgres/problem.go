@@ -30,6 +30,7 @@ var classes = map[string]sqlstore.Class{
 	"23505": sqlstore.Taken, "23503": sqlstore.Dangling, "23001": sqlstore.Dangling,
 	"23502": sqlstore.Missing, "22003": sqlstore.Overflow, "57014": sqlstore.Interrupted,
 	"53100": sqlstore.Full, "42703": sqlstore.Reshaped, "42P01": sqlstore.Reshaped,
+	"22012": sqlstore.Moved,
 	"40001": sqlstore.Busy, "40P01": sqlstore.Busy, "55P03": sqlstore.Busy,
 	"53000": sqlstore.Busy, "53200": sqlstore.Busy, "53300": sqlstore.Busy,
 	"55006": sqlstore.Busy, "25006": sqlstore.Gone, "25P03": sqlstore.Gone,

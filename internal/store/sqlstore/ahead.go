@@ -156,6 +156,7 @@ func (s *Store) redo(
 		return journal.Entry{}, s.gaveUp(t.broken)
 	}
 	if entry := t.entry(origin, err); t.idle(origin, &entry, err) {
+		s.ensure(g)
 		return entry, err
 	}
 	if err != nil {

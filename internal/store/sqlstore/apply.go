@@ -73,7 +73,7 @@ func (s *Store) reshape(
 		}
 	}()
 	g := &group{}
-	if err := s.open(g); err != nil {
+	if err := s.open(g, true); err != nil {
 		return journal.Entry{}, errors.Join(s.gaveUp(err), w.Rollback())
 	}
 	if s.catalog.Load() != before {

@@ -145,6 +145,8 @@ const (
 	// Reshaped is a statement that does not fit the tables, which have another shape by
 	// now.
 	Reshaped
+	// Moved is a division by zero, which is asked for where another process had a turn.
+	Moved
 	// Interrupted is a statement that its context ended.
 	Interrupted
 	// Busy is a database that somebody else holds.

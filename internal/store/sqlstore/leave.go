@@ -22,7 +22,7 @@ func (s *Store) Leave(ctx context.Context, to string, fn func(*Snapshot) error) 
 	defer s.calls.Done()
 	return s.exclusive(ctx, func() error {
 		w, g := s.writer, &group{}
-		if err := s.open(g); err != nil {
+		if err := s.open(g, true); err != nil {
 			return errors.Join(s.gaveUp(err), w.Rollback())
 		}
 		p := &Snapshot{store: s, conn: w}

@@ -37,6 +37,9 @@ type group struct {
 	dirty bool
 	// turn names the group at a shared database's head.
 	turn int64
+	// guess says that nobody has looked yet whether the head is where this process
+	// left it: the first statement that is sent does.
+	guess bool
 	// away says that after the group nobody is to write any more.
 	away bool
 	// first is the place of the last entry before the group.
@@ -117,8 +120,9 @@ func (l *line) next(g *group) {
 	t.turn <- g
 }
 
-// join makes sure that a transaction is open and returns its group.
-func (s *Store) join(g *group) (*group, error) {
+// join makes sure that a transaction is open and returns its group. sure asks for one
+// that holds the head.
+func (s *Store) join(g *group, sure bool) (*group, error) {
 	if g == nil {
 		g = &group{began: time.Now(), first: s.head, done: make(chan struct{})}
 	}
@@ -129,7 +133,7 @@ func (s *Store) join(g *group) (*group, error) {
 	case g.calls > 1: // what the others did is gone; a transaction anew would keep half
 		return g, errTurn
 	}
-	return g, s.open(g)
+	return g, s.open(g, sure)
 }
 
 // pass ends the caller's turn: it hands the open transaction on while others wait
@@ -161,6 +165,7 @@ func (s *Store) settle(g *group) {
 	}
 	if g.err != nil {
 		s.ledger.reset()
+		s.calm = 0
 	}
 	s.settled.Store(s.ledger.clock)
 	if g.err != nil {

@@ -74,6 +74,9 @@ type Store struct {
 	head uint64
 	// last is whose turn at a shared database's head was the last that is known here.
 	last int64
+	// calm counts the groups of this process that followed one another, as far as it
+	// was looked.
+	calm int
 	// ledger is the line's; settled is its time of the last commit.
 	ledger  ledger
 	settled atomic.Uint64

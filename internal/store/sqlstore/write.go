@@ -154,12 +154,12 @@ func (s *Store) stand(ctx context.Context, again bool) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if again && g != nil && g.drafts > 0 {
+	if again && g != nil && (g.drafts > 0 || g.guess) {
 		s.settle(g)
 		close(g.done)
 		g = nil
 	}
-	if g, err = s.join(g); err != nil {
+	if g, err = s.join(g, again); err != nil {
 		s.lose(g, err)
 		s.pass(g)
 		return nil, s.gaveUp(err)
@@ -181,6 +181,8 @@ func (s *Store) part(g *group, entry journal.Entry, err error) (journal.Entry, e
 		return entry, err
 	case g.lost == nil:
 		return journal.Entry{}, g.err
+	case g.guess: // others had a turn, or else the next try tells
+		return journal.Entry{}, errTurn
 	case g.drafts > 0 && late(g.lost):
 		return journal.Entry{}, errTurn
 	case mine && err != nil:

@@ -92,6 +92,7 @@ func transactionGuarantees() []Guarantee {
 				"entries between; a file is held by one process",
 			[]Check{
 				{"TwoHandlesHaveOneHistory", twoHandles},
+				{"WhoWasAloneFindsTheOther", aloneFindsTheOther},
 				{"SameKeyAtTwoHandlesHasOneEffect", keyAtTwoHandles},
 				{"KeyUsedElsewhereMeanwhileIsFound", keyUsedElsewhere},
 				{"WhatIsLostBesideAKeyIsTold", lostBesideAKey},
