@@ -19,6 +19,10 @@ import (
 type members struct {
 	mu   sync.Mutex
 	seen map[ident.Record]sight
+	// looked is when the records were last read, asked when somebody first asked about a
+	// node that was not among them: it may have come since.
+	looked time.Time
+	asked  map[ident.Record]time.Time
 }
 
 // sight is when the record of a node was last seen to change.
@@ -27,10 +31,16 @@ type sight struct {
 	at      time.Time
 }
 
-// look notes the records of nodes as they stand.
-func (m *members) look(rows []value.Record, now time.Time) {
+// look notes the records of nodes as they stand, which were read from began on.
+func (m *members) look(rows []value.Record, began, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.looked = began
+	for id, at := range m.asked {
+		if began.Sub(at) > buryTime {
+			delete(m.asked, id)
+		}
+	}
 	next := make(map[ident.Record]sight, len(rows))
 	for _, row := range rows {
 		id := ident.Record(row.Slots[spec.SlotID].Text())
@@ -41,15 +51,36 @@ func (m *members) look(rows []value.Record, now time.Time) {
 		}
 		next[id] = s
 	}
+	for id := range m.seen {
+		if _, there := next[id]; !there {
+			m.ask(id, began.Add(-1)) // it was there, and is known to have gone
+		}
+	}
 	m.seen = next
+}
+
+// ask notes that a node is asked about which is not among those that were seen. The caller
+// holds m.mu.
+func (m *members) ask(id ident.Record, at time.Time) {
+	if m.asked == nil {
+		m.asked = map[ident.Record]time.Time{}
+	}
+	m.asked[id] = at
 }
 
 // alive reports whether a node has beaten since then.
 func (m *members) alive(id ident.Record, since time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, ok := m.seen[id]
-	return ok && s.at.After(since)
+	if s, ok := m.seen[id]; ok {
+		return s.at.After(since)
+	}
+	at, asked := m.asked[id]
+	if !asked {
+		m.ask(id, time.Now())
+		return true // until the records were read again
+	}
+	return !m.looked.After(at)
 }
 
 // Beat is how often things are looked at that nobody tells of.
@@ -100,6 +131,7 @@ func (r *Runner) beat(ctx context.Context) error {
 	}
 	r.beaten.Store(began.UnixNano())
 	var rows []value.Record
+	began = time.Now()
 	err = r.cfg.Store.Read(ctx, func(v store.View) error {
 		rows, err = v.Find(ctx, query.Query{Plan: nodesPlan})
 		return err
@@ -107,7 +139,7 @@ func (r *Runner) beat(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the nodes: %w", err)
 	}
-	r.members.look(rows, time.Now())
+	r.members.look(rows, began, time.Now())
 	return r.bury(ctx, rows)
 }
 
