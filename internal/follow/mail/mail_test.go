@@ -1,6 +1,11 @@
 package mail_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	netmail "net/mail"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -112,5 +117,41 @@ func TestAnEmailThatTheAppDoesNotHaveIsSetApart(t *testing.T) {
 	if parked, err := n.runner.Parked(t.Context()); err != nil || len(parked) != 1 ||
 		!strings.Contains(parked[0].Problem, "the app has no email gone any more") {
 		t.Errorf("set apart is %v, %v", parked, err)
+	}
+}
+
+func TestNothingBecomesAnotherHeader(t *testing.T) {
+	n := start(t, mustOpen(t), false, func(c *mail.Config) {
+		c.From = netmail.Address{Name: "Shop\r\nBcc: from@evil.example", Address: "hello@shop.example"}
+	})
+	for i, evil := range []string{"\r\nBcc: x@evil.example", "\nBcc: x@evil.example", "\rBcc: x@evil.example",
+		"\r\n\r\n<b>body</b>", "\u2028Bcc: x@evil.example", "\u0085Bcc: x@evil.example", "=?utf-8?q?=0D=0ABcc:_x?=",
+		strings.Repeat("x ", 400) + "\r\nBcc: x@evil.example", "ä\r\nBcc: x@evil.example", "\x00\r\n.\r\nQUIT\r\n"} {
+		to := fmt.Sprintf("reader%d@example.com", i)
+		given, err := json.Marshal(map[string]any{"to": to, "data": map[string]string{"name": evil}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.given("hello", string(given))
+		l, err := n.mails.Get(t.Context(), n.states(mail.Filter{To: to}, 1, mail.Sent)[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := netmail.ReadMessage(strings.NewReader(l.Source))
+		if err != nil {
+			t.Fatalf("%q makes a message that cannot be read: %v\n%s", evil, err, l.Source)
+		}
+		got := strings.Join(slices.Sorted(maps.Keys(m.Header)), " ")
+		if want := "Auto-Submitted Content-Type Date From Message-Id Mime-Version Subject To"; got != want {
+			t.Errorf("%q makes the headers %s", evil, got)
+		}
+		if to := m.Header["To"]; len(to) != 1 || to[0] != fmt.Sprintf("<reader%d@example.com>", i) {
+			t.Errorf("%q makes the readers %v", evil, to)
+		}
+		for line := range strings.SplitSeq(l.Source, "\r\n") {
+			if strings.ContainsAny(line, "\r\n") || len(line) > 998 {
+				t.Errorf("%q makes the line %q", evil, line)
+			}
+		}
 	}
 }

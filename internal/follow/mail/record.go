@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"crypto/sha256"
+	"strings"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -184,8 +185,9 @@ func nullOr(text string) value.Value {
 	return value.OfText(text)
 }
 
-// clip bounds a problem that is kept.
+// clip bounds a problem that is kept, which may be another server's words.
 func clip(text string) string {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "?"), "\x00", "?")
 	if len(text) <= problemMax {
 		return text
 	}

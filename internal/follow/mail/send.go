@@ -51,7 +51,7 @@ func (m *Mails) sendAll(ctx, grace context.Context) {
 			pause(ctx, nil, wait)
 			return true, nil
 		}
-		works, err := m.claim(ctx)
+		works, more, err := m.claim(ctx)
 		for i, w := range works {
 			select {
 			case todo <- w:
@@ -60,7 +60,7 @@ func (m *Mails) sendAll(ctx, grace context.Context) {
 				return false, nil
 			}
 		}
-		return len(works) > 0, err
+		return more, err
 	})
 	close(todo)
 	workers.Wait()
@@ -106,14 +106,15 @@ func jitter(d time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// claim makes due letters this node's. Those that a promise forbids end here.
-func (m *Mails) claim(ctx context.Context) ([]work, error) {
+// claim makes due letters this node's, and reports whether there may be more. Those that a
+// promise forbids end here.
+func (m *Mails) claim(ctx context.Context) (works []work, more bool, err error) {
 	if !m.cfg.Nodes.Beaten() {
-		return nil, nil // others may take this node for gone
+		return nil, false, nil // others may take this node for gone
 	}
 	now := m.cfg.Now()
 	var ids []ident.Record
-	err := m.cfg.Store.Read(ctx, func(v store.View) error {
+	err = m.cfg.Store.Read(ctx, func(v store.View) error {
 		rows, err := v.Find(ctx, query.Query{Plan: duePlan, Args: []value.Value{value.OfTime(now)}})
 		ids = ids[:0]
 		for _, row := range rows {
@@ -122,9 +123,8 @@ func (m *Mails) claim(ctx context.Context) ([]work, error) {
 		return err
 	})
 	if err != nil || len(ids) == 0 {
-		return nil, err
+		return nil, false, err
 	}
-	var works []work
 	err = m.write(ctx, Letters, func(tx store.Tx) error {
 		if err := m.cfg.InForce(); err != nil {
 			return err
@@ -143,14 +143,14 @@ func (m *Mails) claim(ctx context.Context) ([]work, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, w := range works {
 		m.mine[w.id] = w.claim
 	}
-	return works, nil
+	return works, true, nil
 }
 
 // nextClaim returns the number of a claim, and who the letter says has it.
