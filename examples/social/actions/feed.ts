@@ -1,11 +1,14 @@
 import { action, cel } from "galley";
 
-export default action("feed", (tx, { before, limit }) => {
+export default action("feed", (tx, { after, limit }) => {
   const people = tx.db.follows.list({ where: { follower: tx.auth.id } }).map((f) => f.followed);
   people.push(tx.auth.id);
+  const last = after && tx.db.posts.get(after);
   const posts = tx.db.posts.list({
-    where: cel`author in ${people} && created < ${before ?? new Date(tx.now.getTime() + 1)}`,
-    sort: "-created",
+    where: last
+      ? cel`author in ${people} && (created < ${last.created} || created == ${last.created} && id < ${last.id})`
+      : cel`author in ${people}`,
+    sort: "-created,-id",
     limit,
   });
   return { posts: posts.map((p) => p.id) };
