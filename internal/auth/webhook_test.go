@@ -146,3 +146,19 @@ func TestWhatIsNotSignedIsRefused(t *testing.T) {
 		t.Errorf("without a secret: got %v", err)
 	}
 }
+
+// FuzzVerifyWebhook looks for headers that pass without a signature by the secret.
+func FuzzVerifyWebhook(f *testing.F) {
+	f.Add("stripe", stripe("another", moment), "1", fmt.Sprint(moment.Unix()), event)
+	f.Add("github", "sha256="+strings.Repeat("0", 64), "", "", event)
+	f.Add("standard", "v1,AAAA v1,"+base64.StdEncoding.EncodeToString(make([]byte, 32)), "1",
+		fmt.Sprint(moment.Unix()), event)
+	f.Add("hmac-sha256", strings.Repeat("A", 43)+"=", "", "", event)
+	f.Fuzz(func(t *testing.T, kind, signature, id, stamp, body string) {
+		h := head("Stripe-Signature", signature, "X-Hub-Signature-256", signature, "X-Signature", signature,
+			"Webhook-Signature", signature, "Webhook-Id", id, "Webhook-Timestamp", stamp)
+		if err := verify(kind, "a-secret-that-nobody-knows", h, body); err == nil {
+			t.Errorf("%s took %q", kind, signature)
+		}
+	})
+}
