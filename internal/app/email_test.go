@@ -13,6 +13,8 @@ import (
 const mailBase = `app: shop
 currency: EUR
 auth: {sign_in: [password]}
+define:
+  keen(u): u.deals && u.verified
 collections:
   users: {fields: {name: string, deals: {type: bool, default: true}}}
   discounts: {fields: {percent: int}}
@@ -49,6 +51,7 @@ func TestEmailsGoToAUserAnAddressOrASet(t *testing.T) {
 		{"an address of a user", "on: orders.created, to: record.customer.email", true, true, false, false},
 		{"a written address", `on: orders.created, to: "'boss@example.com'"`, true, true, false, false},
 		{"a set", "on: orders.created, to: 'users.filter(u, u.deals && u != record.customer)'", false, false, true, true},
+		{"a set by a named rule", "on: orders.created, to: 'users.filter(u, keen(u))'", false, false, true, true},
 		{"with a rhythm", "on: orders.created, to: record.customer, every: 1d", true, false, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -69,7 +72,7 @@ func TestWrongEmailsAreFoundByCheck(t *testing.T) {
 	const right = "Subject: x\n"
 	for _, c := range []struct{ name, email, page, want string }{
 		{"to a number", "on: orders.created, to: record.total", right,
-			"galley.yaml:10:37 emails.receipt.to: this is a money, but a user, an address or a set"},
+			"galley.yaml:12:37 emails.receipt.to: this is a money, but a user, an address or a set"},
 		{"to a discount", "on: orders.created, to: record.discount", right, "but a user, an address"},
 		{"to a set of orders", "on: orders.created, to: orders", right, "this is a set of orders"},
 		{"to an unknown field", "on: orders.created, to: record.custmer", right, "did you mean customer"},
