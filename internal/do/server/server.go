@@ -45,6 +45,8 @@ type Server struct {
 	Database string
 	// Dev asks for galley dev, which fills the data from the app's seed, in place of serve.
 	Dev bool
+	// Env is added to the environment of the server and of its commands, NAME=value each.
+	Env []string
 	// Address is where it listens, such as http://127.0.0.1:40321, once it has started.
 	Address string
 
@@ -71,6 +73,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	args := s.args(command, "--listen", "127.0.0.1:0", "--limits", "off")
 	s.process = exec.Command(s.Galley, args...)
+	s.process.Env = append(os.Environ(), s.Env...)
 	out, in := io.Pipe()
 	s.process.Stdout, s.process.Stderr = in, in
 	if err := s.process.Start(); err != nil {
@@ -153,6 +156,7 @@ func (s *Server) Kill() error {
 // Run runs another command on the same app and data, and returns what it printed.
 func (s *Server) Run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, s.Galley, s.args(args...)...)
+	cmd.Env = append(os.Environ(), s.Env...)
 	var out, talk bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &talk
 	if err := cmd.Run(); err != nil {

@@ -99,7 +99,7 @@ const many = async (field, id) =>
   (await get("/api/follows", { [field]: id, limit: 1, total: true })).total;
 
 function followButton(who, follow) {
-  const button = h("button", { class: follow ? "button quiet" : "button", type: "button", "aria-pressed": Boolean(follow), id: "follow" },
+  const button = h("button", { class: follow ? "button quiet" : "button", type: "button", "aria-pressed": String(Boolean(follow)), id: "follow" },
     follow ? "Following" : "Follow");
   button.addEventListener("click", () => busy(button, async () => {
     await (follow ? drop(`/api/follows/${follow.id}`) : post("/api/follows", { followed: who.id }))
