@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	netmail "net/mail"
 	"slices"
 	"strings"
@@ -230,4 +232,52 @@ func TestACampaignReachesEachOnce(t *testing.T) {
 			t.Errorf("nothing is left to do: %t, %v", ok, err)
 		}
 	})
+}
+
+func TestEachMailArrivesThroughAHostileServer(t *testing.T) {
+	const letters = 1000
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	chance := rand.New(rand.NewPCG(seed, 0))
+	var mu sync.Mutex
+	hidden := map[string]int{} // whose answer was never heard
+	s := smtptest.New(t, smtptest.Options{Fail: func(at smtptest.Stage, to string) *smtptest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		switch n := chance.IntN(100); {
+		case at == smtptest.Recipient && n < 20:
+			return &smtptest.Fault{Code: 451, Text: "later"}
+		case at == smtptest.Data && n < 5:
+			return &smtptest.Fault{Code: 452, Text: "full"}
+		case at != smtptest.Answer && n < 3, at == smtptest.Answer && n < 2:
+			if at == smtptest.Answer {
+				hidden[to]++
+			}
+			return &smtptest.Fault{Drop: true}
+		}
+		return nil
+	}})
+	n := start(t, mustOpen(t), false, func(c *mail.Config) {
+		to(t, s)(c)
+		c.Pace.Tries, c.Pace.Again = 40, time.Millisecond
+	})
+	for from := 0; from < letters; from += 100 {
+		var readers []string
+		for i := from; i < from+100; i++ {
+			readers = append(readers, fmt.Sprintf("%q", fmt.Sprintf("reader%d@example.com", i)))
+		}
+		n.given("hello", `{"to":[`+strings.Join(readers, ",")+`],"data":{"name":"you"}}`)
+	}
+	all := n.untilAdvancing(mail.Filter{}, func(l []mail.Letter) bool {
+		return len(l) == letters && counted(l)[mail.Sent] == letters
+	})
+	got := ids(t, s.Mails())
+	mu.Lock()
+	defer mu.Unlock()
+	for _, l := range all {
+		if times := got["<"+string(l.ID)+"@shop.example>"]; times != 1+hidden[l.To] {
+			t.Errorf("%s was taken %d times, and %d answers to it were hidden", l.To, times, hidden[l.To])
+		}
+	}
+	t.Logf("%d answers of %d were hidden", len(hidden), len(s.Mails()))
 }
