@@ -43,8 +43,9 @@ type Preparer interface {
 	Gained(ctx context.Context, doubt journal.Seq) error
 	// Lost is called when another node has got the follower, whatever was prepared.
 	Lost()
-	// Prepare is called with the entries that are accepted next.
-	Prepare(ctx context.Context, entries []journal.Entry)
+	// Prepare is called with entries that come next, and returns how many of them are
+	// accepted together: at least one.
+	Prepare(ctx context.Context, entries []journal.Entry) int
 }
 
 // Live hears of each entry in order, at every node, from the head of the journal on;

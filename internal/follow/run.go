@@ -358,10 +358,12 @@ func (d *durable) work(ctx context.Context) error {
 			}
 			break
 		}
-		if len(batch) > 0 {
-			if err := d.accept(ctx, batch); err != nil {
+		for rest := batch; len(rest) > 0; {
+			n, err := d.accept(ctx, rest)
+			if err != nil {
 				return err
 			}
+			rest = rest[n:]
 		}
 		if s.err != nil || !ok {
 			return s.err
@@ -369,20 +371,21 @@ func (d *durable) work(ctx context.Context) error {
 	}
 }
 
-// accept has the follower accept the entries, together, or else one by one.
-func (d *durable) accept(ctx context.Context, batch []journal.Entry) error {
+// accept has the follower accept the first of the entries, together, or else one by
+// one, and returns how many.
+func (d *durable) accept(ctx context.Context, batch []journal.Entry) (int, error) {
 	if p, ok := d.of.(Preparer); ok {
-		p.Prepare(ctx, batch)
+		batch = batch[:max(1, p.Prepare(ctx, batch))]
 	}
 	if bad, err := d.commit(ctx, batch, nil); bad < 0 {
-		return err
+		return len(batch), err
 	}
 	for i := range batch {
 		if err := d.alone(ctx, batch[i:i+1]); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(batch), nil
 }
 
 // alone has the follower accept one entry, which is set apart if it fails for good.

@@ -12,21 +12,33 @@ import (
 	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/query"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
 )
 
 var _ follow.Preparer = (*Jobs)(nil)
 
-// prepareTime is how long the jobs of a batch may run before they are written.
-const prepareTime = 4 * time.Millisecond
+const (
+	// prepareTime is how long the jobs of a batch may run before they are written, and
+	// prepareMax how long it may become while most of them come to their end.
+	prepareTime = 4 * time.Millisecond
+	prepareMax  = 40 * time.Millisecond
+	// batchMin and batchMax bound the jobs that begin together.
+	batchMin = 16
+	batchMax = 512
+)
 
 // batch is the jobs of the entries that are accepted next.
 type batch struct {
 	of  map[journal.Seq][]*work
 	all []*work
-	// tx is the transaction for which the records were fetched.
-	tx store.Tx
+	// tx is the transaction for which the records were looked for, sure says that there
+	// are none as far as this node knows, runs counts the transactions.
+	tx   store.Tx
+	sure bool
+	runs int
 	// left is closed when all jobs of the batch have ended, and open counts those that
 	// have not.
 	left chan struct{}
@@ -160,29 +172,42 @@ func (j *Jobs) read(e journal.Entry) ([]*work, error) {
 }
 
 // Prepare implements follow.Preparer: jobs for which there is room begin.
-func (j *Jobs) Prepare(ctx context.Context, entries []journal.Entry) {
-	b := batch{of: map[journal.Seq][]*work{}, left: make(chan struct{})}
-	for _, e := range entries {
+func (j *Jobs) Prepare(ctx context.Context, entries []journal.Entry) int {
+	b := batch{of: map[journal.Seq][]*work{}, left: make(chan struct{}), sure: true}
+	most := j.batchSize()
+	for i, e := range entries {
+		if len(b.all) >= most {
+			entries = entries[:i]
+			break
+		}
 		works, err := j.read(e)
 		if err != nil || len(works) == 0 {
 			continue // Accept tells what is wrong
 		}
-		if e.Seq.Compare(j.doubt) <= 0 {
-			works = j.unknown(ctx, works)
-		}
+		b.sure = b.sure && e.Seq.Compare(j.doubt) > 0
 		b.of[e.Seq] = works
 		b.all = append(b.all, works...)
+	}
+	if !b.sure {
+		if err := j.known(ctx, b.all); err != nil {
+			b.of, b.all = nil, nil // Accept finds out
+		}
+		kept := func(w *work) bool { return w.kept }
+		b.all = slices.DeleteFunc(b.all, kept)
+		for seq, works := range b.of {
+			b.of[seq] = slices.DeleteFunc(works, kept)
+		}
 	}
 	j.mu.Lock()
 	if len(b.all) == 0 {
 		j.batch = b
 		j.mu.Unlock()
-		return
+		return len(entries)
 	}
 	for seq, works := range b.of {
 		for i, w := range works {
 			if had := j.works[w.id]; had != nil {
-				works[i] = had // begun before a commit that failed
+				works[i], b.sure = had, false // begun before a commit that failed
 			} else {
 				j.works[w.id] = w
 			}
@@ -208,14 +233,47 @@ func (j *Jobs) Prepare(ctx context.Context, entries []journal.Entry) {
 	j.batch = b
 	j.hire()
 	j.mu.Unlock()
-	late := time.NewTimer(prepareTime)
-	defer late.Stop()
-	select {
-	case <-b.left:
-	case <-late.C:
-	case <-ctx.Done():
-	}
+	j.run(ctx, b.left)
 	j.withdraw(b.all)
+	return len(entries)
+}
+
+// batchSize is how many jobs will come to their end in a short time, as jobs have gone
+// of late.
+func (j *Jobs) batchSize() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.took <= 0 {
+		return batchMax
+	}
+	return min(max(int(int64(prepareMax)/2*int64(j.cfg.Computing)/j.took), batchMin), batchMax)
+}
+
+// run lets the jobs of a batch run for a while: as long as so many of them come to their
+// end that the others will, too.
+func (j *Jobs) run(ctx context.Context, left <-chan struct{}) {
+	began := time.Now()
+	tick := time.NewTicker(prepareTime)
+	defer tick.Stop()
+	j.mu.Lock()
+	open := j.batch.open
+	j.mu.Unlock()
+	for {
+		select {
+		case <-left:
+			return
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		j.mu.Lock()
+		now := j.batch.open
+		j.mu.Unlock()
+		if (open-now)*8 < now || time.Since(began) > prepareMax {
+			return
+		}
+		open = now
+	}
 }
 
 // ready reports whether a job may begin before it is written: one of which others must
@@ -243,24 +301,37 @@ func (j *Jobs) withdraw(all []*work) {
 	}
 }
 
-// unknown returns the jobs of which there is no record: the others go their own ways.
-func (j *Jobs) unknown(ctx context.Context, works []*work) (out []*work) {
-	err := j.cfg.Store.Read(ctx, func(v store.View) error {
-		out = out[:0]
+// known marks the jobs of which there is a record: they go their own ways.
+func (j *Jobs) known(ctx context.Context, works []*work) error {
+	if len(works) == 0 {
+		return nil
+	}
+	least, most := works[0].id, works[0].id
+	for _, w := range works {
+		least, most = min(least, w.id), max(most, w.id)
+	}
+	return j.cfg.Store.Read(ctx, func(v store.View) error {
+		// Ids are in the order of time, so that few others lie between.
+		rows, err := v.Find(ctx, query.Query{Plan: agePlan, Args: []value.Value{
+			value.OfText(string(least)), value.OfText(string(most))}})
+		if err != nil {
+			return err
+		}
+		known := map[ident.Record]bool{}
+		for _, row := range rows {
+			known[ident.Record(row.Slots[spec.SlotID].Text())] = true
+		}
 		for _, w := range works {
-			if _, err := v.Get(ctx, Collection, w.id); err == nil {
-				continue
-			} else if !fault.Is(err, fault.NotFound) {
-				return err
+			w.kept = known[w.id]
+			if !w.kept && len(rows) == turnMax {
+				_, err := v.Get(ctx, Collection, w.id)
+				if w.kept = err == nil; err != nil && !fault.Is(err, fault.NotFound) {
+					return err
+				}
 			}
-			out = append(out, w)
 		}
 		return nil
 	})
-	if err != nil {
-		return works[:0] // nothing begins; Accept finds them
-	}
-	return out
 }
 
 // Accept implements follow.Follower.
@@ -269,11 +340,7 @@ func (j *Jobs) Accept(ctx context.Context, tx store.Tx, e journal.Entry) error {
 		return nil
 	}
 	if j.batch.tx != tx {
-		ids := make([]ident.Record, len(j.batch.all))
-		for i, w := range j.batch.all {
-			ids[i] = w.id
-		}
-		if err := fetch(ctx, tx, ids); err != nil {
+		if err := j.expectRows(ctx, tx); err != nil {
 			return err
 		}
 		for _, w := range j.batch.all {
@@ -294,6 +361,29 @@ func (j *Jobs) Accept(ctx context.Context, tx store.Tx, e journal.Entry) error {
 		}
 	}
 	return nil
+}
+
+// expectRows reads the records of the batch ahead, or takes them for absent where no
+// other can have written them.
+func (j *Jobs) expectRows(ctx context.Context, tx store.Tx) error {
+	j.batch.runs++
+	ids := make([]ident.Record, len(j.batch.all))
+	j.mu.Lock()
+	sure := j.batch.sure && j.batch.runs == 1
+	for i, w := range j.batch.all {
+		ids[i] = w.id
+		sure = sure && !w.kept
+	}
+	j.mu.Unlock()
+	if a, ok := tx.(assumer); ok && sure {
+		return a.Assume(ctx, Collection, ids)
+	}
+	return fetch(ctx, tx, ids)
+}
+
+// assumer is a transaction that takes records for absent without a look.
+type assumer interface {
+	Assume(ctx context.Context, collection string, ids []ident.Record) error
 }
 
 func isJob(i journal.Intent) bool { return i.Kind == journal.IntentJob }

@@ -16,13 +16,13 @@ import (
 // sweepEach is how often jobs over their time are looked for.
 const sweepEach = time.Hour
 
-// agePlan finds jobs between two ids in their order.
+// agePlan finds jobs between two ids, the two with them, in their order.
 var agePlan = &query.Plan{From: Collection, Limit: turnMax,
 	Sort: []query.Order{{By: at(Collection, spec.FieldID, value.TypeID)}},
 	Where: query.And{Of: []query.Expr{
-		query.Compare{Op: ">", L: at(Collection, spec.FieldID, value.TypeID),
+		query.Compare{Op: ">=", L: at(Collection, spec.FieldID, value.TypeID),
 			R: param(0, value.TypeID)},
-		query.Compare{Op: "<", L: at(Collection, spec.FieldID, value.TypeID),
+		query.Compare{Op: "<=", L: at(Collection, spec.FieldID, value.TypeID),
 			R: param(1, value.TypeID)}}}}
 
 // sweep deletes, now and then, the jobs that ended long ago with their steps.
@@ -43,6 +43,10 @@ func (j *Jobs) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if len(rows) > 0 && after != "" && rows[0].Slots[spec.SlotID].Text() == string(after) {
+			rows = rows[1:]
+		}
+		more := len(rows) >= turnMax-1
 		var old []ident.Record
 		for _, row := range rows {
 			after = ident.Record(row.Slots[spec.SlotID].Text())
@@ -61,7 +65,7 @@ func (j *Jobs) sweep(ctx context.Context) error {
 				return err
 			}
 		}
-		if len(rows) < turnMax {
+		if !more {
 			j.swept = time.Now()
 			return nil
 		}

@@ -81,7 +81,6 @@ type Store struct {
 	ledger  ledger
 	settled atomic.Uint64
 	lucks   lucks
-	fetches fetchPlans
 	// room bounds the calls that run ahead at a time.
 	room chan struct{}
 
