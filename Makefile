@@ -9,7 +9,7 @@ HEAVY := $(MODULE)/internal/rule $(MODULE)/internal/action/tsaction $(MODULE)/in
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 run: build
-	$(GALLEY) dev --app examples/shop
+	go run ./examples/shop/provider -app examples/shop $(GALLEY) dev --app examples/shop
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o $(GALLEY) ./cmd/galley

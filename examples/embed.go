@@ -8,7 +8,9 @@ import (
 )
 
 //go:embed empty/galley.yaml
-//go:embed shop/galley.yaml shop/actions shop/public shop/seed
+//go:embed shop/galley.yaml shop/secrets.dev shop/tsconfig.json
+//go:embed shop/actions shop/jobs shop/webhooks shop/lib shop/emails shop/tests
+//go:embed shop/public shop/seed shop/provider
 var files embed.FS
 
 // Template returns the files of the named example, or false.

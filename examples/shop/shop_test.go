@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/chromedp"
 
+	"github.com/galleybackend/galley/examples"
 	"github.com/galleybackend/galley/internal/do/server"
 )
 
@@ -208,16 +209,8 @@ func serve(t *testing.T) *server.Server {
 	if err := server.Build(t.Context(), filepath.Join("..", ".."), s.Galley); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"actions", "public", "seed"} {
-		if err := os.CopyFS(filepath.Join(s.App, part), os.DirFS(part)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile("galley.yaml")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(s.App, "galley.yaml"), text, 0o600)
-	}
-	if err != nil {
+	files, _ := examples.Template("shop")
+	if err := os.CopyFS(s.App, files); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(t.Context()); err != nil {

@@ -50,19 +50,22 @@ func project(t *testing.T, sp *spec.Spec, actions map[string]string) string {
 }
 
 func TestShopTypeChecks(t *testing.T) {
-	actions := map[string]string{}
-	files, err := filepath.Glob("../../examples/shop/actions/*.ts")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("the shop has no actions: %v", err)
-	}
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
+	const shop = "../../examples/shop/"
+	code := map[string]string{}
+	for _, folder := range []string{"actions", "jobs", "webhooks", "lib", "tests"} {
+		files, err := filepath.Glob(shop + folder + "/*.ts")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("the shop has no %s: %v", folder, err)
 		}
-		actions[filepath.Base(f)] = string(text)
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code[strings.TrimPrefix(f, shop)] = string(text)
+		}
 	}
-	dir := project(t, load(t, "../../examples/shop"), actions)
+	dir := project(t, load(t, shop), code)
 	for _, config := range []string{".", ".galley"} {
 		if out, err := tool(t, dir, "tsc", "-p", config); err != nil {
 			t.Errorf("%s: %v\n%s", config, err, out)

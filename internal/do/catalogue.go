@@ -31,6 +31,7 @@ type (
 		Password string       `json:"password"`
 		Name     string       `json:"name"`
 		Wallet   int64        `json:"wallet"`
+		Verified bool         `json:"verified"`
 	}
 	seedVoucher struct {
 		ID     ident.Record `json:"id"`
@@ -105,7 +106,7 @@ func seedProducts(catalogue []retail.Product) []seedProduct {
 
 func seedUsers() []seedUser {
 	user := func(name, email string, wallet int64) seedUser {
-		return seedUser{seedID("users", email), email, "password", name, wallet}
+		return seedUser{seedID("users", email), email, "password", name, wallet, true}
 	}
 	return []seedUser{
 		user("Ana", "ana@example.com", 5000),

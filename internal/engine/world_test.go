@@ -3,7 +3,7 @@ package engine_test
 import (
 	"bytes"
 	"context"
-	"os"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/galleybackend/galley/examples"
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/action/tsaction"
 	"github.com/galleybackend/galley/internal/app"
@@ -140,12 +141,18 @@ func yaml(text string) map[string][]byte {
 func shop(t testing.TB) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
-	for _, name := range []string{"galley.yaml", "actions/checkout.ts", "actions/claim_voucher.ts"} {
-		text, err := os.ReadFile("../../examples/shop/" + name)
-		if err != nil {
-			t.Fatal(err)
+	app, ok := examples.Template("shop")
+	if !ok {
+		t.Fatal("there is no shop")
+	}
+	err := fs.WalkDir(app, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !strings.HasPrefix(name, "seed/") {
+			files[name], err = fs.ReadFile(app, name)
 		}
-		files[name] = text
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	files["public/index.html"] = nil
 	return files

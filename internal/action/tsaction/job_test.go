@@ -230,3 +230,26 @@ func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
 	<-time.After(time.Duration(s))
 	return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
 }
+
+// ending are steps whose commit ends what ran in it, and takes its time.
+type ending struct{ *actiontest.Steps }
+
+// Transaction implements action.Steps.
+func (e ending) Transaction(ctx context.Context, name string,
+	run func(context.Context, action.Host) (value.Value, error)) (value.Value, error) {
+	inner, end := context.WithCancel(ctx)
+	out, err := e.Steps.Transaction(inner, name, run)
+	end()
+	<-time.After(10 * watchEvery)
+	return out, err
+}
+
+func TestJobOutlivesWhatRanInItsTransaction(t *testing.T) {
+	p, steps, run := job(t, `
+  const n = await job.transaction("credit", (tx) => tx.db.users.count());
+  return n + 1;`)
+	out, err := Runner{}.RunJob(t.Context(), p, run, ending{steps})
+	if err != nil || string(value.AppendJSON(nil, out)) != "1" {
+		t.Errorf("got %v, %v", out, err)
+	}
+}
