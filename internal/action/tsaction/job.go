@@ -164,6 +164,7 @@ func (m *machine) outside(what string) *jobRun {
 func (m *machine) later(do func() (goja.Value, error)) goja.Value {
 	promise, resolve, reject := m.vm.NewPromise()
 	m.run.job.queue = append(m.run.job.queue, func() error {
+		m.watch.pause()
 		out, err := do()
 		m.watch.turn(m.run.ctx)
 		var thrown *rejected

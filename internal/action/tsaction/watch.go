@@ -37,6 +37,7 @@ type watch struct {
 	timer    *time.Timer
 	live     bool
 	tripped  bool
+	paused   bool
 	ctx      context.Context
 	cancel   func()
 	call     action.Run
@@ -57,7 +58,7 @@ func (w *watch) begin(ctx context.Context, cancel func(), call action.Run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ctx, w.cancel, w.call = ctx, cancel, call
-	w.live, w.tripped, w.base = true, false, memory{}
+	w.live, w.tripped, w.paused, w.base = true, false, false, memory{}
 	w.over = 0
 	if call.Bounds.Time > 0 {
 		w.deadline = time.Now().Add(call.Bounds.Time)
@@ -71,14 +72,25 @@ func (w *watch) begin(ctx context.Context, cancel func(), call action.Run) {
 	}
 }
 
-// turn gives what comes next the whole time again, and makes ctx what ends it.
+// pause leaves the run alone while none of its code runs: what it waits for has bounds of
+// its own, and what others make meanwhile is not its.
+func (w *watch) pause() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paused = true
+	w.timer.Stop()
+}
+
+// turn goes on watching: what comes next has the whole time again, and ctx ends it.
 func (w *watch) turn(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ctx = ctx
+	w.ctx, w.paused = ctx, false
 	if w.call.Bounds.Time > 0 {
 		w.deadline = time.Now().Add(w.call.Bounds.Time)
 	}
+	w.base, w.over = memory{}, 0
+	w.timer.Reset(watchEvery)
 }
 
 // end stops watching and reports whether the run was left alone.
@@ -94,7 +106,7 @@ func (w *watch) end() bool {
 func (w *watch) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.live || w.tripped {
+	if !w.live || w.tripped || w.paused {
 		return
 	}
 	switch {
