@@ -1,6 +1,7 @@
-// Package galley makes a backend of an app file and functions in Go: the same app,
-// the same commands and the same promises as with the galley command, with actions
-// written in Go. It promises what the app file says; the functions cannot break it.
+// Package galley makes a backend of an app file and functions in Go: the same app, the
+// same commands and the same promises as with the galley command, with actions, hooks,
+// jobs, webhooks and routes written in Go. It promises what the app file says; the
+// functions cannot break it.
 // Types for an app's records, ids and codes are made by galley gen go.
 package galley
 
@@ -24,7 +25,7 @@ import (
 	"github.com/galleybackend/galley/internal/spec/appfile"
 )
 
-// App is an app with actions in Go. Register all of them before it is run.
+// App is an app with functions in Go. Register all of them before it is run.
 type App struct {
 	files   fs.FS
 	program *goaction.Program
