@@ -131,9 +131,6 @@ func (t *Trial) Advance(ctx context.Context, d time.Duration) error {
 		if err := s.deliveries.Settled(ctx); err != nil {
 			return err
 		}
-		if err := s.deliveries.Settled(ctx); err != nil {
-			return err
-		}
 		mailed, err := s.mails.Settled(ctx)
 		if err != nil {
 			return err

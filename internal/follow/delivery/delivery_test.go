@@ -268,7 +268,8 @@ func (n *node) until(what string, is func([]delivery.Info) bool) []delivery.Info
 		select {
 		case <-poll.C:
 		case <-late:
-			n.t.Fatalf("%s: %+v", what, list)
+			n.t.Fatalf("%s: of %d deliveries: %+v", what, len(list),
+				slices.DeleteFunc(list, func(i delivery.Info) bool { return i.State == delivery.Done }))
 		}
 	}
 }

@@ -73,8 +73,8 @@ func killed(t *testing.T, address string, rounds int) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 0))
-	p.answer = func(message, int) int {
-		if chance.IntN(4) == 0 {
+	p.answer = func(_ message, nth int) int {
+		if nth < 4 && chance.IntN(4) == 0 {
 			return 503
 		}
 		return 200
