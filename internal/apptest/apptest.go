@@ -269,5 +269,5 @@ func answered(res *http.Response, err error) (tsaction.Answer, error) {
 	}
 	text, err := io.ReadAll(res.Body)
 	return tsaction.Answer{Status: res.StatusCode, Type: res.Header.Get("Content-Type"),
-		Body: string(text)}, errors.Join(err, res.Body.Close())
+		Location: res.Header.Get("Location"), Body: string(text)}, errors.Join(err, res.Body.Close())
 }

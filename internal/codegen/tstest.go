@@ -145,9 +145,14 @@ const tsTestWorld = `  export interface Mail {
     advance(time: string | number): Promise<void>;
     /** Lets whatever is due now be done. */
     settle(): Promise<void>;
+    /** The mails that left, the first one first. */
     readonly mail: {
       list(to?: string): Promise<Mail[]>;
       last(to?: string): Promise<Mail | null>;
+      /** Follows a link, as its reader does: the path that it leads to. */
+      click(link: string): Promise<string>;
+      /** Unsubscribes with the one click of a mail program. */
+      unsubscribe(mail: Mail): Promise<void>;
     };
     /** Plays another host, such as https://api.example.com; no other can be reached. */
     host(url: string, answer: HostAnswer | ((request: HostRequest) => HostAnswer | Promise<HostAnswer>)): void;

@@ -50,10 +50,11 @@ type Tried interface {
 	Webhook(ctx context.Context, name, body, id string) (Answer, error)
 }
 
-// Answer is what the app answered to a request. Type is that of its body.
+// Answer is what the app answered to a request. Type is that of its body, Location where it
+// sends the caller on.
 type Answer struct {
-	Status     int
-	Type, Body string
+	Status               int
+	Type, Location, Body string
 }
 
 // HostRequest is a request of the app's code to another host.
@@ -382,7 +383,8 @@ func (f *TestFile) later(work func(ctx context.Context) (any, error)) goja.Value
 func (f *TestFile) call(as, method, path, key, body string) goja.Value {
 	return f.later(func(ctx context.Context) (any, error) {
 		a, err := f.tried.Call(ctx, as, method, path, key, body)
-		return map[string]any{"status": a.Status, "type": a.Type, "body": a.Body}, err
+		return map[string]any{"status": a.Status, "type": a.Type, "location": a.Location,
+			"body": a.Body}, err
 	})
 }
 

@@ -168,6 +168,8 @@
     return { status: answer.status || 200, headers, body };
   }
 
+  const pathOf = (link) => String(link).replace(/^https?:\/\/[^/]*/, "") || "/";
+
   function world() {
     let people = 0;
     const t = {
@@ -189,6 +191,18 @@
         last: async (to) => {
           const all = await t.mail.list(to);
           return all[all.length - 1] || null;
+        },
+        async click(link) {
+          const path = pathOf(link);
+          if (!path.startsWith("/mail/")) return path;
+          const answer = await host.call("anonymous", "GET", path, "", "");
+          if (answer.status >= 400) throw new Problem(answer.status, answer.body);
+          return answer.location ? pathOf(answer.location) : path;
+        },
+        async unsubscribe(mail) {
+          const link = mail.links.find((l) => pathOf(l).startsWith("/mail/unsubscribe/"));
+          if (!link) throw new Error("there is no way to unsubscribe in this mail");
+          await call("anonymous", "POST", pathOf(link), undefined, "");
         },
       },
       host(url, answer) {
