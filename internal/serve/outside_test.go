@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -168,4 +169,55 @@ func anEventIsTakenOnce(t *testing.T, join joining) {
 	if strings.Contains(x.log.String(), secret) {
 		t.Error("the log holds the secret")
 	}
+}
+
+// waiting is an app with a job that waits for an event.
+const waiting = `app: waiting
+secrets: [HOOK_SECRET]
+collections:
+  notes: {fields: {text: string}, allow: {read: true}}
+actions:
+  begin: {allow: true, idempotency: optional}
+jobs:
+  wait: {}
+webhooks:
+  stripe: {verify: stripe, secret: HOOK_SECRET}
+-- actions/begin.ts --
+import { action } from "galley";
+export default action("begin", async (tx) => { tx.jobs.wait(); });
+-- jobs/wait.ts --
+import { job } from "galley";
+export default job("wait", async (job) => {
+  const event = await job.wait("webhook:stripe", { timeout: "1h" });
+  await job.transaction("note", async (tx) => {
+    await tx.db.notes.insert({ text: event.id + " " + event.body.n });
+  });
+});
+-- webhooks/stripe.ts --
+import { webhook } from "galley";
+export default webhook("stripe", async () => {});
+`
+
+func TestAJobThatWaitsForAnEventGoesOn(t *testing.T) {
+	const secret = "marked-hook-secret"
+	t.Setenv("HOOK_SECRET", secret)
+	s, _, _ := open(t, waiting, nil)
+	door := httptest.NewServer(s.Handler())
+	defer door.Close()
+	x := &nodes{t: t, proxy: door, log: &logs{}}
+	x.want("begin", x.ask(door.URL, "POST", "/api/actions/begin", "", "", "{}"), 204)
+	waitFor(t, "the job waits", func() bool {
+		all, err := s.jobs.List(t.Context(), "waiting", "wait", "", 10)
+		if err != nil || len(all) != 1 {
+			return false
+		}
+		one, err := s.jobs.Show(t.Context(), all[0].ID)
+		return err == nil && len(one.Steps) == 1
+	})
+	if r, err := x.signed(secret, `{"id":"evt_1","n":7}`, time.Now()); err != nil || r.status != 200 {
+		t.Fatalf("got %d %s, %v", r.status, r.body, err)
+	}
+	waitFor(t, "the job goes on", func() bool {
+		return strings.Contains(x.ask(door.URL, "GET", "/api/notes", "", "", "").body, `"evt_1 7"`)
+	})
 }
