@@ -31,10 +31,10 @@ type ViewSort struct {
 }
 
 const (
-	// ViewGroupsMax is how many groups a view may have, ViewLimit how many of them it has
-	// if it says nothing else.
+	// ViewGroupsMax is how many groups a view may have.
 	ViewGroupsMax = 10_000
-	ViewLimit     = 100
+	// ViewLimit is how many of them it shows if it says nothing else.
+	ViewLimit = 100
 )
 
 // Views returns the views in the order of the app file.
