@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // StartApp runs galley dev on a copy of an app, filled from its seed, until the test is over.
@@ -36,21 +38,35 @@ func StartApp(t *testing.T, root, from string, env ...string) *Server {
 	return s
 }
 
-// Mail returns a mail that was kept, the last one to an address, as `galley mail show` prints
-// it.
+// mailTime is how long a mail may take.
+const mailTime = 20 * time.Second
+
+// Mail returns the last mail to an address once there is one, as `galley mail show` prints it.
 func (s *Server) Mail(t *testing.T, to string) string {
 	t.Helper()
-	out, err := s.Run(t.Context(), "mail", "list", "--to", to, "--limit", "1", "--json")
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	return s.Arrived(t, to, "")
+}
+
+// Arrived returns the last mail to an address once it holds a text.
+func (s *Server) Arrived(t *testing.T, to, text string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), mailTime)
+	defer cancel()
+	for {
+		out, err := s.Run(ctx, "mail", "list", "--to", to, "--limit", "1", "--json")
+		if err != nil {
+			t.Fatalf("no mail to %s with %q: %v\n%s", to, text, err, out)
+		}
+		_, id, _ := strings.Cut(string(out), `"id":"`)
+		id, _, found := strings.Cut(id, `"`)
+		if !found {
+			continue
+		}
+		if out, err = s.Run(ctx, "mail", "show", id); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if strings.Contains(string(out), text) {
+			return string(out)
+		}
 	}
-	_, id, _ := strings.Cut(string(out), `"id":"`)
-	id, _, found := strings.Cut(id, `"`)
-	if !found {
-		t.Fatalf("there is no mail to %s: %s", to, out)
-	}
-	if out, err = s.Run(t.Context(), "mail", "show", id); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return string(out)
 }
