@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -137,7 +139,8 @@ func statOf(f *os.File) (os.FileInfo, error) {
 // secretLine is what is told of a secret: never its value.
 type secretLine struct {
 	Name string `json:"name"`
-	// From is environment, file, or "" where there is no value.
+	// From is environment, file, dev where only galley dev has a value, or "" where there
+	// is none.
 	From string `json:"from"`
 	// Named reports that the app file names it.
 	Named bool `json:"named"`
@@ -160,8 +163,19 @@ func (c *command) listSecrets() error {
 
 func (c *command) printSecrets(s *spec.Spec, kept map[string]string) error {
 	var lines []secretLine
+	text, err := os.ReadFile(filepath.Join(c.config.AppDir(), config.DevSecretsFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	dev, err := config.DevValues(text)
+	if err != nil {
+		return err
+	}
 	for _, n := range s.Secrets {
 		line := secretLine{Name: n.Name, Named: true}
+		if _, found := dev[n.Name]; found {
+			line.From = "dev"
+		}
 		if _, found := kept[n.Name]; found {
 			line.From = "file"
 		}
@@ -184,7 +198,8 @@ func (c *command) printSecrets(s *spec.Spec, kept map[string]string) error {
 			continue
 		}
 		from := map[string]string{"environment": "from the environment", "file": "from " + config.SecretsFile,
-			"": c.red("has no value") + "   galley secrets set " + line.Name}[line.From]
+			"dev": "for galley dev alone, from " + config.DevSecretsFile,
+			"":    c.red("has no value") + "   galley secrets set " + line.Name}[line.From]
 		if !line.Named {
 			from += c.dim("  (the app file does not name it)")
 		}

@@ -60,3 +60,17 @@ func TestSecretsAreSetListedAndForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestValuesForDevelopmentServeNobodyElse(t *testing.T) {
+	t.Setenv("GALLEY_TEST_A", "")
+	p := newPlace(t, small+"secrets: [GALLEY_TEST_A]\n")
+	p.write("secrets.dev", "GALLEY_TEST_A=of-dev-alone\n")
+	p.want(exitDone, "", "dev", "--once")
+	list := p.want(exitDone, "", "secrets", "list")
+	if !strings.Contains(list.out, "for galley dev alone") {
+		t.Errorf("got %s", list.out)
+	}
+	p.want(exitDecision, "GALLEY_TEST_A", "serve", "--listen", "127.0.0.1:0")
+	t.Setenv("GALLEY_TEST_A", "of-dev-alone")
+	p.want(exitDecision, "everybody can read: GALLEY_TEST_A", "serve", "--listen", "0.0.0.0:0")
+}

@@ -5,6 +5,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -100,4 +101,11 @@ func (c Config) PrivateNetworks() ([]netip.Prefix, error) {
 		return nil, fmt.Errorf("read %s: %w", PrivateEnv, err)
 	}
 	return list, nil
+}
+
+// Alone reports whether only this machine can reach the app's address.
+func (c Config) Alone() bool {
+	host, _, err := net.SplitHostPort(c.ListenAddr())
+	ip, bad := netip.ParseAddr(host)
+	return err == nil && (host == "localhost" || bad == nil && ip.IsLoopback())
 }

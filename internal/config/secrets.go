@@ -101,10 +101,8 @@ func Secrets(app string, names []spec.Name, sealed []byte) (map[string]string, e
 	return values, nil
 }
 
-// DevSecrets returns the values of secrets while an app is developed: as Secrets does,
-// but what dev, the text of its DevSecretsFile, has a value for comes before what is
-// sealed, so that nobody tries things out with keys that count.
-func DevSecrets(app string, names []spec.Name, sealed, dev []byte) (map[string]string, error) {
+// DevValues reads the text of a DevSecretsFile.
+func DevValues(dev []byte) (map[string]string, error) {
 	values := map[string]string{}
 	for line := range strings.Lines(string(dev)) {
 		line = strings.TrimSpace(line)
@@ -120,6 +118,41 @@ func DevSecrets(app string, names []spec.Name, sealed, dev []byte) (map[string]s
 				DevSecretsFile, SecretMin)
 		}
 		values[name] = v
+	}
+	return values, nil
+}
+
+// Published makes sure that none of the values stands in the text of a DevSecretsFile:
+// those everybody has.
+func Published(values map[string]string, dev []byte) error {
+	known, err := DevValues(dev)
+	if err != nil {
+		return nil // it is read while developing, and told of then
+	}
+	var same []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		for _, v := range known {
+			if v == values[name] {
+				same = append(same, name)
+				break
+			}
+		}
+	}
+	if len(same) > 0 {
+		return fault.WithCode(fault.Invalid, CodeWeakSecret,
+			"these secrets have the values of %s, which everybody can read: %s", DevSecretsFile,
+			strings.Join(same, " "))
+	}
+	return nil
+}
+
+// DevSecrets returns the values of secrets while an app is developed: as Secrets does,
+// but what dev, the text of its DevSecretsFile, has a value for comes before what is
+// sealed, so that nobody tries things out with keys that count.
+func DevSecrets(app string, names []spec.Name, sealed, dev []byte) (map[string]string, error) {
+	values, err := DevValues(dev)
+	if err != nil {
+		return nil, err
 	}
 	var rest []spec.Name
 	given := make(map[string]string, len(names))

@@ -160,3 +160,24 @@ func TestDevelopmentHasValuesOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestValuesThatEverybodyHasAreNoSecrets(t *testing.T) {
+	dev := []byte("A_KEY=of-dev-alone-a\nB_KEY=of-dev-alone-b\n")
+	err := config.Published(map[string]string{"A_KEY": "another-value", "C_KEY": "of-dev-alone-b"}, dev)
+	if f := fault.From(err); f == nil || f.Code != config.CodeWeakSecret ||
+		!strings.Contains(f.Message, "C_KEY") || strings.Contains(f.Message, "A_KEY") {
+		t.Errorf("got %v", err)
+	}
+	if err := config.Published(map[string]string{"A_KEY": "another-value"}, dev); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAloneIsWhoListensToThisMachine(t *testing.T) {
+	for address, want := range map[string]bool{"": true, "127.0.0.1:80": true, "localhost:0": true,
+		"[::1]:80": true, ":80": false, "0.0.0.0:80": false, "10.0.0.1:80": false, "[::]:80": false} {
+		if got := (config.Config{Listen: address}).Alone(); got != want {
+			t.Errorf("%s: got %v", address, got)
+		}
+	}
+}

@@ -41,9 +41,11 @@ type Compiled struct {
 	source archive
 	// sealed is the app's file of secrets, nil if it has none.
 	sealed []byte
-	// dev is the text of its values for development, nil for other uses.
-	dev     []byte
-	missing []string
+	// dev is the text of its values for development, nil if it has none; developed
+	// reports that they are used.
+	dev       []byte
+	developed bool
+	missing   []string
 }
 
 // Failed reports whether the app has errors.
@@ -77,12 +79,11 @@ func Compile(c Config) Compiled {
 		out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
 			Pos: spec.Pos{File: config.SecretsFile, Line: 1, Column: 1}})
 	}
-	if c.Dev {
-		// It is no part of what is deployed.
-		if out.dev, err = readFile(c.files(), config.DevSecretsFile); err != nil {
-			out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
-				Pos: spec.Pos{File: config.DevSecretsFile, Line: 1, Column: 1}})
-		}
+	// Values for development are no part of what is deployed.
+	out.developed = c.Dev
+	if out.dev, err = readFile(c.files(), config.DevSecretsFile); err != nil {
+		out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
+			Pos: spec.Pos{File: config.DevSecretsFile, Line: 1, Column: 1}})
 	}
 	ts, findings := tsaction.Load(files, out.Spec)
 	out.Findings = append(out.Findings, findings...)

@@ -167,7 +167,7 @@ func (s *Server) begin(ctx context.Context, folder Compiled) (Compiled, error) {
 		return next, err
 	}
 	if !s.cfg.door {
-		values, err := secretsOf(next)
+		values, err := s.secretsOf(next)
 		if err != nil {
 			return next, err
 		}
@@ -268,7 +268,7 @@ func (s *Server) apply(ctx context.Context, base *spec.Schema, next Compiled, p 
 
 // put deploys an app while calls come, and serves it.
 func (s *Server) put(ctx context.Context, next Compiled, lose []string) (Plan, error) {
-	values, err := secretsOf(next)
+	values, err := s.secretsOf(next)
 	if err != nil && !s.cfg.door {
 		return Plan{}, err
 	}
@@ -345,7 +345,7 @@ func (s *Server) take(next Compiled, d *spec.Deploy) error {
 	if err != nil {
 		s.noSite(err)
 	}
-	values, err := secretsOf(next)
+	values, err := s.secretsOf(next)
 	if err != nil {
 		s.log.Warn("the app in force needs a secret that this node does not have", "cause", err)
 	}

@@ -162,12 +162,21 @@ func (s *Server) secret(name string) string {
 	return ""
 }
 
-// secretsOf returns the values of the secrets that an app names.
-func secretsOf(c Compiled) (map[string]string, error) {
-	if c.dev != nil {
+// secretsOf returns the values of the secrets that an app names. Those that everybody has
+// will not do for a server that others can reach.
+func (s *Server) secretsOf(c Compiled) (map[string]string, error) {
+	if c.developed {
 		return config.DevSecrets(c.Spec.App, c.Spec.Secrets, c.sealed, c.dev)
 	}
-	return config.Secrets(c.Spec.App, c.Spec.Secrets, c.sealed)
+	values, err := config.Secrets(c.Spec.App, c.Spec.Secrets, c.sealed)
+	if err != nil {
+		return values, err
+	}
+	if err = config.Published(values, c.dev); err != nil && s.cfg.Alone() {
+		s.log.Warn("only this machine can reach the server, so it starts", "cause", err)
+		err = nil
+	}
+	return values, err
 }
 
 // hold makes values the secrets of this process. What was hidden before stays hidden as

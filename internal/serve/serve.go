@@ -151,7 +151,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, &AppError{compiled.Findings, compiled.Files}
 	}
 	if !cfg.door {
-		values, err := secretsOf(compiled)
+		values, err := s.secretsOf(compiled)
 		if err != nil {
 			return nil, err
 		}
