@@ -301,5 +301,10 @@ func link(url, path string) (string, error) {
 	return "", errLink
 }
 
+// Unsubscribes reports whether the page or the text has a link to unsubscribe.
+func (t *Template) Unsubscribes() bool {
+	return strings.Contains(t.email.HTML.Source+t.email.Plain.Source, ".unsubscribe")
+}
+
 // Zone is the app's time zone.
 func (t *Template) Zone() *time.Location { return t.place.Zone }

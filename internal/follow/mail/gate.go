@@ -97,8 +97,8 @@ func (m *Mails) reserve(ctx context.Context, tx store.Tx, p persons, email *app.
 	held := row.Get(fieldHolder).Text() == string(letter)
 	if email.Spec.Every > 0 && !held {
 		row.Set(fieldHolder, value.OfText(string(letter)))
-	} else if stored || !email.Marketing() && !email.Spec.UntilClick {
-		return nil
+	} else if stored || !email.Marketing() && !email.Spec.UntilClick && !email.Template.Unsubscribes() {
+		return nil // no link of the mail leads to what is known of its reader
 	}
 	_, err := tx.Put(ctx, People, row)
 	return err

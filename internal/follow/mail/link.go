@@ -106,8 +106,11 @@ func (m *Mails) Unsubscribe(ctx context.Context, rest string, back bool) error {
 	}
 	return m.write(ctx, People, func(tx store.Tx) error {
 		row, err := lenient(tx.Get(ctx, People, person))
-		if err != nil || row.Zero() {
+		if err != nil {
 			return err
+		}
+		if row.Zero() {
+			return errLink
 		}
 		rows := persons{row}
 		// What is said of an account holds for its address, which may outlive it.

@@ -156,6 +156,9 @@ var _ follow.Follower = (*Mails)(nil)
 // Name implements follow.Follower.
 func (m *Mails) Name() string { return "mail" }
 
+// Kind implements follow.Follower.
+func (m *Mails) Kind() string { return journal.IntentEmail }
+
 // Committed implements follow.Follower.
 func (m *Mails) Committed() { m.Wake() }
 

@@ -221,6 +221,16 @@ func TestUnsubscribingEndsMarketing(t *testing.T) {
 		}
 		n.send("news", ana)
 		n.states(mail.Filter{Email: "news", State: mail.Sent}, 1, mail.Sent)
+
+		// A mail that is no marketing can lead there, too.
+		n.send("way", "bo@example.com")
+		links := n.links(n.states(mail.Filter{Email: "way"}, 1, mail.Sent)[0].ID)
+		if err := n.mails.Unsubscribe(t.Context(), strings.TrimPrefix(links[0].Path, mail.PathUnsubscribe),
+			false); err != nil {
+			t.Fatal(err)
+		}
+		n.send("news", "bo@example.com")
+		n.states(mail.Filter{Email: "news", To: "bo@example.com"}, 1, mail.Held)
 	})
 }
 

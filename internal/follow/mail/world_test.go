@@ -52,6 +52,7 @@ emails:
     every: 14d
     until: click
   hello: {}
+  way: {}
 `
 
 func templates() map[string][]byte {
@@ -65,6 +66,7 @@ func templates() map[string][]byte {
 		"emails/offer.html":   []byte("Subject: Offer\n<p><a href=\"{{link \"/offer\"}}\">See</a></p>"),
 		"emails/deals.html": []byte("Subject: Deals for {{.user.name}}\n" +
 			"<p><a href=\"{{link \"/deals?a=1&b=2\"}}\">See</a> <a href=\"{{.unsubscribe}}\">no more</a></p>"),
+		"emails/way.html":   []byte("Subject: Way\n<p><a href=\"{{.unsubscribe}}\">no more</a></p>"),
 		"emails/hello.html": []byte("Subject: Hello {{.data.name}}\n<p>{{with .record}}{{.total}}{{end}}</p>"),
 	}
 }
