@@ -105,8 +105,14 @@ func (a asker) ask(method, path, body string, headers ...string) (int, http.Head
 
 func openApp(t *testing.T, text string, register func(*galley.App)) asker {
 	t.Helper()
+	return openFiles(t, fstest.MapFS{"galley.yaml": {Data: []byte(text)}}, register)
+}
+
+// openFiles opens an app of files and functions in Go.
+func openFiles(t *testing.T, files fstest.MapFS, register func(*galley.App)) asker {
+	t.Helper()
 	t.Setenv("TOKEN_KEY", "t0ken-key-of-a-test")
-	g := galley.New(fstest.MapFS{"galley.yaml": {Data: []byte(text)}})
+	g := galley.New(files)
 	register(g)
 	server, err := g.Open(t.Context(), galley.Config{Data: t.TempDir()})
 	if err != nil {

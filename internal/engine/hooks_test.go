@@ -1,8 +1,13 @@
 package engine_test
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/observe"
 )
 
 func TestSweepRunsHooksAndStartsWhatFollows(t *testing.T) {
@@ -38,5 +43,28 @@ export default hook("notes", {
 	}
 	if len(last.Intents) != 1 || last.Intents[0].Name != "gone" {
 		t.Errorf("the sweep started %+v", last.Intents)
+	}
+}
+
+func TestAJourneyShowsHooks(t *testing.T) {
+	w := open(t, map[string][]byte{
+		"galley.yaml": []byte("app: small\ncollections:\n  users:\n    fields: {name: string}\n" +
+			"  notes:\n    fields: {text: string}\n    hooks: [create]\n"),
+		"hooks/notes.ts": []byte(`import { hook } from "galley";
+export default hook("notes", { create() {} });
+`)}, nil)
+	seen := &observe.Call{}
+	_, err := w.engine.Execute(t.Context(), engine.Call{ID: ident.NewCall(), Verb: engine.Create,
+		Target: "notes", Body: []byte(`{"text":"a"}`), Trusted: true, Seen: seen,
+		Subject: ident.Subject{Who: ident.Admin, Name: "carla"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range seen.Stages {
+		names = append(names, s.Name)
+	}
+	if got := strings.Join(names, ", "); !strings.Contains(got, "perform, hook notes.create, perform, check") {
+		t.Errorf("the stages are %s", got)
 	}
 }
