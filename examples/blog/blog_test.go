@@ -113,17 +113,17 @@ func TestTheBlogKeepsItsContract(t *testing.T) {
 
 	// accounts
 	nobody.want("POST", "/api/users", `{"user":{"username":"ana","email":"x@example.com","password":"a long secret"}}`,
-		422, "errors body 0", "is taken already")
+		409, "errors username 0", "has already been taken")
 	nobody.want("POST", "/api/users", `{"user":{"email":"x@example.com","password":"a long secret"}}`,
-		422, "errors body 0", "username can't be blank")
+		422, "errors username 0", "can't be blank")
 	nobody.want("POST", "/api/users/login", `{"user":{"email":"ana@example.com","password":"wrong"}}`,
-		422, "errors body 0", "email or password is invalid")
+		401, "errors credentials 0", "invalid")
 	nobody.want("POST", "/api/users/login", `{"user":{"email":"nobody@example.com","password":"wrong"}}`,
-		422, "errors body 0", "email or password is invalid")
+		401, "errors credentials 0", "invalid")
 	nobody.want("POST", "/api/users/login", `{"user":{"email":"ana@example.com","password":"a long secret"}}`,
 		200, "user email", "ana@example.com")
-	nobody.want("GET", "/api/user", "", 401, "errors body 0", "Sign in first.")
-	client{t, nobody.base, ana.token + "x"}.want("GET", "/api/user", "", 401, "errors body 0", "Sign in first.")
+	nobody.want("GET", "/api/user", "", 401, "errors token 0", "is missing")
+	client{t, nobody.base, ana.token + "x"}.want("GET", "/api/user", "", 401, "errors token 0", "is missing")
 	ana.want("PUT", "/api/user", `{"user":{"bio":"writes","image":"https://i.example/a.png"}}`, 200, "user bio", "writes")
 	ana.want("GET", "/api/user", "", 200, "user image", "https://i.example/a.png")
 
@@ -132,16 +132,16 @@ func TestTheBlogKeepsItsContract(t *testing.T) {
 	bo.want("POST", "/api/profiles/ana/follow", "", 200, "profile following", true)
 	nobody.want("GET", "/api/profiles/ana", "", 200, "profile following", false)
 	bo.want("GET", "/api/profiles/ana", "", 200, "profile following", true)
-	nobody.want("GET", "/api/profiles/zoe", "", 404, "errors body 0", "There is nothing here.")
+	nobody.want("GET", "/api/profiles/zoe", "", 404, "errors profile 0", "not found")
 
 	// articles
 	ana.want("POST", "/api/articles", `{"article":{"title":"","description":"d","body":"b"}}`, 422,
-		"errors body 0", "title can't be blank")
+		"errors title 0", "can't be blank")
 	ana.want("POST", "/api/articles", `{"article":{"title":"How to train your dragon","description":"Ever wonder?",`+
 		`"body":"It takes a Jacobian","tagList":["dragons","training"]}}`, 201, "article slug", "how-to-train-your-dragon")
 	ana.want("POST", "/api/articles", `{"article":{"title":"Ünïcode","description":"d","body":"b","tagList":["dragons"]}}`,
 		201, "article favoritesCount", 0)
-	nobody.want("POST", "/api/articles", `{"article":{}}`, 401, "errors body 0", "Sign in first.")
+	nobody.want("POST", "/api/articles", `{"article":{}}`, 401, "errors token 0", "is missing")
 	nobody.want("GET", "/api/articles/how-to-train-your-dragon", "", 200, "article tagList 1", "training")
 	nobody.want("GET", "/api/articles", "", 200, "articlesCount", 2)
 	nobody.want("GET", "/api/articles?limit=1&offset=1", "", 200, "articles 0 slug", "how-to-train-your-dragon")
@@ -150,8 +150,8 @@ func TestTheBlogKeepsItsContract(t *testing.T) {
 	nobody.want("GET", "/api/tags", "", 200, "tags 0", "dragons")
 	bo.want("GET", "/api/articles/feed", "", 200, "articlesCount", 2)
 	ana.want("GET", "/api/articles/feed", "", 200, "articlesCount", 0)
-	bo.want("PUT", "/api/articles/how-to-train-your-dragon", `{"article":{"body":"x"}}`, 403, "errors body 0",
-		"You may not do this.")
+	bo.want("PUT", "/api/articles/how-to-train-your-dragon", `{"article":{"body":"x"}}`, 403, "errors article 0",
+		"forbidden")
 	ana.want("PUT", "/api/articles/how-to-train-your-dragon", `{"article":{"title":"Did you train it?"}}`, 200,
 		"article slug", "did-you-train-it")
 
@@ -163,15 +163,15 @@ func TestTheBlogKeepsItsContract(t *testing.T) {
 	bo.want("DELETE", "/api/articles/did-you-train-it/favorite", "", 200, "article favoritesCount", 0)
 
 	// comments
-	out := bo.want("POST", "/api/articles/did-you-train-it/comments", `{"comment":{"body":"Thanks!"}}`, 200,
+	out := bo.want("POST", "/api/articles/did-you-train-it/comments", `{"comment":{"body":"Thanks!"}}`, 201,
 		"comment author username", "bo")
-	id := look(out, "comment id").(string)
+	id := fmt.Sprint(look(out, "comment id"))
 	nobody.want("GET", "/api/articles/did-you-train-it/comments", "", 200, "comments 0 body", "Thanks!")
-	ana.want("DELETE", "/api/articles/did-you-train-it/comments/"+id, "", 403, "errors body 0",
-		"You may not do this.")
+	ana.want("DELETE", "/api/articles/did-you-train-it/comments/"+id, "", 403, "errors comment 0",
+		"forbidden")
 	bo.want("DELETE", "/api/articles/did-you-train-it/comments/"+id, "", 204, "", map[string]any{})
 	ana.want("DELETE", "/api/articles/did-you-train-it", "", 204, "", map[string]any{})
-	nobody.want("GET", "/api/articles/did-you-train-it", "", 404, "errors body 0", "There is nothing here.")
+	nobody.want("GET", "/api/articles/did-you-train-it", "", 404, "errors article 0", "not found")
 
 	// methods, and what is no route
 	nobody.want("PATCH", "/api/articles", "", 405, "code", "method_not_allowed")

@@ -170,7 +170,8 @@ type tried struct{ *serve.Trial }
 var _ tsaction.Tried = tried{}
 
 // Call sends a request to the app's API.
-func (t tried) Call(ctx context.Context, as, method, path, key, body string) (tsaction.Answer, error) {
+func (t tried) Call(ctx context.Context, as, method, path, body string,
+	headers map[string]string) (tsaction.Answer, error) {
 	r, err := http.NewRequestWithContext(ctx, method, "http://app"+path, strings.NewReader(body))
 	if err != nil {
 		return tsaction.Answer{}, err
@@ -178,8 +179,8 @@ func (t tried) Call(ctx context.Context, as, method, path, key, body string) (ts
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if key != "" {
-		r.Header.Set("Idempotency-Key", key)
+	for name, v := range headers {
+		r.Header.Set(name, v)
 	}
 	return answered(t.Do(r, as))
 }

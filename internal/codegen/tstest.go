@@ -14,13 +14,13 @@ func (t *typescript) testing() {
 	t.line("    readonly actions: {")
 	for _, a := range t.spec.Actions {
 		n := key(a.Name)
-		t.line("      %s(input: Sent<Actions[%q][\"input\"]>, options?: { key?: string }): "+
+		t.line("      %s(input: Sent<Actions[%q][\"input\"]>, options?: Options): "+
 			"Promise<Wire<Actions[%q][\"output\"]>>;", n, a.Name, a.Name)
 	}
 	t.line("    };")
 	t.line("    /** Any other request: the answer, as what it says if it is JSON, else as text. A refusal is thrown as a Problem. */")
 	t.line("    request(method: string, path: string, body?: unknown, " +
-		"options?: { key?: string }): Promise<any>;")
+		"options?: Options): Promise<any>;")
 	for _, c := range t.spec.Collections {
 		n := t.names[c.Name]
 		t.line("    readonly %s: Open<%q, %s, New%s, Change%s>;", key(c.Name), c.Name, n, n, n)
@@ -73,6 +73,12 @@ const tsTest = `  /** A refusal, or any other answer that is not a success. */
     T extends number | boolean | null | undefined ? T :
     T extends ReadonlyArray<infer E> ? ReadonlyArray<Sent<E>> :
     T extends object ? { [K in keyof T]: Sent<T[K]> } : T;
+
+  export interface Options {
+    /** For idempotency. Without one each call is another. */
+    key?: string;
+    headers?: { readonly [name: string]: string };
+  }
 
   export interface Filter { readonly text: string }
   /** A condition in CEL with values in it. */
@@ -158,7 +164,7 @@ const tsTestWorld = `  export interface Mail {
     host(url: string, answer: HostAnswer | ((request: HostRequest) => HostAnswer | Promise<HostAnswer>)): void;
     /** Sends a signed call of somebody outside. */
     webhook(name: string, body: unknown, options?: { id?: string }): Promise<{ status: number; body: string }>;
-    request(method: string, path: string, body?: unknown, options?: { key?: string }): Promise<any>;
+    request(method: string, path: string, body?: unknown, options?: Options): Promise<any>;
   }
 
   /** A test. It has a fresh app. */

@@ -2,7 +2,7 @@ import { route } from "galley";
 import { byName, profile } from "../lib";
 
 export default route("follow", (tx, { method, params }) => {
-  const author = byName(tx, params.username);
+  const author = byName(tx, params.username!);
   const pair = { user: tx.auth.id, author: author.id };
   const follow = tx.db.follows.first(pair);
   if (method === "POST" && !follow) tx.db.follows.insert(pair);

@@ -1,20 +1,20 @@
 import { route, refuse } from "galley";
-import { account } from "../lib";
+import { account, free, hashed, texts } from "../lib";
 
 export default route("users", {
   "POST /api/users"(tx, { json }) {
-    const { username, email, password } = json?.user ?? {};
-    for (const [name, value] of Object.entries({ username, email, password })) {
-      if (typeof value !== "string" || value === "") throw refuse("invalid_input", { [name]: "can't be blank" });
-    }
-    if (tx.db.users.count({ username }) + tx.db.users.count({ email }) > 0) throw refuse("taken");
-    const user = tx.db.users.insert({ username, email, password: tx.password.hash(password) });
-    return { status: 201, body: account(tx, user) };
+    const { username, email, password } = texts(json?.user, ["username", "email", "password"]);
+    const { bio, image } = json.user;
+    free(tx, { username, email });
+    const made = { username, email, password: hashed(tx, password), bio: bio || null, image: image || null };
+    return { status: 201, body: account(tx, tx.db.users.insert(made)) };
   },
   "POST /api/users/login"(tx, { json }) {
-    const { email, password } = json?.user ?? {};
-    const user = tx.db.users.first({ email: String(email) });
-    if (!tx.password.verify(user?.password, String(password)) || !user) throw refuse("wrong_login");
+    const { email, password } = texts(json?.user, ["email", "password"]);
+    const user = tx.db.users.first({ email });
+    if (!tx.password.verify(user?.password, password) || !user) {
+      throw refuse("unauthenticated", { credentials: "invalid" });
+    }
     return { body: account(tx, user) };
   },
 });

@@ -36,8 +36,8 @@ var testForm = form{
 // Tried is the app that a test tries. Its methods are called by many goroutines.
 type Tried interface {
 	// Call sends a request to the app's API as somebody: the id of a user, anonymous, or
-	// "" for an admin. The key is for idempotency, "" for none.
-	Call(ctx context.Context, as, method, path, key, body string) (Answer, error)
+	// "" for an admin. Headers are added to what such a request has; a body is JSON.
+	Call(ctx context.Context, as, method, path, body string, headers map[string]string) (Answer, error)
 	// Now is the app's own time.
 	Now() time.Time
 	// Advance lets time pass, and whatever is due be done.
@@ -380,9 +380,9 @@ func (f *TestFile) later(work func(ctx context.Context) (any, error)) goja.Value
 	return f.vm.ToValue(promise)
 }
 
-func (f *TestFile) call(as, method, path, key, body string) goja.Value {
+func (f *TestFile) call(as, method, path, body string, headers map[string]string) goja.Value {
 	return f.later(func(ctx context.Context) (any, error) {
-		a, err := f.tried.Call(ctx, as, method, path, key, body)
+		a, err := f.tried.Call(ctx, as, method, path, body, headers)
 		return map[string]any{"status": a.Status, "type": a.Type, "location": a.Location,
 			"body": a.Body}, err
 	})

@@ -53,11 +53,12 @@
     Object.defineProperty(error, "stack", { value: here.stack, configurable: true });
 
   let keys = 0;
-  async function call(as, method, path, body, key) {
+  async function call(as, method, path, body, { key, headers } = {}) {
     const here = new Error();
     if (key === undefined && method === "POST") key = "test-" + ++keys;
     const text = body === undefined ? "" : JSON.stringify(body);
-    const answer = await host.call(as, method, path, key || "", text);
+    const answer = await host.call(as, method, path, text,
+      { ...(key && { "idempotency-key": key }), ...headers });
     let got = answer.body === "" ? undefined : answer.body;
     if (/[/+]json\b/.test(answer.type)) got = JSON.parse(answer.body);
     if (answer.status >= 400) throw from(here, new Problem(answer.status, got));
@@ -107,7 +108,7 @@
         (await call("", "GET", at + encoded({ ...question({ where }), limit: 1, total: true }))).total,
       insert: async (fields) => revived(name, await call("", "POST", at, fields)),
       update: async (id, fields) =>
-        revived(name, await call("", "PATCH", at + "/" + idOf(id), fields, "test-" + ++keys)),
+        revived(name, await call("", "PATCH", at + "/" + idOf(id), fields, { key: "test-" + ++keys })),
       delete: (id) => call("", "DELETE", at + "/" + idOf(id)),
     };
   }
@@ -119,11 +120,11 @@
       actions[name] = (input, options) =>
         get
           ? call(as, "GET", "/api/actions/" + name + encoded(input || {}))
-          : call(as, "POST", "/api/actions/" + name, input, options && options.key);
+          : call(as, "POST", "/api/actions/" + name, input, options);
     }
     const it = {
       ...me, actions,
-      request: (method, path, body, options) => call(as, method, path, body, options && options.key),
+      request: (method, path, body, options) => call(as, method, path, body, options),
     };
     for (const name of host.collections) {
       const at = "/api/" + name;
@@ -131,7 +132,7 @@
         list: (ask) => call(as, "GET", at + encoded(question(ask))),
         get: (id) => call(as, "GET", at + "/" + idOf(id)),
         create: (fields) => call(as, "POST", at, fields),
-        update: (id, fields) => call(as, "PATCH", at + "/" + idOf(id), fields, "test-" + ++keys),
+        update: (id, fields) => call(as, "PATCH", at + "/" + idOf(id), fields, { key: "test-" + ++keys }),
         delete: (id) => call(as, "DELETE", at + "/" + idOf(id)),
       };
     }
@@ -195,14 +196,14 @@
         async click(link) {
           const path = pathOf(link);
           if (!path.startsWith("/mail/")) return path;
-          const answer = await host.call("anonymous", "GET", path, "", "");
+          const answer = await host.call("anonymous", "GET", path, "", {});
           if (answer.status >= 400) throw new Problem(answer.status, answer.body);
           return answer.location ? pathOf(answer.location) : path;
         },
         async unsubscribe(mail) {
           const link = mail.links.find((l) => pathOf(l).startsWith("/mail/unsubscribe/"));
           if (!link) throw new Error("there is no way to unsubscribe in this mail");
-          await call("anonymous", "POST", pathOf(link), undefined, "");
+          await call("anonymous", "POST", pathOf(link));
         },
       },
       host(url, answer) {
@@ -214,7 +215,7 @@
       webhook: (name, body, options) =>
         host.webhook(name, JSON.stringify(body), { id: "test-" + ++keys, ...options }),
       request: (method, path, body, options) =>
-        call("anonymous", method, path, body, options && options.key),
+        call("anonymous", method, path, body, options),
     };
     Object.defineProperty(t, "now", { get: () => new Date(host.now()) });
     for (const name of host.collections) t.db[name] = table(name);
