@@ -46,6 +46,21 @@ func (e *Engine) looks(call *Call) bool {
 
 // query reads in a view that is made with the context reading.
 func (r *run) query(ctx, reading context.Context) (answer Answer, err error) {
+	if x := r.public(); x != nil {
+		r.stage("authenticate")
+		if err := r.authenticate(ctx, nil); err != nil {
+			return Answer{}, err
+		}
+		op, err := r.resolve(true)
+		if err != nil {
+			return Answer{}, err
+		}
+		r.stage("admit")
+		if err := r.admit(op); err != nil {
+			return Answer{}, err
+		}
+		return r.fromKept(ctx, x)
+	}
 	err = r.engine.store.Read(reading, func(v store.View) error {
 		r.stage("authenticate")
 		if err := r.authenticate(ctx, v); err != nil {
@@ -68,6 +83,9 @@ func (r *run) query(ctx, reading context.Context) (answer Answer, err error) {
 		answer, err = r.read(ctx, v, op)
 		return err
 	})
+	if err == nil && r.kept != nil {
+		return r.fromKept(ctx, r.kept)
+	}
 	return answer, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/observe"
@@ -32,6 +33,8 @@ type run struct {
 	inside string
 	// expanded counts the records that are put beside others.
 	expanded int
+	// kept is a view that is taken from what is kept, after the read.
+	kept *app.View
 
 	// Of one attempt of a write, which may be made more than once.
 	chance *rand.Rand

@@ -46,23 +46,44 @@ func (r *run) viewOf(c *Call, v *app.View) (*operation, error) {
 	return &operation{verb: List, name: "views." + v.Name, view: v}, nil
 }
 
-// viewed authorizes, and computes a view or returns it as it was computed for others.
+// viewed authorizes, and computes a view that is not kept.
 func (r *run) viewed(ctx context.Context, v store.View, op *operation) (Answer, error) {
-	x := op.view
 	r.about(value.Record{}, value.Record{}, value.Record{})
-	if err := r.allowed(ctx, x.Allow); err != nil {
+	if err := r.allowed(ctx, op.view.Allow); err != nil {
 		return Answer{}, err
 	}
-	everybody := x.Allow != nil && x.Allow.Text().Source == "true"
-	if x.Spec.Cache == 0 {
-		return r.compute(ctx, v, x, &r.in)
+	if op.view.Spec.Cache > 0 {
+		// Who waits for what others compute must hold no view of his own: they may need it.
+		r.kept = op.view
+		return Answer{}, nil
 	}
+	return r.compute(ctx, v, op.view, &r.in)
+}
+
+// public returns the view that a call asks for, if it is kept for everybody and nobody
+// needs to be known for it: then the store is not asked.
+func (r *run) public() *app.View {
+	if r.call.Verb != List || r.call.Credential != "" || r.call.Trusted {
+		return nil
+	}
+	x := r.View(r.call.Target)
+	if x == nil || x.Spec.Cache == 0 || !everybodys(x) {
+		return nil
+	}
+	return x
+}
+
+func everybodys(x *app.View) bool { return x.Allow != nil && x.Allow.Text().Source == "true" }
+
+// fromKept returns a view as it was computed for all who ask.
+func (r *run) fromKept(ctx context.Context, x *app.View) (Answer, error) {
+	r.stage("read")
 	kept, _, err := r.engine.views.Get(ctx, x.Name, r.loadView(x))
 	if err != nil {
 		return Answer{}, err
 	}
 	answer := kept.Value
-	answer.Kept = Kept{Fresh: kept.Fresh, Age: max(r.now.Sub(kept.Made), 0), Public: everybody}
+	answer.Kept = Kept{Fresh: kept.Fresh, Age: max(r.now.Sub(kept.Made), 0), Public: everybodys(x)}
 	return answer, nil
 }
 
