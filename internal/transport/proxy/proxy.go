@@ -218,6 +218,9 @@ func (d *Door) answer(ctx context.Context, t *target, r request) (*transport.Raw
 		cache.Answer[*transport.Raw], error) {
 		raw, err := d.fetch(ctx, t, r)
 		if err != nil {
+			// Perhaps nobody waits for it, because all have the old one.
+			d.Log.Warn("an answer could not be fetched to be kept", "proxy", t.proxy.Name,
+				"path", r.path, "cause", err)
 			return cache.Answer[*transport.Raw]{}, err
 		}
 		out := cache.Answer[*transport.Raw]{Value: raw, Size: int64(len(raw.Body)) + 1<<10}
