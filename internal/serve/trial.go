@@ -24,11 +24,12 @@ import (
 type Trial struct {
 	server *Server
 	store  *sqlite.Store
-	// local is the door of commands, public that of everybody.
-	local, public http.RoundTripper
-	data          string
-	mu            sync.Mutex
-	now           time.Time
+	// local is the door of commands, public that of everybody, people that of users who
+	// need not sign in.
+	local, public, people http.RoundTripper
+	data                  string
+	mu                    sync.Mutex
+	now                   time.Time
 	// hosts answer for the world, by scheme and host.
 	hosts map[string]func(*http.Request) (*http.Response, error)
 }
@@ -66,6 +67,7 @@ func OpenTrial(ctx context.Context, cfg Config) (*Trial, error) {
 	}
 	t.server.hold(values)
 	t.local, t.public = direct{t.server.local()}, direct{t.server.Handler()}
+	t.people = direct{t.server.trusted(false)}
 	if err := t.server.followers.Strike(ctx); err != nil { // so that the clock runs from here on
 		return nil, errors.Join(err, t.Close())
 	}
@@ -91,6 +93,7 @@ func (t *Trial) Do(r *http.Request, as string) (*http.Response, error) {
 	}
 	if as != "" {
 		r.Header.Set(HeaderAs, as)
+		return t.people.RoundTrip(r)
 	}
 	return t.local.RoundTrip(r)
 }

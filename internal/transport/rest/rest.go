@@ -72,6 +72,9 @@ type Config struct {
 	// Identify, where set, says who asks in place of the credential. Only a door
 	// that no network reaches has it.
 	Identify func(*http.Request, *engine.Call) error
+	// Unrouted leaves the app's own URLs out, so that its records are where they always
+	// are.
+	Unrouted bool
 	// Proxy answers what is below /api/proxy/; nil has nothing there.
 	Proxy Pass
 	// Hook takes the signed calls below /hooks/; nil has nothing there.

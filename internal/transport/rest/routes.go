@@ -117,7 +117,7 @@ func (d *Door) match(method string, parts []string) (found *taken, methods []str
 
 // routed answers a request of one of the app's own URLs, and reports whether it is one.
 func (d *Door) routed(x *exchange) bool {
-	if len(d.routes()) == 0 {
+	if d.Unrouted || len(d.routes()) == 0 {
 		return false
 	}
 	parts := segments(x.r.URL)
