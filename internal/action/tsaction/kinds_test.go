@@ -28,6 +28,8 @@ func kinds() *spec.Spec {
 func TestEachFolderHasItsKind(t *testing.T) {
 	for name, c := range map[string]struct{ file, text, want string }{
 		"a job": {"jobs/j.ts", `import { job } from "galley"; export default job("j", () => {});`, ""},
+		"a failure that nobody declared": {"jobs/j.ts", `import { job, fail } from "galley";
+export default job("j", () => { throw fail("what"); });`, `the app has no refusal "what"`},
 		"an action among jobs": {"jobs/j.ts", `import { action } from "galley"; export default action("j", () => {});`,
 			"the default export of this file is no job"},
 		"another name": {"webhooks/w.ts", `import { webhook } from "galley"; export default webhook("x", () => {});`,

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	refuseCall  = regexp.MustCompile("\\brefuse\\(\\s*[\"'`]([^\"'`$\\\\\n]*)[\"'`]")
+	refuseCall  = regexp.MustCompile("\\b(?:refuse|fail)\\(\\s*[\"'`]([^\"'`$\\\\\n]*)[\"'`]")
 	startOf     = regexp.MustCompile(`\b(action|job|hook|webhook|route)\s*(<[^>]*>)?\(`)
 	classEscape = regexp.MustCompile(`\\[pP]\{[A-Za-z_=]+\}`)
 )
