@@ -23,8 +23,8 @@ func (c *command) secrets() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "secrets", Short: "Values for the secrets that the app file names", GroupID: groupMore,
 		Long: "A value comes from the environment variable of the secret's name, or else from\n" +
-			config.SecretsFile + " beside the app file, which is encrypted and can be committed. Its key is in\n" +
-			config.SecretsKeyEnv + " or in a file of this machine, and never in the app's folder.",
+			config.SecretsFile + " beside the app file, which is encrypted and can be committed.\n" +
+			"Its key is in " + config.SecretsKeyEnv + " or in a file of this machine, and never in the app's folder.",
 		Example: "  galley secrets set STRIPE_KEY < key.txt",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Args:    noCommand,
@@ -35,11 +35,12 @@ func (c *command) secrets() *cobra.Command {
 			RunE: func(_ *cobra.Command, args []string) error { return c.setSecret(args[0]) }},
 		&cobra.Command{Use: "list", Short: "The names, and where each value comes from",
 			Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return c.listSecrets() }},
-		&cobra.Command{Use: "unset <name>", Aliases: []string{"rm"}, Short: "Take a value out of " + config.SecretsFile,
-			Args: cobra.ExactArgs(1),
+		&cobra.Command{Use: "unset <name>", Aliases: []string{"rm"},
+			Short: "Take a value out of " + config.SecretsFile, Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return c.unsetSecret(args[0]) }},
 		&cobra.Command{Use: "rotate-key", Short: "Seal all values for a new key",
-			Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return c.rotateSecrets() }},
+			Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { return c.rotateSecrets() }},
 	)
 	return cmd
 }

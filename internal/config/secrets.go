@@ -84,7 +84,8 @@ func Secrets(app string, names []spec.Name, sealed []byte) (map[string]string, e
 			"set an environment variable of that name, or: galley secrets set %s",
 			strings.Join(missing, " "), missing[0])
 		if closed != nil {
-			f.Message = fmt.Sprintf("these secrets have no value: %s; %v", strings.Join(missing, " "), closed)
+			f.Message = fmt.Sprintf("these secrets have no value: %s; %v",
+				strings.Join(missing, " "), closed)
 		}
 		return values, f
 	}
