@@ -25,7 +25,11 @@ import (
 type Follower interface {
 	// Name is the follower's, under which its place is kept.
 	Name() string
-	// Accept is called once for each entry, in order. What it writes through tx, to
+	// Kind is that of the intents which the follower is about: entries without one are
+	// none of its business.
+	Kind() string
+	// Accept is called once for each entry with such an intent, in order, and maybe for
+	// others between them. What it writes through tx, to
 	// quiet collections only, is committed together with the place behind the entry;
 	// it may be called again if that fails. An error is tried again, and in the end the
 	// entry is set apart.

@@ -84,6 +84,9 @@ func (r *Runner) Status(ctx context.Context) ([]Status, error) {
 			if s.Place, err = journal.ParseSeq(row.Get(fieldSeq).Text()); err != nil {
 				return err
 			}
+			if at := r.reached(s); at.Compare(s.Place) > 0 {
+				s.Place = at
+			}
 			if head.Compare(s.Place) > 0 {
 				s.Lag = head.Lo - s.Place.Lo
 			}
@@ -92,6 +95,16 @@ func (r *Runner) Status(ctx context.Context) ([]Status, error) {
 		return nil
 	})
 	return out, err
+}
+
+// reached is how far a follower of this node has looked at the entries.
+func (r *Runner) reached(s Status) (at journal.Seq) {
+	for _, d := range r.durable {
+		if p := d.at.Load(); p != nil && d.of.Name() == s.Name && s.Node == r.node {
+			at = *p
+		}
+	}
+	return at
 }
 
 // Parked returns the entries that were set apart, the oldest first.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,9 @@ const (
 	triesMax = 6
 	againMin = 50 * time.Millisecond
 	againMax = 5 * time.Second
+	// saveEach is how often a place is kept that moved past entries which were none of
+	// the follower's business.
+	saveEach = 2 * time.Second
 	// closeTime bounds the last writes of a node that stops.
 	closeTime = 10 * time.Second
 )
@@ -224,9 +228,12 @@ type durable struct {
 	of   Follower
 	id   ident.Record
 	wake chan struct{}
-	// version is that of the follower's record, at is the place it says.
+	// version is that of the follower's record, saved is the place it says. at is how
+	// far the entries were looked at: those between were none of the follower's
+	// business, so that their place is kept now and then only.
 	version int64
-	at      journal.Seq
+	saved   journal.Seq
+	at      atomic.Pointer[journal.Seq]
 }
 
 // run has the follower and does its work, whenever no other node has it.
@@ -300,7 +307,9 @@ func (d *durable) take(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("take the follower: %w", err)
 	}
 	d.version = mine.Slots[spec.SlotVersion].Int()
-	d.at, err = journal.ParseSeq(mine.Get(fieldSeq).Text())
+	d.saved, err = journal.ParseSeq(mine.Get(fieldSeq).Text())
+	at := d.saved
+	d.at.Store(&at)
 	return err == nil, err
 }
 
@@ -334,7 +343,7 @@ func (d *durable) work(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		defer close(feed)
-		for e, err := range d.cfg.Store.Follow(reading, d.at) {
+		for e, err := range d.cfg.Store.Follow(reading, *d.at.Load()) {
 			select {
 			case feed <- step{e, err}:
 			case <-reading.Done():
@@ -344,8 +353,20 @@ func (d *durable) work(ctx context.Context) error {
 	}()
 	defer func() { stop(); <-done }()
 	batch := make([]journal.Entry, 0, batchMax)
+	var late <-chan time.Time
 	for {
-		s, ok := <-feed
+		var s step
+		var ok bool
+		select {
+		case s, ok = <-feed:
+		case <-late:
+			if late = nil; *d.at.Load() != d.saved {
+				if _, err := d.commit(ctx, nil, *d.at.Load(), nil); err != nil {
+					return err
+				}
+			}
+			continue
+		}
 		batch = batch[:0]
 		for ok && s.err == nil {
 			if batch = append(batch, s.entry); len(batch) == batchMax {
@@ -359,16 +380,30 @@ func (d *durable) work(ctx context.Context) error {
 			break
 		}
 		for rest := batch; len(rest) > 0; {
+			if first := slices.IndexFunc(rest, d.concerned); first < 0 {
+				at := rest[len(rest)-1].Seq
+				d.at.Store(&at)
+				break
+			}
 			n, err := d.accept(ctx, rest)
 			if err != nil {
 				return err
 			}
 			rest = rest[n:]
 		}
+		if late == nil && *d.at.Load() != d.saved {
+			late = time.After(saveEach)
+		}
 		if s.err != nil || !ok {
 			return s.err
 		}
 	}
+}
+
+// concerned reports whether an entry is the follower's business.
+func (d *durable) concerned(e journal.Entry) bool {
+	kind := d.of.Kind()
+	return slices.ContainsFunc(e.Intents, func(i journal.Intent) bool { return i.Kind == kind })
 }
 
 // accept has the follower accept the first of the entries, together, or else one by
@@ -377,7 +412,7 @@ func (d *durable) accept(ctx context.Context, batch []journal.Entry) (int, error
 	if p, ok := d.of.(Preparer); ok {
 		batch = batch[:max(1, p.Prepare(ctx, batch))]
 	}
-	if bad, err := d.commit(ctx, batch, nil); bad < 0 {
+	if bad, err := d.commit(ctx, batch, batch[len(batch)-1].Seq, nil); bad < 0 {
 		return len(batch), err
 	}
 	for i := range batch {
@@ -392,14 +427,14 @@ func (d *durable) accept(ctx context.Context, batch []journal.Entry) (int, error
 func (d *durable) alone(ctx context.Context, one []journal.Entry) error {
 	again := againMin
 	for n := 1; ; n++ {
-		bad, err := d.commit(ctx, one, nil)
+		bad, err := d.commit(ctx, one, one[0].Seq, nil)
 		if bad < 0 {
 			return err
 		}
 		if n == triesMax {
 			d.cfg.Log.Error("an entry was set apart", "follower", d.of.Name(),
 				"entry", one[0].Seq.String(), "cause", err)
-			_, err := d.commit(ctx, one, err)
+			_, err := d.commit(ctx, one, one[0].Seq, err)
 			return err
 		}
 		pause(ctx, again)
@@ -413,9 +448,8 @@ func (d *durable) alone(ctx context.Context, one []journal.Entry) error {
 // commit accepts the entries in one commit with the place behind them; with a problem
 // it sets them apart instead. bad is the entry at which the follower failed, or less
 // than 0.
-func (d *durable) commit(ctx context.Context, batch []journal.Entry, problem error) (
-	bad int, err error) {
-	last := batch[len(batch)-1].Seq
+func (d *durable) commit(ctx context.Context, batch []journal.Entry, last journal.Seq,
+	problem error) (bad int, err error) {
 	var version int64
 	_, err = d.cfg.Store.Write(ctx, d.origin(Followers), func(tx store.Tx) error {
 		bad = -1
@@ -445,7 +479,8 @@ func (d *durable) commit(ctx context.Context, batch []journal.Entry, problem err
 	if err != nil {
 		return bad, err
 	}
-	d.version, d.at = version, last
+	d.version, d.saved = version, last
+	d.at.Store(&last)
 	d.of.Committed()
 	return -1, nil
 }

@@ -19,6 +19,9 @@ import (
 // Name implements follow.Follower.
 func (d *Deliveries) Name() string { return "deliveries" }
 
+// Kind implements follow.Follower.
+func (d *Deliveries) Kind() string { return journal.IntentDelivery }
+
 // Committed implements follow.Follower.
 func (d *Deliveries) Committed() { d.Wake() }
 

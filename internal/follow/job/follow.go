@@ -48,6 +48,9 @@ type batch struct {
 // Name implements follow.Follower.
 func (j *Jobs) Name() string { return "jobs" }
 
+// Kind implements follow.Follower.
+func (j *Jobs) Kind() string { return journal.IntentJob }
+
 // Gained implements follow.Preparer. Jobs that this node had begun, and of which it is
 // not known whether they were written, are looked for.
 func (j *Jobs) Gained(ctx context.Context, doubt journal.Seq) error {
