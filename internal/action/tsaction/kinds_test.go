@@ -164,3 +164,33 @@ func (k keeper) HashPassword(_ context.Context, password string) (string, error)
 func (k keeper) CheckPassword(_ context.Context, hash, password string) (bool, error) {
 	return hash == "hash of "+password, nil
 }
+
+// TestWhatCodeKnowsOfTheWebIsFixed changes what is there for all code, in vain.
+func TestWhatCodeKnowsOfTheWebIsFixed(t *testing.T) {
+	s := kinds()
+	p := load(t, s, map[string]string{"routes/r.ts": `import { route } from "galley";
+export default route("r", (tx, request) => {
+  const was = [URL.prototype.mine, Response.prototype.json.mine, globalThis.URL.canParse.mine, Headers.mine,
+    URLSearchParams.prototype.get.call(new URLSearchParams("a=1"), "a")].join();
+  for (const change of [() => { URL.prototype.mine = 1 }, () => { Response.prototype.json.mine = 1 },
+    () => { URL.canParse.mine = 1 }, () => { Headers.mine = 1 }, () => { globalThis.URL = null },
+    () => { URLSearchParams.prototype.get = () => "stolen" }, () => { delete TextDecoder.prototype.decode },
+    () => { tx.jobs.mine = 1 }, () => { tx.token.sign = null }]) {
+    try { change() } catch { continue }
+    throw new Error("it could be changed: " + change);
+  }
+  return { body: was };
+});`})
+	in := value.NewRecord(action.RequestShape(nil))
+	for range 2 {
+		out, err := Runner{}.Run(t.Context(), p, action.Run{Name: "routes/r", Input: in,
+			Output: action.ResponseShape(), Bounds: action.Bounds{Time: 5 * time.Second}},
+			keeper{actiontest.NewMemory(s)})
+		if err != nil {
+			t.Fatal(err, fault.From(err).Cause)
+		}
+		if got := out.Record().Get("body").Text(); got != ",,,,1" {
+			t.Errorf("got %s", got)
+		}
+	}
+}
