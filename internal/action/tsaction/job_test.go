@@ -103,7 +103,7 @@ func TestJobEndsAsItsStepsDo(t *testing.T) {
 		"fetch after its step": {`let kept; await job.step("a", (s) => { kept = s.fetch });
 			await kept("https://example.com");`, "fetch can be used inside its step alone"},
 		"a promise of nothing": {`await new Promise(() => {});`, "waits for a promise that never resolves"},
-		"an unknown code":      {`throw fail("what");`, `fail("what"): the app has no such refusal`},
+		"an unknown code":      {`const code = "what"; throw fail(code);`, `fail("what"): the app has no such refusal`},
 		"an unknown secret":    {`job.secret("OTHER");`, "there is no secret OTHER"},
 		"no name":              {`await job.step("", () => 1);`, "job.step wants a name"},
 		"no length of time":    {`await job.sleep("a", "soon");`, `wants a length of time such as "90s"`},
