@@ -221,7 +221,7 @@ func (c *command) runRestore(ctx context.Context, name string, o serve.RestoreOp
 
 // another is the flag that names another database of the same kind.
 func (c *command) another() string {
-	if strings.HasPrefix(c.config.DatabaseAddr(), "sqlite:") && c.config.Database == "" {
+	if c.config.InFolder() {
 		return "--data DIR"
 	}
 	return "--database ADDRESS"

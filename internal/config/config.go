@@ -67,6 +67,9 @@ func (c Config) DatabaseAddr() string {
 	return "sqlite:" + filepath.Join(c.DataDir(), "galley.db")
 }
 
+// InFolder reports whether the database is a file in the folder of data, and not named.
+func (c Config) InFolder() bool { return c.Database == "" && os.Getenv(DatabaseEnv) == "" }
+
 // Socket returns the path of the socket by which commands reach a running server.
 func (c Config) Socket() string { return filepath.Join(c.DataDir(), "galley.sock") }
 
