@@ -2,15 +2,23 @@
 package shop_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,7 +41,16 @@ var controls = map[string]bool{
 func TestTheShopInABrowser(t *testing.T) {
 	shop := serve(t)
 	address := shop.Address
+	var list struct{ Items []struct{ ID string } }
+	get(t, address+"/api/products?code=85123A", &list)
+	buyAs(t, address, "cleo@example.com", list.Items[0].ID)
 	p := browse(t, address)
+
+	t.Run("what sells best stands in front", func(t *testing.T) {
+		p := p.in(t)
+		p.until(`document.querySelector(".best-list li[data-sold='1'] b")
+			.textContent.startsWith("White hanging")`)
+	})
 
 	t.Run("shelves go on without repeating anything", func(t *testing.T) {
 		p := p.in(t)
@@ -117,6 +134,8 @@ func TestTheShopInABrowser(t *testing.T) {
 		}
 		p.quantity("85123A", 2)
 		p.until(`!document.querySelector("#cart .problem")`)
+		p.choose("#ship-to", "DE")
+		p.until(`/^Post £\d+\.\d\d, 4 days · Courier/.test(document.querySelector("#rates").textContent)`)
 		p.typed("#discount", "NOSUCHCODE")
 		p.click("#pay")
 		p.refused("#cart", "This discount code is not valid.")
@@ -186,6 +205,28 @@ func TestTheShopInABrowser(t *testing.T) {
 		p.until(`document.querySelectorAll(".order").length === 2`)
 	})
 
+	t.Run("a card fills the wallet, once, also while its bank fails", func(t *testing.T) {
+		p := p.in(t)
+		before := pence(t, eval[string](p, `document.querySelector("#wallet").textContent`))
+		p.click("#wallet-link")
+		p.choose("#top-up-card", "pm_card_flaky")
+		p.choose("#top-up-amount", "2500")
+		p.click("#top-up")
+		p.until(`document.querySelector("#charging .hint").textContent.includes("did not answer")`)
+		p.look("charging")
+		p.do(chromedp.Reload()) // the shop goes on, and the page finds its way back to it
+		p.until(`document.querySelector("#charging progress")`)
+		p.until(`document.querySelector("#charging .paid")`)
+		p.until(`document.querySelector("#wallet").textContent === ` + pounds(before+2500))
+		p.until(`document.querySelector("#balance").textContent === ` + pounds(before+2500))
+		p.look("charged")
+		p.choose("#top-up-card", "pm_card_declined")
+		p.click("#top-up")
+		p.until(`document.querySelector("#charging .problem-title").textContent === "The card was declined."`)
+		p.until(`document.querySelector("#wallet").textContent === ` + pounds(before+2500))
+		p.look("declined")
+	})
+
 	t.Run("who signs out sees nothing of it", func(t *testing.T) {
 		p := p.in(t)
 		p.click("#wallet-link")
@@ -213,6 +254,25 @@ func serve(t *testing.T) *server.Server {
 	if err := os.CopyFS(s.App, files); err != nil {
 		t.Fatal(err)
 	}
+	// The provider tells the shop, and the shop asks the provider: the one that comes first
+	// speaks with somebody who knows the other.
+	var shop atomic.Pointer[url.URL]
+	front := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(shop.Load())
+	}})
+	t.Cleanup(front.Close)
+	at := provide(t, dir, s.App, front.URL)
+	for _, name := range []string{"galley.yaml", "jobs/charge_card.ts"} {
+		name = filepath.Join(s.App, name)
+		text, err := os.ReadFile(name)
+		if err == nil {
+			text = bytes.ReplaceAll(text, []byte("http://127.0.0.1:4242"), []byte(at))
+			err = os.WriteFile(name, text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +281,71 @@ func serve(t *testing.T) *server.Server {
 			t.Error(err)
 		}
 	})
+	address, err := url.Parse(s.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shop.Store(address)
 	return s
+}
+
+var provides = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
+
+// provide runs the provider beside the shop and returns its address.
+func provide(t *testing.T, dir, app, front string) string {
+	t.Helper()
+	program := filepath.Join(dir, "provider")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./provider")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the provider: %v\n%s", err, out)
+	}
+	cmd := exec.Command(program, "-listen", "127.0.0.1:0", "-app", app, "-hook",
+		front+"/hooks/stripe")
+	talk, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the provider ended: %v", err)
+		}
+	})
+	line, err := bufio.NewReader(talk).ReadString('\n')
+	at := provides.FindString(line)
+	if err != nil || at == "" {
+		t.Fatalf("the provider says %q: %v", line, err)
+	}
+	return at
+}
+
+// TestOwnTests runs galley check and galley test as people do.
+func TestOwnTests(t *testing.T) {
+	galley := filepath.Join(t.TempDir(), "galley")
+	if err := server.Build(t.Context(), filepath.Join("..", ".."), galley); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"check", "test"} {
+		out, err := exec.CommandContext(t.Context(), galley, command).CombinedOutput()
+		if err != nil {
+			t.Errorf("galley %s: %v\n%s", command, err, out)
+		}
+	}
+}
+
+func get(t *testing.T, url string, out any) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s, %v", url, res.Status, err)
+	}
 }
 
 // buyAs buys one piece as a demo user, over HTTP.
@@ -351,6 +475,14 @@ func (p page) typed(selector, text string) {
 	p.do(chromedp.WaitVisible(field))
 	p.run(fmt.Sprintf("document.querySelector(%s).select()", quote(selector)))
 	p.do(chromedp.SendKeys(field, text))
+}
+
+// choose takes an option of a list.
+func (p page) choose(selector, value string) {
+	p.t.Helper()
+	p.do(chromedp.WaitVisible(chromedp.CSS(selector)),
+		chromedp.SetValue(chromedp.CSS(selector), value))
+	p.run(fmt.Sprintf(`document.querySelector(%s).dispatchEvent(new Event("change"))`, quote(selector)))
 }
 
 func (p page) open(hash string) { p.run("location.hash = " + quote(hash)) }

@@ -1,5 +1,6 @@
 // The shelves: products with search, sorting and more of them on demand.
 import * as api from "./api.js";
+import { best } from "./best.js";
 import * as cart from "./cart.js";
 import { busy, h, icon, put, say } from "./dom.js";
 import { panel } from "./problem.js";
@@ -69,7 +70,7 @@ export function show(main, query) {
   const after = h("div", { class: "after" });
   put(
     main,
-    wanted.q || wanted.stock ? "" : welcome(),
+    wanted.q || wanted.stock ? "" : [welcome(), best()],
     aisleRow(wanted),
     h("div", { class: "shelf-head" }, h("div", {}, heading, found), controls(wanted)),
     grid,

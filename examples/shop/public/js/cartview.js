@@ -5,6 +5,7 @@ import * as cart from "./cart.js";
 import { busy, find, h, icon, put } from "./dom.js";
 import { panel } from "./problem.js";
 import * as session from "./session.js";
+import { shipping } from "./shipping.js";
 import { count, literal, money, title } from "./text.js";
 import { tile } from "./tile.js";
 
@@ -226,10 +227,11 @@ function summary(someone) {
           "p",
           { class: "hint" },
           "That is more than your wallet holds. ",
-          h("a", { href: "#/wallet", onclick: () => dialog().close() }, "Claim a voucher"),
+          h("a", { href: "#/wallet", onclick: () => dialog().close() }, "Top it up"),
           " or take something out.",
         )
       : null,
+    someone ? shipping() : null,
     pay,
   );
 }

@@ -5,6 +5,7 @@ import { busy, find, h, put, say } from "./dom.js";
 import { clear, mark } from "./problem.js";
 import * as session from "./session.js";
 import { money } from "./text.js";
+import { topUp } from "./topup.js";
 
 // show fills the page.
 export function show(main) {
@@ -40,9 +41,10 @@ export function show(main) {
         h(
           "p",
           { class: "purse-note" },
-          "Only orders and vouchers move this number. The page cannot, whatever it sends.",
+          "Only orders, vouchers and cards move this number. The page cannot, whatever it sends.",
         ),
       ),
+      topUp(someone),
       voucher(),
       profile(someone),
     ),
