@@ -26,7 +26,7 @@ routes:
   echo:
     path:  ["GET /echo/{a}/{b}", "POST /echo/{a}/{b}", "GET /echo/{a}/fixed"]
     allow: true
-  enter: {path: POST /enter, allow: true, problem: shape}
+  enter: {path: POST /enter, allow: true, problem: shape, timeout: 30s}
   me:    {path: GET /me, allow: auth != null, user: who, problem: shape}
   add:   {path: POST /notes, allow: true, input: {text: {type: string, max: 5}}}
   raw:   {path: GET /raw, allow: true}
