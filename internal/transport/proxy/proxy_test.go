@@ -357,6 +357,7 @@ func TestTimeAndSizeAreBounded(t *testing.T) {
 	if res, text := w.ask("GET", "/api/proxy/other/rates", ""); res.StatusCode != 504 {
 		t.Errorf("got %d %s", res.StatusCode, text)
 	}
+	w = open(t, plainProxy)
 	w.answers(func(rw http.ResponseWriter, r *http.Request) {
 		for range 5 {
 			_, _ = rw.Write(make([]byte, 1<<20))
