@@ -117,6 +117,9 @@ func (d *Door) Ask(ctx context.Context, call engine.Call, p transport.Passed) (
 	if !ok {
 		return transport.Raw{}, errNowhere()
 	}
+	if method == http.MethodGet && len(p.Body) > 0 {
+		return transport.Raw{}, fault.New(fault.Malformed, "GET takes no body here.")
+	}
 	query, err := cleanQuery(p.Query)
 	if err != nil {
 		return transport.Raw{}, err
