@@ -122,3 +122,47 @@ func BenchmarkLatency(b *testing.B) {
 		m.close()
 	})
 }
+
+// BenchmarkReads reads records, alone and while as many jobs compute as there is room
+// for: what is told is how long a read takes.
+func BenchmarkReads(b *testing.B) {
+	db, err := sqlite.Open(b.Context(), sqlite.Config{Path: filepath.Join(b.TempDir(), "galley.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var stop atomic.Bool
+	var sum atomic.Int64
+	kinds := map[string]*kind{"compute": {run: func(_ context.Context, _ value.Record,
+		_ action.Steps) (value.Value, error) {
+		for n := int64(0); !stop.Load(); n++ {
+			if n%1_000_000 == 0 {
+				sum.Add(n)
+			}
+		}
+		return value.OfNull(), nil
+	}}}
+	m := start(b, db, false, kinds, nil)
+	ana := m.open("ana", 1)
+	measure := func(name string) {
+		b.Run(name, func(b *testing.B) {
+			all := make([]time.Duration, b.N)
+			b.ResetTimer()
+			for i := range b.N {
+				began := time.Now()
+				m.wallet(ana)
+				all[i] = time.Since(began)
+				// As requests come: not one right behind the other.
+				time.Sleep(200 * time.Microsecond)
+			}
+			b.StopTimer()
+			slices.Sort(all)
+			b.ReportMetric(float64(all[b.N/2].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(all[b.N*99/100].Microseconds()), "p99-µs")
+		})
+	}
+	measure("alone")
+	m.add("compute", slices.Repeat([]string{"null"}, 64)...)
+	measure("busy")
+	stop.Store(true)
+	m.close()
+}

@@ -39,7 +39,7 @@ const (
 	// StepsMax is how many steps one job may have.
 	StepsMax = 1000
 	// ResultMax is the greatest size of what a step or a job returns, in bytes of JSON.
-	ResultMax = 256 << 10
+	ResultMax = 1 << 20
 	// StepTime is how long an attempt of a step may take, if the job says nothing else.
 	StepTime = time.Minute
 	// Memory is how many bytes a job's code may hold, for languages that can be measured.

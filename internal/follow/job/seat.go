@@ -106,7 +106,8 @@ func (j *Jobs) look(now time.Time) bool {
 		switch {
 		case !s.slow && computed > longTime/2:
 			s.slow = s.thread.yield() == nil
-		case passed > lendTime && computed < passed/20 && len(j.slots) == cap(j.slots):
+		case passed > lendTime && computed < passed/20 && len(j.slots) == cap(j.slots) &&
+			s.thread.waits():
 			s.lent = true
 			<-j.slots
 			j.inside--

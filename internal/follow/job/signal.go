@@ -12,7 +12,7 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-// eventMax bounds the jobs that one event reaches.
+// eventMax is how many waits are looked for at a time.
 const eventMax = 1000
 
 // chance is that of ids.
@@ -23,21 +23,31 @@ func chance() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint6
 // on at once.
 func Signal(ctx context.Context, tx store.Tx, event string, payload value.Value,
 	now time.Time) (int, error) {
-	rows, err := tx.Find(ctx, query.Query{Plan: eventPlan,
-		Args: []value.Value{value.OfText(event)}})
-	if err != nil {
-		return 0, err
-	}
 	text := ""
 	if !payload.IsNull() {
 		text = string(value.AppendJSON(nil, payload))
 	}
+	for n := 0; ; {
+		rows, err := tx.Find(ctx, query.Query{Plan: eventPlan,
+			Args: []value.Value{value.OfText(event)}})
+		if err == nil {
+			err = signal(ctx, tx, rows, maybe(text), now)
+		}
+		if n += len(rows); err != nil || len(rows) < eventMax {
+			return n, err
+		}
+	}
+}
+
+// signal ends waits with a payload.
+func signal(ctx context.Context, tx store.Tx, rows []value.Record, payload value.Value,
+	now time.Time) error {
 	for _, row := range rows {
 		row.Set(fieldEvent, value.OfNull())
 		row.Set(fieldEnded, value.OfTime(now))
-		row.Set(fieldResult, maybe(text))
+		row.Set(fieldResult, payload)
 		if _, err := tx.Put(ctx, Steps, row); err != nil {
-			return 0, err
+			return err
 		}
 		job, err := tx.Get(ctx, Collection, ident.Record(row.Get(fieldJob).Text()))
 		if fault.Is(err, fault.NotFound) {
@@ -48,8 +58,8 @@ func Signal(ctx context.Context, tx store.Tx, event string, payload value.Value,
 			_, err = tx.Put(ctx, Collection, job)
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return len(rows), nil
+	return nil
 }

@@ -51,6 +51,8 @@ type steps struct {
 	// end is set where a step ended the run itself, ended says that one came to its end.
 	end   end
 	ended bool
+	// refused is the answer of the last transaction that was refused for good.
+	refused *fault.Fault
 	// away counts what the code waits for outside of this process.
 	mu   sync.Mutex
 	away int
@@ -272,7 +274,8 @@ func (s *steps) Transaction(ctx context.Context, name string,
 	}
 	if !kept.Zero() {
 		if text := kept.Get(fieldProblem).Text(); text != "" {
-			return value.Value{}, faultOf(text)
+			s.refused = faultOf(text)
+			return value.Value{}, s.refused
 		}
 		return result(kept.Get(fieldResult).Text()), nil
 	}
@@ -306,6 +309,7 @@ func (s *steps) Transaction(ctx context.Context, name string,
 	if broken != nil {
 		return value.Value{}, broken
 	}
+	s.refused = fault.From(err)
 	return value.Value{}, err
 }
 

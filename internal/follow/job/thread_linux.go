@@ -1,6 +1,9 @@
 package job
 
 import (
+	"bytes"
+	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,4 +28,11 @@ func (t thread) used() (time.Duration, bool) {
 	var at unix.Timespec
 	err := unix.ClockGettime(int32(^int(t)<<3|perThread|scheduled), &at)
 	return time.Duration(at.Nano()), err == nil
+}
+
+// waits reports whether the thread waits for something else than a processor.
+func (t thread) waits() bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", int(t)))
+	_, rest, found := bytes.Cut(text, []byte(") "))
+	return err == nil && found && len(rest) > 0 && rest[0] != 'R'
 }

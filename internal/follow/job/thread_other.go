@@ -14,3 +14,6 @@ func (thread) yield() error { return nil }
 
 // used tells that nothing is known.
 func (thread) used() (time.Duration, bool) { return 0, false }
+
+// waits tells that nothing is known.
+func (thread) waits() bool { return false }

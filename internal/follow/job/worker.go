@@ -193,7 +193,8 @@ func (j *Job) input(text string) (value.Record, error) {
 func (j *Jobs) failed(s *steps, err error) end {
 	now, w := j.cfg.Now(), s.work
 	var failure *action.Failure
-	final := errors.As(err, &failure)
+	final := errors.As(err, &failure) ||
+		s.refused != nil && fault.From(err).Code == s.refused.Code // another run hears it again
 	j.mu.Lock()
 	lost, closing := w.lost, j.closing
 	j.mu.Unlock()
