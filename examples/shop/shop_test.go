@@ -50,6 +50,7 @@ func TestTheShopInABrowser(t *testing.T) {
 		p := p.in(t)
 		p.until(`document.querySelector(".best-list li[data-sold='1'] b")
 			.textContent.startsWith("White hanging")`)
+		p.look("front")
 	})
 
 	t.Run("shelves go on without repeating anything", func(t *testing.T) {

@@ -9,9 +9,9 @@ import { money } from "./text.js";
 const amounts = [1000, 2500, 5000, 10000];
 // The provider's names of cards to try things out with.
 const cards = [
-  ["pm_card_visa", "Visa ending 4242, which works"],
-  ["pm_card_flaky", "Visa ending 0119, whose bank answers at the third try"],
-  ["pm_card_declined", "Visa ending 0002, which is declined"],
+  ["pm_card_visa", "4242 · works"],
+  ["pm_card_flaky", "0119 · works at the third try"],
+  ["pm_card_declined", "0002 · is declined"],
 ];
 const patience = { first: 250, most: 2000 };
 
@@ -76,7 +76,7 @@ export function topUp(someone) {
         "Amount",
         amounts.map((n) => [n, money(n)]),
       ),
-      field("card", "Card", cards),
+      field("card", "Card ending in", cards),
     ),
     h("div", { class: "buttons" }, button),
     progress,
