@@ -1,8 +1,8 @@
-// Package goaction runs actions, hooks, jobs, webhooks and routes written in Go. It is the only room that looks at the
-// types of an app's structs: it compares them with the app file, and compiles once
-// for each type how its values are read and written. Time and host calls are bounded;
-// a function that neither ends nor asks its host cannot be stopped, but the call is,
-// and the function can touch nothing of it any more.
+// Package goaction runs actions, hooks, jobs, webhooks and routes written in Go. It is
+// the only room that looks at the types of an app's structs: it compares them with the
+// app file, and compiles once for each type how its values are read and written. Time
+// and host calls are bounded; a function that neither ends nor asks its host cannot be
+// stopped, but the call is, and the function can touch nothing of it any more.
 package goaction
 
 import (
