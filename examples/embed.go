@@ -11,6 +11,11 @@ import (
 //go:embed shop/galley.yaml shop/secrets.dev shop/tsconfig.json
 //go:embed shop/actions shop/jobs shop/webhooks shop/lib shop/emails shop/tests
 //go:embed shop/public shop/seed shop/provider
+//go:embed social/galley.yaml social/actions social/hooks social/emails social/tests
+//go:embed social/public social/seed
+//go:embed newsletter/galley.yaml newsletter/secrets.dev newsletter/actions newsletter/jobs
+//go:embed newsletter/emails newsletter/tests newsletter/public newsletter/seed
+//go:embed blog/galley.yaml blog/secrets.dev blog/lib.ts blog/routes blog/tests
 var files embed.FS
 
 // Template returns the files of the named example, or false.
@@ -23,4 +28,4 @@ func Template(name string) (fs.FS, bool) {
 }
 
 // Templates lists the examples, the one to begin with first.
-func Templates() []string { return []string{"shop", "empty"} }
+func Templates() []string { return []string{"shop", "social", "newsletter", "blog", "empty"} }

@@ -12,10 +12,13 @@ import (
 	"html"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/galleybackend/galley/internal/action/tsaction"
@@ -49,8 +52,10 @@ type Result struct {
 	// At and Why say where and why it did not hold.
 	At  spec.Pos `json:"-"`
 	Why string   `json:"why,omitempty"`
-	// Said is what it wrote by console.log.
+	// Said is what it wrote by console.log, Log what the app and its code told meanwhile,
+	// where it does not hold.
 	Said []string `json:"said,omitempty"`
+	Log  []string `json:"log,omitempty"`
 }
 
 // Summary counts the results.
@@ -103,9 +108,15 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 				sum.Skipped++
 				continue
 			}
-			r, err := c.run(ctx, f, n)
+			r, ended, err := c.run(ctx, f, n)
 			if err != nil {
 				return sum, err
+			}
+			if !ended {
+				// It was broken off in the middle: the next one begins with nothing of it.
+				if f, findings = tsaction.LoadTests(fsys, compiled.Spec, f.Name); f == nil {
+					return sum, &serve.AppError{Findings: findings, Files: sum.Files}
+				}
 			}
 			if r.OK {
 				sum.Passed++
@@ -129,16 +140,19 @@ func chosen(parts []string, name string) bool {
 	return len(parts) == 0
 }
 
-// run runs one test on an app of its own.
-func (c *Config) run(ctx context.Context, f *tsaction.TestFile, n int) (r Result, err error) {
+// run runs one test on an app of its own, and reports whether it came to an end.
+func (c *Config) run(ctx context.Context, f *tsaction.TestFile, n int) (r Result, ended bool, err error) {
 	r = Result{File: f.Name, Test: f.Tests[n]}
 	limit := c.Time
 	if limit == 0 {
 		limit = testTime
 	}
-	trial, err := serve.OpenTrial(ctx, c.Config)
+	told := &told{}
+	cfg := c.Config
+	cfg.Log = slog.New(slog.NewTextHandler(told, &slog.HandlerOptions{ReplaceAttr: untimed}))
+	trial, err := serve.OpenTrial(ctx, cfg)
 	if err != nil {
-		return r, err
+		return r, true, err
 	}
 	defer func() { err = errors.Join(err, trial.Close()) }()
 	began := time.Now()
@@ -147,21 +161,61 @@ func (c *Config) run(ctx context.Context, f *tsaction.TestFile, n int) (r Result
 	failed := f.Run(inner, n, tried{trial})
 	r.Took, r.Said = time.Since(began), f.Said
 	if ctx.Err() != nil {
-		return r, ctx.Err()
+		return r, true, ctx.Err()
 	}
 	var failure *tsaction.TestFailure
 	switch {
 	case failed == nil:
 		r.OK = true
+		return r, true, nil
 	case errors.As(failed, &failure):
 		r.At, r.Why = failure.Pos, failure.Text
 	default:
 		r.Why = failed.Error()
 	}
-	if inner.Err() != nil {
+	for _, host := range trial.Missed() {
+		r.Why += fmt.Sprintf("; %s was asked, and the test does not play it", host)
+	}
+	r.Log = told.lines()
+	if ended = inner.Err() == nil; !ended {
 		r.Why += fmt.Sprintf(" (a test has %v)", limit)
 	}
-	return r, nil
+	return r, ended, nil
+}
+
+// told keeps what an app tells its operator, up to toldMax bytes.
+type told struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const toldMax = 64 << 10
+
+// Write implements io.Writer.
+func (t *told) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.text)+len(p) <= toldMax {
+		t.text = append(t.text, p...)
+	}
+	return len(p), nil
+}
+
+// lines returns what was told, but that the app began.
+func (t *told) lines() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.DeleteFunc(strings.Split(strings.TrimSpace(string(t.text)), "\n"), func(line string) bool {
+		return line == "" || strings.Contains(line, "an app was deployed")
+	})
+}
+
+// untimed leaves the time out: it is that of the world, and tells nothing about the app's.
+func untimed(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
 }
 
 // tried is the app that a test tries.

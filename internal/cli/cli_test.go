@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/galleybackend/galley/examples"
 )
 
 // TestMain lets the test binary be the command, for tests that need a process.
@@ -161,7 +163,7 @@ func TestNamesThatAreNotThereAreSuggested(t *testing.T) {
 }
 
 func TestInitMakesAnAppThatIsRight(t *testing.T) {
-	for _, template := range []string{"empty", "shop"} {
+	for _, template := range examples.Templates() {
 		t.Run(template, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "new")
 			var out, errs bytes.Buffer

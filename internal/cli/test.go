@@ -95,6 +95,9 @@ func (c *command) tested(sum apptest.Summary, failed []apptest.Result) error {
 		if err := appfile.Render(c.out, []spec.Finding{f}, sum.Files, c.color); err != nil {
 			return err
 		}
+		for _, line := range r.Log {
+			fmt.Fprintf(c.out, "  %s\n", c.dim(line))
+		}
 	}
 	if sum.Passed+sum.Failed+sum.Skipped == 0 {
 		c.say("there are no tests: write one in tests/NAME.test.ts")

@@ -1,6 +1,12 @@
 package codegen
 
-import "strings"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/galleybackend/galley/internal/spec"
+)
 
 // testing writes the module "galley/test".
 func (t *typescript) testing() {
@@ -13,9 +19,8 @@ func (t *typescript) testing() {
 	t.line("    readonly email: string;")
 	t.line("    readonly actions: {")
 	for _, a := range t.spec.Actions {
-		n := key(a.Name)
-		t.line("      %s(input: Sent<Actions[%q][\"input\"]>, options?: Options): "+
-			"Promise<Wire<Actions[%q][\"output\"]>>;", n, a.Name, a.Name)
+		t.line("      %s(%s, options?: Options): Promise<Wire<Actions[%q][\"output\"]>>;", key(a.Name),
+			asked(a), a.Name)
 	}
 	t.line("    };")
 	t.line("    /** Any other request: the answer, as what it says if it is JSON, else as text. A refusal is thrown as a Problem. */")
@@ -42,6 +47,28 @@ func (t *typescript) testing() {
 	}
 	t.b.WriteString(strings.ReplaceAll(tsTestWorld, "NEWUSER", user))
 	t.line("}")
+}
+
+// asked is the input of an action as callers write it: what has a default may be left out.
+func asked(a *spec.Action) string {
+	if a.Input == nil || len(a.Input.Fields()) == 0 {
+		return "input?: {}"
+	}
+	var defaults []string
+	optional := "?"
+	for _, f := range a.Input.Fields() {
+		switch {
+		case !f.Default.IsNull():
+			defaults = append(defaults, strconv.Quote(f.Name))
+		case !f.Type.Optional:
+			optional = ""
+		}
+	}
+	if defaults == nil {
+		defaults = []string{"never"}
+	}
+	return fmt.Sprintf("input%s: Asked<Actions[%q][\"input\"], %s>", optional, a.Name,
+		strings.Join(defaults, " | "))
 }
 
 // imported are the names of records and of what is written of them.
@@ -73,6 +100,10 @@ const tsTest = `  /** A refusal, or any other answer that is not a success. */
     T extends number | boolean | null | undefined ? T :
     T extends ReadonlyArray<infer E> ? ReadonlyArray<Sent<E>> :
     T extends object ? { [K in keyof T]: Sent<T[K]> } : T;
+
+  /** An input of which what has a default may be left out. */
+  export type Asked<Input, Defaults extends keyof Input> =
+    Sent<Omit<Input, Defaults> & Partial<Pick<Input, Defaults>>>;
 
   export interface Options {
     /** For idempotency. Without one each call is another. */

@@ -30,8 +30,10 @@ type Trial struct {
 	data                  string
 	mu                    sync.Mutex
 	now                   time.Time
-	// hosts answer for the world, by scheme and host.
-	hosts map[string]func(*http.Request) (*http.Response, error)
+	// hosts answer for the world, by scheme and host; missed are those that were asked
+	// and are not there.
+	hosts  map[string]func(*http.Request) (*http.Response, error)
+	missed []string
 }
 
 // trialBegins is when every trial begins, so that it does the same on any day.
@@ -109,13 +111,21 @@ func (t *Trial) Webhook(r *http.Request, name, id string, body []byte) (*http.Re
 	return t.public.RoundTrip(r)
 }
 
-// Advance lets time pass, in one leap, and waits until whatever is due by then was done.
-// Several instants of one schedule are made up for by one.
+// Advance waits until whatever is due is done, lets time pass in one leap, and waits until
+// whatever is due then was done. Several instants of one schedule are made up for by one.
 func (t *Trial) Advance(ctx context.Context, d time.Duration) error {
-	s := t.server
+	if err := t.settle(ctx); err != nil || d == 0 {
+		return err
+	}
 	t.mu.Lock()
 	t.now = t.now.Add(d)
 	t.mu.Unlock()
+	return t.settle(ctx)
+}
+
+// settle waits until whatever is due is done.
+func (t *Trial) settle(ctx context.Context) error {
+	s := t.server
 	for {
 		before, err := s.head(ctx)
 		if err != nil {
@@ -180,6 +190,13 @@ func (t *Trial) Host(address string, answer func(*http.Request) (*http.Response,
 	return nil
 }
 
+// Missed returns the hosts that were asked and that nobody answered for.
+func (t *Trial) Missed() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.missed)
+}
+
 func hostOf(u *url.URL) string { return strings.ToLower(u.Scheme + "://" + u.Host) }
 
 // world is what is outside of a trial.
@@ -189,6 +206,9 @@ type world struct{ *Trial }
 func (t world) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.mu.Lock()
 	answer := t.hosts[hostOf(r.URL)]
+	if answer == nil && !slices.Contains(t.missed, hostOf(r.URL)) {
+		t.missed = append(t.missed, hostOf(r.URL))
+	}
 	t.mu.Unlock()
 	if answer == nil {
 		return nil, fmt.Errorf("the test has no host %s: write t.host(%q, …)", hostOf(r.URL),

@@ -49,7 +49,7 @@ test("a like that is taken back is told no more, unless it was seen", async (t) 
   await bo.likes.delete((await bo.likes.create({ post: post.id })).id);
   expect(await told(ana)).toEqual([]);
   const like = await bo.likes.create({ post: post.id });
-  expect(await ana.actions.seen_all({})).toEqual({ seen: 1 });
+  expect(await ana.actions.seen_all()).toEqual({ seen: 1 });
   await bo.likes.delete(like.id);
   expect(await told(ana)).toEqual(["like"]);
   expect((await ana.posts.get(post.id)).likes).toBe(0);
@@ -76,7 +76,7 @@ test("following fills the feed, and nobody follows himself", async (t) => {
   }
   await ana.follows.create({ followed: bo.id });
   const all = [ids[3], ids[1], ids[0]];
-  expect((await ana.actions.feed({})).posts).toEqual(all);
+  expect((await ana.actions.feed()).posts).toEqual(all);
   const [first] = (await ana.actions.feed({ limit: 1 })).posts;
   expect((await ana.actions.feed({ after: first! })).posts).toEqual(all.slice(1));
   expect(await told(bo)).toEqual(["follow"]);
@@ -136,7 +136,7 @@ test("who leaves something unread is written to, once in a week", async (t) => {
   expect(await t.mail.list()).toHaveLength(1);
   await t.advance("5d");
   expect(await t.mail.list()).toHaveLength(2);
-  await ana.actions.seen_all({});
+  await ana.actions.seen_all();
   await t.advance("8d");
   expect(await t.mail.list()).toHaveLength(2);
 });

@@ -1,0 +1,76 @@
+package examples_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/galleybackend/galley/examples"
+	"github.com/galleybackend/galley/internal/apptest"
+	"github.com/galleybackend/galley/internal/serve"
+)
+
+func TestExamplesHaveNoFindingsAndPassTheirTests(t *testing.T) {
+	for _, name := range examples.Templates() {
+		t.Run(name, func(t *testing.T) {
+			files, ok := examples.Template(name)
+			if !ok {
+				t.Fatal("it is listed, and not there")
+			}
+			app := serve.Config{Files: files}
+			for _, f := range serve.Compile(app).Findings {
+				t.Errorf("%v", f)
+			}
+			sum, err := apptest.Run(t.Context(), apptest.Config{Config: app, Done: func(r apptest.Result) {
+				if !r.OK {
+					t.Errorf("%s:%d: %s: %s", r.File, r.At.Line, r.Test, r.Why)
+				}
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sum.Passed == 0 && name != "empty" {
+				t.Error("it has no tests")
+			}
+		})
+	}
+}
+
+// The compiler that editors use finds nothing in an app that was just made, in its code and in
+// its tests.
+func TestExamplesTypeCheck(t *testing.T) {
+	tsc, err := filepath.Abs("../tools/npm/node_modules/.bin/tsc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(tsc); err != nil {
+		t.Fatal("tsc is not there: run `make setup`")
+	}
+	for _, name := range examples.Templates() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			files, _ := examples.Template(name)
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, files); err != nil {
+				t.Fatal(err)
+			}
+			for path, text := range serve.Editor(serve.Compile(serve.Config{Files: files})) {
+				path = filepath.Join(dir, path)
+				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, project := range []string{".", ".galley"} {
+				cmd := exec.CommandContext(t.Context(), tsc, "-p", project)
+				cmd.Dir = dir
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%s: %v\n%s", project, err, out)
+				}
+			}
+		})
+	}
+}
