@@ -89,6 +89,9 @@ func (r *Runner) Beat() time.Duration { return r.cfg.Beat }
 // Node is the id of this node.
 func (r *Runner) Node() ident.Record { return r.node }
 
+// Shared reports whether other nodes may be on the database.
+func (r *Runner) Shared() bool { return r.cfg.Shared() }
+
 // Alive reports whether a node lives, as far as is known here. Where no others can be
 // on the database, this node alone lives.
 func (r *Runner) Alive(node ident.Record) bool {

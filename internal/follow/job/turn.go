@@ -185,8 +185,10 @@ func (j *Jobs) finish(ends []*work) {
 
 // find returns jobs that are due and that this node may run.
 func (j *Jobs) find(ctx context.Context, room int, now time.Time) (out []ident.Record, err error) {
-	names := slices.Clone(j.cfg.Names())
-	slices.Sort(names)
+	names := slices.Sorted(slices.Values(j.cfg.Names()))
+	if len(names) == 0 {
+		return nil, nil
+	}
 	err = j.cfg.Store.Read(ctx, func(v store.View) error {
 		out = out[:0]
 		left := map[string]int{}
@@ -313,8 +315,11 @@ func (j *Jobs) scan(ctx context.Context) error {
 	if time.Since(j.lastScan) < j.cfg.Follow.Beat()*9/10 {
 		return nil
 	}
-	if err := j.reap(ctx); err != nil {
-		return err
+	// Alone on a database, what others left behind is found at the beginning.
+	if j.lastScan.IsZero() || j.cfg.Follow.Shared() {
+		if err := j.reap(ctx); err != nil {
+			return err
+		}
 	}
 	if err := j.cancelled(ctx); err != nil {
 		return err

@@ -334,8 +334,6 @@ func (c *counts) get(name string) int {
 	return c.of[name]
 }
 
-func text(v value.Value) string { return string(value.AppendJSON(nil, v)) }
-
 func equal(t testing.TB, what string, got, want any) {
 	t.Helper()
 	a, _ := json.Marshal(got)
