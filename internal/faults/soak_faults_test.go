@@ -310,6 +310,22 @@ func (s *soak) post(path, token, key, body string) (int, string, error) {
 	return res.StatusCode, string(text), err
 }
 
+var requestID = regexp.MustCompile(`"request":"([0-9a-z]+)"`)
+
+// why is the story of a request that failed, from the node that has it.
+func (s *soak) why(problem string) string {
+	id := requestID.FindStringSubmatch(problem)
+	for _, n := range s.fleet.nodes {
+		if id == nil {
+			break
+		}
+		if out, err := n.Run(s.Context(), "why", id[1]); err == nil {
+			return "\n" + string(out)
+		}
+	}
+	return ""
+}
+
 // insist sends a call under one key until some node has answered it.
 func (s *soak) insist(token, path, key, body string) (int, string) {
 	for began := time.Now(); time.Since(began) < patience && s.Context().Err() == nil; {
@@ -318,7 +334,7 @@ func (s *soak) insist(token, path, key, body string) (int, string) {
 			return status, text
 		}
 		if strings.Contains(text, `"code":"internal"`) {
-			s.Errorf("%s %s was answered %s", path, key, text)
+			s.Errorf("%s %s was answered %s%s", path, key, text, s.why(text))
 		}
 		<-time.After(pause)
 	}
