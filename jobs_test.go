@@ -180,3 +180,37 @@ func TestWhatACommitStartsIsDone(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoSignsUpRunsHooks has the house itself write the record.
+func TestWhoSignsUpRunsHooks(t *testing.T) {
+	a := openFiles(t, fstest.MapFS{"galley.yaml": {Data: []byte(`app: small
+secrets: [TOKEN_KEY]
+auth: {sign_in: [password], sign_up: {fields: [name]}}
+collections:
+  users:
+    fields: {name: string}
+    hooks: [create]
+  profiles:
+    fields: {user: users, text: {type: string, unique: true}}
+    allow: {read: true}
+errors:
+  name_taken: Somebody has that name.
+`)}, "hooks/users.ts": {Data: []byte(`import { hook, refuse } from "galley";
+export default hook("users", {
+  create(tx, user) {
+    if (tx.db.profiles.count({ text: user.name }) > 0) throw refuse("name_taken");
+    tx.db.profiles.insert({ user: user.id, text: user.name });
+  },
+});`)}}, func(*galley.App) {})
+	for _, c := range []struct {
+		email, want string
+		status      int
+	}{{"ana@example.com", `"user":{"id":`, 201}, {"bo@example.com", `"code":"name_taken"`, 409}} {
+		status, _, text := a.ask("POST", "/api/auth/sign-up", fmt.Sprintf(
+			`{"email":%q,"password":"a long secret","name":"Ana"}`, c.email), "Content-Type", "application/json")
+		_, _, profiles := a.ask("GET", "/api/profiles", "")
+		if n := strings.Count(profiles, `"text":"Ana"`); n != 1 || status != c.status || !strings.Contains(text, c.want) {
+			t.Errorf("%s: got %d %s, and %d profiles", c.email, status, text, n)
+		}
+	}
+}
