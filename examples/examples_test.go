@@ -1,9 +1,11 @@
 package examples_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/galleybackend/galley/examples"
@@ -72,5 +74,38 @@ func TestExamplesTypeCheck(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+var shown = regexp.MustCompile("(?ms)^```ts\n(.*?)^```")
+
+func TestTestsThatTheDocumentsShowHold(t *testing.T) {
+	text, err := os.ReadFile("../docs/tests.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shop, _ := examples.Template("shop")
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, shop); err != nil {
+		t.Fatal(err)
+	}
+	blocks := shown.FindAllSubmatch(text, -1)
+	if len(blocks) < 3 {
+		t.Fatalf("%d are shown", len(blocks))
+	}
+	for i, block := range blocks {
+		file := filepath.Join(dir, "tests", fmt.Sprintf("docs%d.test.ts", i))
+		if err := os.WriteFile(file, block[1], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum, err := apptest.Run(t.Context(), apptest.Config{Config: serve.Config{Files: os.DirFS(dir)},
+		Files: []string{"docs"}, Done: func(r apptest.Result) {
+			if !r.OK {
+				t.Errorf("%s: %s", r.Test, r.Why)
+			}
+		}})
+	if err != nil || sum.Passed != len(blocks) {
+		t.Errorf("%d hold, want %d: %v", sum.Passed, len(blocks), err)
 	}
 }

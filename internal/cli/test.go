@@ -73,6 +73,9 @@ func (c *command) runTests(cmd *cobra.Command, conf apptest.Config) error {
 	if err != nil {
 		return err
 	}
+	if sum.Passed+sum.Failed == 0 && (len(conf.Files) > 0 || conf.Match != nil) {
+		return errors.New("no test has such a name, so nothing was tested")
+	}
 	if c.json {
 		err = c.print(sum)
 	} else {
