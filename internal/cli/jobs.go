@@ -183,6 +183,7 @@ func (c *command) followers() *cobra.Command {
 		Long: "A follower does what must happen because of a commit. An entry at which it fails\n" +
 			"again and again is set apart, so that the rest goes on; it stays until it is tried\n" +
 			"again with success, or skipped.",
+		Example: "  galley followers\n  galley followers retry 01k9vq3m8d0000000000000000",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.listLocal(cmd, "/local/followers")
 		},
