@@ -105,6 +105,23 @@ func (r *Runner) Alive(node ident.Record) bool {
 	}
 }
 
+// Living returns the nodes that live, as far as is known here.
+func (r *Runner) Living() []ident.Record {
+	all := []ident.Record{r.node}
+	if !r.cfg.Shared() {
+		return all
+	}
+	r.members.mu.Lock()
+	defer r.members.mu.Unlock()
+	since := time.Now().Add(-beatsMissed * r.cfg.Beat)
+	for id, s := range r.members.seen {
+		if id != r.node && s.at.After(since) {
+			all = append(all, id)
+		}
+	}
+	return all
+}
+
 // Beaten reports whether this node's own beat is fresh, so that no other takes it for
 // gone.
 func (r *Runner) Beaten() bool {

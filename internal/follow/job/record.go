@@ -124,12 +124,17 @@ var stepsPlan = &query.Plan{From: Steps, Limit: StepsMax + 1,
 var eventPlan = &query.Plan{From: Steps, Limit: eventMax,
 	Where: query.Same{L: at(Steps, fieldEvent, value.TypeString), R: param(0, value.TypeString)}}
 
-// nodesPlan finds the jobs that run at other nodes than this one.
-var nodesPlan = &query.Plan{From: Collection, Limit: turnMax, Where: query.And{Of: []query.Expr{
-	query.Compare{Op: ">", L: at(Collection, fieldNode, value.TypeString),
-		R: query.Literal{Value: value.OfText("")}},
-	query.Not{Of: query.Same{L: at(Collection, fieldNode, value.TypeString),
-		R: param(0, value.TypeString)}}}}}
+// gonePlan finds the jobs that run at other nodes than a number of them.
+func gonePlan(nodes int) *query.Plan {
+	in := query.In{X: at(Collection, fieldNode, value.TypeString)}
+	for i := range nodes {
+		in.Of = append(in.Of, param(i, value.TypeString))
+	}
+	return &query.Plan{From: Collection, Limit: turnMax, Where: query.And{Of: []query.Expr{
+		query.Compare{Op: ">", L: at(Collection, fieldNode, value.TypeString),
+			R: query.Literal{Value: value.OfText("")}},
+		query.Not{Of: in}}}}
+}
 
 // cancelPlan finds the jobs of a node that shall end.
 var cancelPlan = &query.Plan{From: Collection, Limit: turnMax, Where: query.And{Of: []query.Expr{

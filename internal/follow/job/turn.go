@@ -216,7 +216,7 @@ func (j *Jobs) find(ctx context.Context, room int, now time.Time) (out []ident.R
 		for _, name := range free {
 			args = append(args, value.OfText(name))
 		}
-		rows, err := v.Find(ctx, query.Query{Plan: j.plan(len(free)), Args: args})
+		rows, err := v.Find(ctx, query.Query{Plan: j.plan(planKey{names: len(free)}, duePlan), Args: args})
 		for _, row := range rows {
 			if len(out) == room {
 				break
@@ -235,12 +235,15 @@ func (j *Jobs) find(ctx context.Context, room int, now time.Time) (out []ident.R
 	return out, err
 }
 
-// plan returns the plan that finds jobs of a number of names.
-func (j *Jobs) plan(names int) *query.Plan {
-	if p, ok := j.plans.Load(names); ok {
+// planKey names a plan by how many names, or nodes, it asks for.
+type planKey struct{ names, nodes int }
+
+// plan returns a plan, which is made once.
+func (j *Jobs) plan(k planKey, make func(int) *query.Plan) *query.Plan {
+	if p, ok := j.plans.Load(k); ok {
 		return p.(*query.Plan)
 	}
-	p, _ := j.plans.LoadOrStore(names, duePlan(names))
+	p, _ := j.plans.LoadOrStore(k, make(k.names+k.nodes))
 	return p.(*query.Plan)
 }
 
@@ -336,20 +339,32 @@ func (j *Jobs) scan(ctx context.Context) error {
 
 // reap frees the jobs of nodes that are gone.
 func (j *Jobs) reap(ctx context.Context) error {
-	me := value.OfText(string(j.cfg.Follow.Node()))
+	for {
+		freed, err := j.free(ctx)
+		if err != nil || freed < turnMax {
+			return err
+		}
+	}
+}
+
+// free frees some of them, and returns how many.
+func (j *Jobs) free(ctx context.Context) (int, error) {
+	var living []value.Value
+	for _, id := range j.cfg.Follow.Living() {
+		living = append(living, value.OfText(string(id)))
+	}
+	plan := j.plan(planKey{nodes: len(living)}, gonePlan)
 	var gone []ident.Record
 	err := j.cfg.Store.Read(ctx, func(v store.View) error {
 		gone = gone[:0]
-		rows, err := v.Find(ctx, query.Query{Plan: nodesPlan, Args: []value.Value{me}})
+		rows, err := v.Find(ctx, query.Query{Plan: plan, Args: living})
 		for _, row := range rows {
-			if !j.cfg.Follow.Alive(ident.Record(row.Get(fieldNode).Text())) {
-				gone = append(gone, ident.Record(row.Slots[spec.SlotID].Text()))
-			}
+			gone = append(gone, ident.Record(row.Slots[spec.SlotID].Text()))
 		}
 		return err
 	})
 	if err != nil || len(gone) == 0 || !j.cfg.Follow.Beaten() {
-		return err
+		return 0, err
 	}
 	now := j.cfg.Now()
 	_, err = j.cfg.Store.Write(ctx, j.origin(now), func(tx store.Tx) error {
@@ -388,7 +403,7 @@ func (j *Jobs) reap(ctx context.Context) error {
 		j.due = true
 		j.mu.Unlock()
 	}
-	return err
+	return len(gone), err
 }
 
 // cancelled hears which of this node's jobs shall end.
