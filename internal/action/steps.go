@@ -2,6 +2,7 @@ package action
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -40,6 +41,13 @@ type Steps interface {
 	// Now is an instant that is the same however often the job runs from its top.
 	Now() time.Time
 	Log() *slog.Logger
+}
+
+// Answered reports whether an error of Steps.Transaction is its answer for good, of which
+// code hears: a refusal that is kept, and so the same whenever the job runs again.
+func Answered(err error) bool {
+	var failure *Failure
+	return err != nil && !errors.As(err, &failure) && fault.From(err).Kind.Kept()
 }
 
 // Step is one attempt of a step.

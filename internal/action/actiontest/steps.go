@@ -89,7 +89,7 @@ func (s *Steps) Transaction(ctx context.Context, name string,
 	run func(context.Context, action.Host) (value.Value, error)) (value.Value, error) {
 	return s.once("transaction", name, func() (value.Value, error) {
 		undo := s.Host.Copy()
-		if _, err := run(ctx, s.Host); err != nil && !action.Catchable(err) {
+		if _, err := run(ctx, s.Host); err != nil && !action.Answered(err) {
 			return value.Value{}, err
 		}
 		s.Host.Restore(undo)

@@ -250,7 +250,7 @@ func (j *Job) Transaction(name string, run func(*Call) error) error {
 					}}
 				return within(ctx, j.program, h, j.run, host)
 			})
-		if action.Catchable(err) {
+		if action.Answered(err) {
 			return &refused{fault.From(err)}
 		}
 		return err

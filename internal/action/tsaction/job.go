@@ -390,7 +390,7 @@ func (m *machine) jobTransaction(c goja.FunctionCall) goja.Value {
 				})
 			})
 		switch {
-		case action.Catchable(err):
+		case action.Answered(err):
 			// What the transaction said no to stays a no: nobody has to try it again.
 			f := fault.From(err)
 			o := m.errorOf(f)

@@ -89,6 +89,12 @@ func TestJobEndsAsItsStepsDo(t *testing.T) {
 		} catch (e) { throw new Error("caught " + e.code) }`, "Error: caught insufficient_funds"},
 		"a refusal of a transaction ends the job for good": {`await job.transaction("t", (tx) =>
 			tx.db.users.insert({ name: "x", wallet: -1 }));`, "failure insufficient_funds"},
+		"what is stale is tried again": {`try {
+			await job.transaction("t", () => { throw refuse("stale") });
+		} catch { return 1 }`, "stale"},
+		"a failure in a transaction": {`try {
+			await job.transaction("t", () => { throw fail("out_of_stock") });
+		} catch { return 1 }`, "failure out_of_stock"},
 		"a wait in vain is caught": {`try { await job.wait("webhook:x", { timeout: "1h" }) } catch (e) {
 			throw new Error("caught " + e.code) }`, "Error: caught timeout"},
 		"a step in a step": {`await job.step("a", () => job.step("b", () => 1));`,
@@ -119,7 +125,7 @@ func TestJobEndsAsItsStepsDo(t *testing.T) {
 			case errors.As(err, &failure):
 				got = "failure " + failure.Fault.CodeOr()
 			case err == stop:
-			case err != nil:
+			case err != nil && fault.From(err).Cause != nil:
 				got = fmt.Sprint(fault.From(err).Cause)
 			}
 			if !strings.Contains(got, strings.TrimPrefix(c.want, "jobs/j.ts:2:91 ")) {
