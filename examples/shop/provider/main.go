@@ -81,11 +81,10 @@ func beside(ctx context.Context, args []string) (int, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
 	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exit.ExitCode(), nil
+	if cmd.ProcessState != nil { // it ran, and says itself how that went
+		return cmd.ProcessState.ExitCode(), nil
 	}
-	return 0, err
+	return 1, err
 }
 
 // Keys are what the shop shows the provider and the carrier, and what the provider signs

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -167,5 +168,20 @@ func TestNobodyComesInWithoutTheKey(t *testing.T) {
 	// The carrier has a key of its own.
 	if status, body := ask(t, http.MethodGet, address+"/v2/rates?to=DE", "", nil); status != 401 {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestWhatRunsBesideItIsAskedToEnd(t *testing.T) {
+	if code, err := beside(t.Context(), []string{"sh", "-c", "exit 7"}); code != 7 || err != nil {
+		t.Errorf("code %d, %v", code, err)
+	}
+	if code, err := beside(t.Context(), []string{"there-is-no-such-command"}); code == 0 || err == nil {
+		t.Errorf("code %d, %v", code, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	code, err := beside(ctx, []string{"sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.02; done"})
+	if code != 0 || err != nil {
+		t.Errorf("code %d, %v", code, err)
 	}
 }
