@@ -141,9 +141,9 @@ func (s *soak) settle() []aLetter {
 			if j.Problem == "card_declined" {
 				continue
 			}
-			s.Logf("the job %s was set apart after %d tries: %s", j.ID, j.Attempt, j.Problem)
+			s.Logf("the job %s was set apart: %s", j.ID, j.Problem)
 			if j.Attempt < soakTries {
-				s.Errorf("the job %s was set apart after %d tries, want %d", j.ID, j.Attempt, soakTries)
+				s.Errorf("it was tried %d times, want %d", j.Attempt, soakTries)
 			}
 			waiting = append(waiting, j)
 		}
