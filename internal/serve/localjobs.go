@@ -97,12 +97,13 @@ type jobWhole struct {
 	Input    any            `json:"input,omitempty"`
 	Result   any            `json:"result,omitempty"`
 	Problem  *job.Problem   `json:"problem,omitempty"`
+	Cause    string         `json:"cause,omitempty"`
 	Steps    []job.StepInfo `json:"steps"`
 }
 
 func (s *Server) wholeOf(i job.Info) jobWhole {
 	out := jobWhole{jobLine: lineOf(i), Progress: i.Progress, Node: i.Node, Problem: i.Problem,
-		Steps: i.Steps}
+		Cause: i.Cause, Steps: i.Steps}
 	if k := s.engine.App().Job(i.Name); k != nil {
 		out.Retry = k.Spec.Retry
 	}

@@ -46,6 +46,8 @@ const (
 	Memory = 128 << 20
 	// workersMin is the least number of jobs that run together at a node.
 	workersMin = 64
+	// causeMax is the greatest size of what is kept of why an attempt failed, in bytes.
+	causeMax = 4 << 10
 	// RetryMax is the greatest wait between two attempts.
 	RetryMax = time.Hour
 	// Keep is how long a job that ended is known, KeepFailed one that failed.
@@ -149,6 +151,8 @@ type work struct {
 	// last step that ended.
 	run   int64
 	tries int64
+	// again counts how often somebody had steps run again.
+	again int64
 
 	// Guarded by Jobs.mu:
 	state state
@@ -187,6 +191,8 @@ type end struct {
 	due     time.Time
 	result  string
 	problem string
+	// cause is what went wrong, for who runs the app.
+	cause string
 	// tries counts the attempts that failed since the last step that ended.
 	tries int64
 	// written says that the record says so already.

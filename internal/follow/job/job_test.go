@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley/internal/action"
+	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/follow/job"
+	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -201,5 +203,42 @@ func TestStepsMustBeTheSame(t *testing.T) {
 		n.advance(time.Hour)
 		n.await(id, job.Done)
 		equal(t, "how often the new step ran", ran.get("capture"), 1)
+	})
+}
+
+func TestRefusalThatNothingCaughtWaitsForSomebody(t *testing.T) {
+	each(t, func(t *testing.T, open func() database, shared bool) {
+		kinds := map[string]*kind{}
+		n := start(t, open(), shared, kinds, nil)
+		mine := n.open("ana", 10)
+		kinds["debit"] = &kind{Job: spec.Job{Retry: 3}, run: func(ctx context.Context,
+			_ value.Record, s action.Steps) (value.Value, error) {
+			_, err := s.Transaction(ctx, "credit", credit(mine, 1))
+			if err == nil {
+				_, err = s.Transaction(ctx, "debit", credit(mine, -100))
+			}
+			return value.OfNull(), err
+		}}
+		id := n.add("debit", "null")[0]
+		got := n.await(id, job.Failed)
+		equal(t, "the problem", got.Problem.Code, "overdrawn")
+		equal(t, "how often it was tried", got.Attempt, 1)
+		if err := n.jobs.Retry(t.Context(), id, ""); err != nil {
+			t.Fatal(err)
+		}
+		n.await(id, job.Failed)
+		if _, err := n.engine.Execute(t.Context(), engine.Call{ID: ident.NewCall(),
+			Verb: engine.Update, Target: "wallets", Record: string(mine), Trusted: true,
+			Subject: ident.Subject{Who: ident.Admin, Name: "test"},
+			Body:    []byte(`{"balance":211}`)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.jobs.Retry(t.Context(), id, ""); err != nil {
+			t.Fatal(err)
+		}
+		n.await(id, job.Done)
+		equal(t, "the wallet", n.wallet(mine), 111)
+		equal(t, "a job that is done is not tried again",
+			fault.Is(n.jobs.Retry(t.Context(), id, ""), fault.Refused), true)
 	})
 }

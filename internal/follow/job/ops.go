@@ -21,6 +21,7 @@ type Info struct {
 	Progress *Progress       `json:"progress,omitempty"`
 	Result   json.RawMessage `json:"result,omitempty"`
 	Problem  *Problem        `json:"problem,omitempty"`
+	Cause    string          `json:"-"`
 	Owner    string          `json:"-"`
 	Attempt  int64           `json:"-"`
 	Input    json.RawMessage `json:"-"`
@@ -57,6 +58,10 @@ func InfoOf(row value.Record) Info {
 		Problem: problem(row.Get(fieldProblem)), Node: ident.Record(row.Get(fieldNode).Text()),
 		Created: row.Slots[spec.SlotCreated].Time(), Due: moment(row.Get(fieldDue)),
 		Begun: moment(row.Get(fieldBegun)), Ended: moment(row.Get(fieldEnded))}
+	if out.State == Failed && out.Attempt > 1 {
+		out.Attempt-- // the last one that there was
+	}
+	out.Cause = row.Get(fieldCause).Text()
 	if out.Due.Equal(never) {
 		out.Due = time.Time{}
 	}
@@ -220,20 +225,22 @@ func (j *Jobs) Retry(ctx context.Context, id ident.Record, from string) error {
 			return fault.WithCode(fault.Refused, "job_not_failed",
 				"Only a job that failed, waits or was cancelled is tried again; this one is %s.", state)
 		}
-		if from != "" {
-			place, err := stepNamed(ctx, tx, id, from)
-			if err == nil {
-				err = forget(ctx, tx, id, place)
-			}
-			if err != nil {
+		place, err := stepFrom(ctx, tx, id, from)
+		if err != nil {
+			return err
+		}
+		if place >= 0 {
+			if err := forget(ctx, tx, id, place); err != nil {
 				return err
 			}
+			row.Set(fieldAgain, value.OfInt(row.Get(fieldAgain).Int()+1))
 		}
 		e := end{due: now}
 		e.write(row, Waiting, now)
 		row.Set(fieldTries, value.OfInt(0))
 		row.Set(fieldEnded, value.OfNull())
 		row.Set(fieldProblem, value.OfNull())
+		row.Set(fieldCause, value.OfNull())
 		_, err = tx.Put(ctx, Collection, row)
 		return err
 	})
@@ -243,12 +250,21 @@ func (j *Jobs) Retry(ctx context.Context, id ident.Record, from string) error {
 	return err
 }
 
-// stepNamed returns the place of a step of a job.
-func stepNamed(ctx context.Context, tx store.Tx, id ident.Record, name string) (int, error) {
+// stepFrom returns the place of the step from which on a job runs again: the named one,
+// or where none is named the last, if it is a transaction that was refused; else less
+// than 0.
+func stepFrom(ctx context.Context, tx store.Tx, id ident.Record, name string) (int, error) {
 	rows, err := tx.Find(ctx, query.Query{Plan: stepsPlan,
 		Args: []value.Value{value.OfText(string(id))}})
 	if err != nil {
 		return 0, err
+	}
+	if name == "" {
+		if n := len(rows); n > 0 && rows[n-1].Get(fieldKind).Text() == kindTransaction &&
+			!rows[n-1].Get(fieldProblem).IsNull() {
+			return n - 1, nil
+		}
+		return -1, nil
 	}
 	var names []string
 	for _, row := range rows {

@@ -44,6 +44,8 @@ const (
 	fieldTotal   = "total"
 	fieldResult  = "result"
 	fieldProblem = "problem"
+	fieldCause   = "cause"
+	fieldAgain   = "again"
 	fieldBegun   = "begun"
 	fieldEnded   = "ended"
 
@@ -87,6 +89,8 @@ func Collections() []*spec.Collection {
 				{Name: fieldTotal, Type: maybe(value.TypeInt)},
 				{Name: fieldResult, Type: long},
 				{Name: fieldProblem, Type: long},
+				{Name: fieldCause, Type: long},
+				{Name: fieldAgain, Type: maybe(value.TypeInt)},
 				{Name: fieldBegun, Type: maybe(value.TypeTime)},
 				{Name: fieldEnded, Type: maybe(value.TypeTime)},
 			}},
@@ -280,6 +284,7 @@ func (e *end) write(row value.Record, state string, now time.Time) {
 		row.Set(fieldDue, value.OfTime(due))
 		if e.problem != "" { // why it failed so far
 			row.Set(fieldProblem, value.OfText(e.problem))
+			row.Set(fieldCause, maybe(e.cause))
 		}
 		return
 	}
@@ -289,6 +294,7 @@ func (e *end) write(row value.Record, state string, now time.Time) {
 	row.Set(fieldEnded, value.OfTime(now))
 	row.Set(fieldResult, maybe(e.result))
 	row.Set(fieldProblem, maybe(e.problem))
+	row.Set(fieldCause, maybe(e.cause))
 }
 
 func maybe(text string) value.Value {

@@ -279,6 +279,9 @@ func (s *steps) Transaction(ctx context.Context, name string,
 		}
 		return result(kept.Get(fieldResult).Text()), nil
 	}
+	if s.work.again > 0 { // it is asked to be done again, not for the answer that it had
+		key += fmt.Sprintf("~%d", s.work.again)
+	}
 	var out value.Value
 	again := againMin
 	s.outside()

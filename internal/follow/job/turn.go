@@ -308,7 +308,7 @@ func workOf(row value.Record) *work {
 		name: row.Get(fieldName).Text(), owner: row.Get(fieldOwner).Text(),
 		input: row.Get(fieldInput).Text(), once: row.Get(fieldOnce).Text(),
 		created: row.Slots[spec.SlotCreated].Time(), run: row.Get(fieldRun).Int(),
-		tries: row.Get(fieldTries).Int(), done: row.Get(fieldDone).Int(),
+		tries: row.Get(fieldTries).Int(), again: row.Get(fieldAgain).Int(), done: row.Get(fieldDone).Int(),
 		total: row.Get(fieldTotal).Int()}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/galleybackend/galley/internal/action"
@@ -209,11 +210,25 @@ func (j *Jobs) failed(s *steps, err error) end {
 	tries := s.tries() + 1
 	j.cfg.Log.Warn("a job failed", "job", w.name, "id", string(w.id), "attempt", tries,
 		"cause", err)
-	e := end{state: Failed, problem: j.cfg.Mask.Text(problemOf(err)), tries: tries}
+	e := end{state: Failed, problem: j.cfg.Mask.Text(problemOf(err)), cause: j.cause(err),
+		tries: tries}
 	if !final && s.job != nil && tries <= int64(s.job.Retry) {
 		e.state, e.due = Waiting, now.Add(Backoff(tries, rand.Float64()))
 	}
 	return e
+}
+
+// cause is why an attempt failed, for who runs the app.
+func (j *Jobs) cause(err error) string {
+	f := fault.From(err)
+	if f.Cause == nil {
+		return ""
+	}
+	text := strings.ToValidUTF8(j.cfg.Mask.Text(f.Cause.Error()), "�")
+	if len(text) > causeMax {
+		text = strings.ToValidUTF8(text[:causeMax], "") + "…"
+	}
+	return text
 }
 
 // Backoff is how long to wait after the n-th failed attempt: two seconds, and twice as
