@@ -141,7 +141,8 @@ func chosen(parts []string, name string) bool {
 }
 
 // run runs one test on an app of its own, and reports whether it came to an end.
-func (c *Config) run(ctx context.Context, f *tsaction.TestFile, n int) (r Result, ended bool, err error) {
+func (c *Config) run(ctx context.Context, f *tsaction.TestFile, n int) (r Result, ended bool,
+	err error) {
 	r = Result{File: f.Name, Test: f.Tests[n]}
 	limit := c.Time
 	if limit == 0 {
@@ -205,7 +206,8 @@ func (t *told) Write(p []byte) (int, error) {
 func (t *told) lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.DeleteFunc(strings.Split(strings.TrimSpace(string(t.text)), "\n"), func(line string) bool {
+	all := strings.Split(strings.TrimSpace(string(t.text)), "\n")
+	return slices.DeleteFunc(all, func(line string) bool {
 		return line == "" || strings.Contains(line, "an app was deployed")
 	})
 }

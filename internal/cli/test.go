@@ -60,7 +60,8 @@ func (c *command) runTests(cmd *cobra.Command, conf apptest.Config) error {
 			mark = c.red("✗")
 			failed = append(failed, r)
 		}
-		fmt.Fprintf(c.out, "  %s %s %s\n", mark, r.Test, c.dim(fmt.Sprintf("%d ms", r.Took.Milliseconds())))
+		took := c.dim(fmt.Sprintf("%d ms", r.Took.Milliseconds()))
+		fmt.Fprintf(c.out, "  %s %s %s\n", mark, r.Test, took)
 		for _, line := range r.Said {
 			fmt.Fprintf(c.out, "    %s\n", c.dim(line))
 		}
