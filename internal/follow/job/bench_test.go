@@ -10,7 +10,11 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley/internal/action"
+	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/follow/job"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/store/postgres"
 	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 	"github.com/galleybackend/galley/internal/store/sqlite"
@@ -167,4 +171,52 @@ func BenchmarkReads(b *testing.B) {
 	measure("busy")
 	stop.Store(true)
 	m.close()
+}
+
+// BenchmarkCommit commits a record, alone and with a job that is worked meanwhile.
+func BenchmarkCommit(b *testing.B) {
+	for _, with := range []bool{false, true} {
+		b.Run(fmt.Sprintf("job=%v", with), func(b *testing.B) {
+			benchEach(b, func(b *testing.B, db database, shared bool) {
+				kinds := map[string]*kind{"noop": {run: func(context.Context, value.Record,
+					action.Steps) (value.Value, error) {
+					return value.OfNull(), nil
+				}}}
+				m := start(b, db, shared, kinds, nil)
+				var n atomic.Int64
+				b.SetParallelism(16)
+				b.ResetTimer()
+				b.RunParallel(func(p *testing.PB) {
+					for p.Next() {
+						err := m.commit(fmt.Sprint("wallet ", n.Add(1)), with)
+						if err != nil {
+							b.Error(err)
+						}
+					}
+				})
+				b.StopTimer()
+				m.close()
+			})
+		})
+	}
+}
+
+// commit makes a wallet, and starts a job with it.
+func (n *node) commit(name string, with bool) error {
+	ctx := n.t.Context()
+	_, err := n.engine.Transact(ctx, engine.Work{Operation: "test",
+		Subject: ident.Subject{Who: ident.System, Name: "bench"},
+		Run: func(ctx context.Context, h action.Host) (value.Value, error) {
+			row := value.NewRecord(h.Shape("wallets"))
+			row.Set("name", value.OfText(name))
+			_, err := h.Put(ctx, "wallets", row)
+			return value.OfNull(), err
+		},
+		Keep: func(ctx context.Context, tx store.Tx, _ value.Value) error {
+			if !with {
+				return nil
+			}
+			return tx.Intend(ctx, journal.JobIntent("noop", ident.NewRecord(), value.OfNull()))
+		}})
+	return err
 }
