@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,20 +133,18 @@ func TestFailedAttemptIsMadeAgain(t *testing.T) {
 func TestTransactionIsDoneOnce(t *testing.T) {
 	each(t, func(t *testing.T, open func() database, shared bool) {
 		var n *node
-		var wallet = make(chan struct{})
 		kinds := map[string]*kind{}
 		n = start(t, open(), shared, kinds, nil)
 		mine := n.open("ana", 10)
-		close(wallet)
-		kinds["credit"] = &kind{Job: spec.Job{Retry: 3}, run: func(ctx context.Context,
+		n.run(kinds, "credit", &kind{Job: spec.Job{Retry: 3}, run: func(ctx context.Context,
 			_ value.Record, s action.Steps) (value.Value, error) {
 			out, err := s.Transaction(ctx, "credit", credit(mine, 5))
 			if err == nil && s.Attempt() == 1 {
 				return out, s.Sleep(ctx, "rest", time.Hour)
 			}
 			return out, err
-		}}
-		kinds["debit"] = &kind{run: func(ctx context.Context, _ value.Record,
+		}})
+		n.run(kinds, "debit", &kind{run: func(ctx context.Context, _ value.Record,
 			s action.Steps) (value.Value, error) {
 			_, err := s.Transaction(ctx, "debit", credit(mine, -100))
 			if !fault.Is(err, fault.Refused) {
@@ -155,10 +154,10 @@ func TestTransactionIsDoneOnce(t *testing.T) {
 				return value.Value{}, err
 			}
 			return value.OfText(fault.From(err).Code), nil
-		}}
+		}})
 		id, other := n.add("credit", "null")[0], n.add("debit", "null")[0]
-		n.await(id, job.Waiting)
-		n.await(other, job.Waiting)
+		n.paused(id, 2)
+		n.paused(other, 2)
 		n.advance(time.Hour)
 		got := n.await(id, job.Done)
 		equal(t, "the result", string(got.Result), "15")
@@ -170,10 +169,12 @@ func TestTransactionIsDoneOnce(t *testing.T) {
 
 func TestStepsMustBeTheSame(t *testing.T) {
 	each(t, func(t *testing.T, open func() database, shared bool) {
-		name := "charge"
+		var now atomic.Value
+		now.Store("charge")
 		var ran counts
 		kinds := map[string]*kind{"pay": {Job: spec.Job{Retry: 3}, run: func(ctx context.Context,
 			_ value.Record, s action.Steps) (value.Value, error) {
+			name := now.Load().(string)
 			_, err := s.Step(ctx, name, func(context.Context, action.Step) (value.Value, error) {
 				ran.add(name)
 				return value.OfNull(), nil
@@ -185,8 +186,8 @@ func TestStepsMustBeTheSame(t *testing.T) {
 		}}}
 		n := start(t, open(), shared, kinds, nil)
 		id := n.add("pay", "null")[0]
-		n.await(id, job.Waiting)
-		name = "capture"
+		n.paused(id, 2)
+		now.Store("capture")
 		n.advance(time.Hour)
 		got := n.await(id, job.Failed)
 		want := `step "charge" expected, found "capture": the job changed while running. ` +
@@ -199,7 +200,7 @@ func TestStepsMustBeTheSame(t *testing.T) {
 		if err := n.jobs.Retry(t.Context(), id, "charge"); err != nil {
 			t.Fatal(err)
 		}
-		n.until(id, func(i job.Info) bool { return len(i.Steps) == 2 && i.State == job.Waiting })
+		n.paused(id, 2)
 		n.advance(time.Hour)
 		n.await(id, job.Done)
 		equal(t, "how often the new step ran", ran.get("capture"), 1)
@@ -211,14 +212,14 @@ func TestRefusalThatNothingCaughtWaitsForSomebody(t *testing.T) {
 		kinds := map[string]*kind{}
 		n := start(t, open(), shared, kinds, nil)
 		mine := n.open("ana", 10)
-		kinds["debit"] = &kind{Job: spec.Job{Retry: 3}, run: func(ctx context.Context,
+		n.run(kinds, "debit", &kind{Job: spec.Job{Retry: 3}, run: func(ctx context.Context,
 			_ value.Record, s action.Steps) (value.Value, error) {
 			_, err := s.Transaction(ctx, "credit", credit(mine, 1))
 			if err == nil {
 				_, err = s.Transaction(ctx, "debit", credit(mine, -100))
 			}
 			return value.OfNull(), err
-		}}
+		}})
 		id := n.add("debit", "null")[0]
 		got := n.await(id, job.Failed)
 		equal(t, "the problem", got.Problem.Code, "overdrawn")

@@ -56,7 +56,7 @@ func TestWaitEndsWithTheEvent(t *testing.T) {
 		}}}
 		n := start(t, open(), shared, kinds, nil)
 		first := n.add("pay", "null")[0]
-		n.await(first, job.Waiting)
+		n.paused(first, 1)
 		signal := func() (count int) {
 			origin := journal.Origin{Call: ident.NewCall(), Operation: "test", Now: n.now()}
 			_, err := n.db.Write(t.Context(), origin, func(tx store.Tx) (err error) {
@@ -74,7 +74,7 @@ func TestWaitEndsWithTheEvent(t *testing.T) {
 		equal(t, "how many wait now", signal(), 0)
 
 		second := n.add("pay", "null")[0]
-		n.await(second, job.Waiting)
+		n.paused(second, 1)
 		n.advance(time.Hour)
 		equal(t, "the result", string(n.await(second, job.Done).Result), `"late"`)
 	})
@@ -144,7 +144,7 @@ func TestCancelEndsBetweenSteps(t *testing.T) {
 		long, rest := n.add("long", "null")[0], n.add("rest", "null")[0]
 		<-g.at
 		n.await(long, job.Running)
-		n.await(rest, job.Waiting)
+		n.paused(rest, 1)
 		for _, id := range []ident.Record{long, rest} {
 			if err := n.jobs.Cancel(t.Context(), id); err != nil {
 				t.Fatal(err)

@@ -329,9 +329,9 @@ func (s *steps) transaction(name, key string,
 			}
 			return err
 		},
+		// The code is bounded as an action's is, and takes no leave to compute: it may hold
+		// what who has that leave waits for.
 		Run: func(ctx context.Context, h action.Host) (value.Value, error) {
-			s.back()
-			defer s.outside()
 			out, err := run(ctx, h)
 			if err != nil {
 				return out, err

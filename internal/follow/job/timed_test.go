@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,10 +64,10 @@ func (n *node) runsOf(name string, want int) []job.Info {
 func TestClockStartsAJobOnce(t *testing.T) {
 	each(t, func(t *testing.T, open func() database, shared bool) {
 		g := newGate()
-		var stand bool
+		var stand atomic.Bool
 		kinds := map[string]*kind{"report": {run: func(ctx context.Context, _ value.Record,
 			s action.Steps) (value.Value, error) {
-			if stand {
+			if stand.Load() {
 				return value.OfNull(), g.step(ctx, s, "stand")
 			}
 			return value.OfNull(), nil
@@ -91,7 +92,7 @@ func TestClockStartsAJobOnce(t *testing.T) {
 		pass(5 * time.Hour)
 		n.await(n.runsOf("report", 2)[0].ID, job.Done)
 		// While one runs, no other begins.
-		stand = true
+		stand.Store(true)
 		pass(time.Hour)
 		n.runsOf("report", 3)
 		<-g.at

@@ -83,6 +83,7 @@ type node struct {
 	config  job.Config
 	ahead   *atomic.Int64
 	wallets []ident.Record
+	mu      sync.Mutex
 	closed  bool
 }
 
@@ -116,6 +117,8 @@ func startWith(t testing.TB, db database, shared bool, kinds map[string]*kind,
 	n.runner = follow.New(c)
 	n.config = job.Config{Store: db, Follow: n.runner, Transact: n.engine.Transact, Now: n.now,
 		Log: log, Names: func() []string {
+			n.mu.Lock()
+			defer n.mu.Unlock()
 			var names []string
 			for name := range kinds {
 				names = append(names, name)
@@ -123,7 +126,9 @@ func startWith(t testing.TB, db database, shared bool, kinds map[string]*kind,
 			return names
 		},
 		Find: func(name string) *job.Job {
+			n.mu.Lock()
 			k := kinds[name]
+			n.mu.Unlock()
 			if k == nil {
 				return nil
 			}
@@ -239,6 +244,21 @@ func (n *node) add(name string, inputs ...string) []ident.Record {
 func (n *node) await(id ident.Record, states ...string) job.Info {
 	n.t.Helper()
 	return n.until(id, func(i job.Info) bool { return slices.Contains(states, i.State) })
+}
+
+// paused waits until a job has come to a step in which it waits.
+func (n *node) paused(id ident.Record, steps int) job.Info {
+	n.t.Helper()
+	return n.until(id, func(i job.Info) bool {
+		return i.State == job.Waiting && len(i.Steps) == steps
+	})
+}
+
+// run adds a job to those of a node that has begun.
+func (n *node) run(kinds map[string]*kind, name string, k *kind) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	kinds[name] = k
 }
 
 // until waits until a job is as it is asked for.
