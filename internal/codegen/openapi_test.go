@@ -104,11 +104,7 @@ func tool(t *testing.T, dir string, args ...string) (string, error) {
 	}
 	bin := filepath.Join(npm, "node_modules", ".bin", args[0])
 	if _, err := os.Stat(bin); err != nil {
-		cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts")
-		cmd.Dir = npm
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("npm ci: %v\n%s", err, out)
-		}
+		t.Fatalf("%s is not there: run `make setup`", args[0])
 	}
 	cmd := exec.CommandContext(t.Context(), bin, args[1:]...)
 	cmd.Dir = dir

@@ -39,7 +39,7 @@ func runSetup(ctx context.Context, _ []string) error {
 		}
 	}
 	if len(missing) == 0 {
-		return nil
+		return installTools(ctx)
 	}
 	fmt.Fprintln(os.Stderr, "installing", missing)
 	if _, err := exec.LookPath("apt-get"); err != nil || runtime.GOOS != "linux" {
@@ -61,6 +61,20 @@ func runSetup(ctx context.Context, _ []string) error {
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%v: %w", args, err)
 		}
+	}
+	return installTools(ctx)
+}
+
+// installTools installs the tools that judge what Galley generates, where they are missing.
+func installTools(ctx context.Context) error {
+	if _, err := os.Stat("tools/npm/node_modules"); err == nil {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = "tools/npm"
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("npm ci: %w", err)
 	}
 	return nil
 }

@@ -303,7 +303,12 @@ func (j *Jobs) Settled(ctx context.Context) error {
 		j.mu.Unlock()
 		if !busy {
 			found, err := j.find(ctx, room, j.cfg.Now())
-			if err != nil || len(found) == 0 {
+			if err != nil {
+				return err
+			}
+			// One that was just claimed is not among this node's yet.
+			running, err := j.List(ctx, Running, "", "", 1)
+			if err != nil || len(found)+len(running) == 0 {
 				return err
 			}
 			j.Wake()
