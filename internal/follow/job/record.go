@@ -212,19 +212,18 @@ func (j *Jobs) fresh(w *work) value.Record {
 // written is written.
 func (j *Jobs) held(ctx context.Context, tx store.Tx, w *work) (value.Record, error) {
 	j.mu.Lock()
-	lost, kept := w.lost, w.kept
+	lost := w.lost
 	j.mu.Unlock()
 	if lost {
 		return value.Record{}, errGone
 	}
 	row, err := tx.Get(ctx, Collection, w.id)
 	switch {
-	case fault.Is(err, fault.NotFound) && !kept:
+	case fault.Is(err, fault.NotFound):
+		// It may have been written since this state: the transaction then runs anew.
 		row = j.fresh(w)
 		row.Set(fieldBegun, value.OfTime(j.cfg.Now()))
 		return tx.Put(ctx, Collection, row)
-	case fault.Is(err, fault.NotFound):
-		return row, errGone
 	case err != nil:
 		return row, err
 	case !j.mine(row, w):
