@@ -35,7 +35,7 @@ const (
 	// soakEnv has how many checkouts there are on each database, soakUsual if it is not
 	// set.
 	soakEnv   = "GALLEY_SOAK"
-	soakUsual = 150
+	soakUsual = 100
 	// soakBuyers are the customers, each of whom several clients use.
 	soakBuyers, soakClients, soakArticles = 6, 8, 12
 	// soakLife is how long all nodes live between two kills, soakThink the longest that a
