@@ -45,7 +45,10 @@ const (
 
 // Config is what a Runner is made of.
 type Config struct {
-	Store store.Store
+	Store interface {
+		store.Store
+		store.History
+	}
 	// Head returns the place of the last entry.
 	Head func(context.Context) (journal.Seq, error)
 	// Shared reports whether other processes may be on the database; nil means that
@@ -343,7 +346,7 @@ func (d *durable) work(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		defer close(feed)
-		for e, err := range d.cfg.Store.Follow(reading, *d.at.Load()) {
+		for e, err := range d.cfg.Store.Intents(reading, *d.at.Load()) {
 			select {
 			case feed <- step{e, err}:
 			case <-reading.Done():

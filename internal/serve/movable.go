@@ -190,6 +190,20 @@ func (m *movable) Apply(
 func (m *movable) Follow(
 	ctx context.Context, after journal.Seq,
 ) iter.Seq2[journal.Entry, error] {
+	return m.follow(ctx, after, database.Follow)
+}
+
+// Intents implements store.History.
+func (m *movable) Intents(
+	ctx context.Context, after journal.Seq,
+) iter.Seq2[journal.Entry, error] {
+	return m.follow(ctx, after, database.Intents)
+}
+
+// follow follows one database after the other.
+func (m *movable) follow(ctx context.Context, after journal.Seq,
+	of func(database, context.Context, journal.Seq) iter.Seq2[journal.Entry, error],
+) iter.Seq2[journal.Entry, error] {
 	return func(yield func(journal.Entry, error) bool) {
 		for {
 			h := m.at.Load()
@@ -201,7 +215,7 @@ func (m *movable) Follow(
 				case <-here.Done():
 				}
 			}()
-			for e, err := range h.Follow(here, after) {
+			for e, err := range of(h.database, here, after) {
 				if err == nil {
 					after = e.Seq
 				}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"iter"
 
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
@@ -16,6 +17,10 @@ type History interface {
 	Entries(ctx context.Context, f Filter, before journal.Seq, limit int) ([]journal.Entry, error)
 	// EntryOf returns the entry of a call, or a fault of kind NotFound.
 	EntryOf(ctx context.Context, call ident.Call) (journal.Entry, error)
+	// Intents is Follow for those who ask for intents alone: of entries without one it
+	// yields the place and nothing else, and of many in a row maybe the last place only.
+	// So what lies between costs no more than a look.
+	Intents(ctx context.Context, after journal.Seq) iter.Seq2[journal.Entry, error]
 }
 
 // EntriesMax is the greatest number of entries that Entries returns.

@@ -18,6 +18,32 @@ const pageMax = 128
 func (s *Store) Follow(
 	ctx context.Context, after journal.Seq,
 ) iter.Seq2[journal.Entry, error] {
+	return s.follow(ctx, after, s.page)
+}
+
+// Intents yields the entries with intents after a place, and of others the places.
+func (s *Store) Intents(
+	ctx context.Context, after journal.Seq,
+) iter.Seq2[journal.Entry, error] {
+	all := s.follow(ctx, after, s.intents)
+	return func(yield func(journal.Entry, error) bool) {
+		for e, err := range all {
+			if err == nil && len(e.Intents) == 0 {
+				e = journal.Entry{Seq: e.Seq}
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// follow yields the entries after a place: those that are near from memory, others as
+// page reads them.
+func (s *Store) follow(
+	ctx context.Context, after journal.Seq,
+	page func(ctx context.Context, after uint64) ([]journal.Entry, error),
+) iter.Seq2[journal.Entry, error] {
 	return func(yield func(journal.Entry, error) bool) {
 		at := after.Lo
 		var near []*journal.Entry
@@ -41,14 +67,14 @@ func (s *Store) Follow(
 					}
 				}
 			default:
-				page, err := s.page(ctx, at)
+				found, err := page(ctx, at)
 				if err != nil {
 					if ctx.Err() == nil && !s.ends() {
 						yield(journal.Entry{}, err)
 					}
 					return
 				}
-				for _, e := range page {
+				for _, e := range found {
 					at = e.Seq.Lo
 					if ctx.Err() != nil || !yield(e, nil) {
 						return
@@ -82,6 +108,29 @@ func (v *view) page(ctx context.Context, after uint64) ([]journal.Entry, error) 
 	d := v.store.dialect
 	return v.entries(ctx, " WHERE seq > "+d.Placeholder(1)+" ORDER BY seq LIMIT "+
 		d.Placeholder(2), []value.Value{value.OfInt(int64(after)), value.OfInt(pageMax)})
+}
+
+// intents reads the next entries with intents from the database. If there are few left,
+// the head's place stands behind them.
+func (s *Store) intents(ctx context.Context, after uint64) (out []journal.Entry, err error) {
+	d := s.dialect
+	args := []value.Value{value.OfInt(int64(after)), value.OfInt(pageMax)}
+	err = s.Read(ctx, func(sv store.View) error {
+		v := sv.(*view)
+		out, err = v.entries(ctx, " WHERE seq > "+d.Placeholder(1)+" AND intents IS NOT NULL"+
+			" ORDER BY seq LIMIT "+d.Placeholder(2), args)
+		if err != nil || len(out) == pageMax {
+			return err
+		}
+		return v.query(ctx, "SELECT max(seq) FROM "+d.Quote(tableJournal), nil, func(r Row) error {
+			if head := uint64(r.Int(0)); head > after &&
+				(len(out) == 0 || out[len(out)-1].Seq.Lo < head) {
+				out = append(out, journal.Entry{Seq: seqOf(head)})
+			}
+			return nil
+		})
+	})
+	return out, err
 }
 
 // entries reads the entries of a condition in one view.

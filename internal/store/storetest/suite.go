@@ -74,6 +74,7 @@ func transactionGuarantees() []Guarantee {
 				"after the last, whose row is locked",
 			[]Check{
 				{"FollowSeesEachEntryOnceInOrder", followSeesAll},
+				{"IntentsAreSeenOnceInOrder", intentsSeeAll},
 				{"FollowEndsWithItsContext", followEnds},
 				{"EntryHoldsTheCall", entryHoldsTheCall},
 				{"CallWithoutEffectLeavesNoEntry", noEffectNoEntry},
