@@ -1,0 +1,134 @@
+// Package live keeps queries true for those who follow them. A subscription is a list
+// call whose answer is kept up to date from the journal: what starts to match, or comes
+// to be seen, is put; what stops is deleted. It promises the order of commits, one push
+// for each commit, no gap, nothing twice, and nothing that the caller's rules forbid in
+// a state as new as the commit. How that is written on a wire is left to the doors.
+package live
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+)
+
+// Query is what a subscription asks for.
+type Query struct {
+	// Collection is the name of a collection that the caller may read.
+	Collection string
+	// Params are those of a list: filter, sort, limit, fields, expand, and fields with
+	// the value that they must have.
+	Params url.Values
+	// Since is a place that an earlier subscription of the same query came to, "" for
+	// none.
+	Since string
+}
+
+// Start is how a subscription begins.
+type Start struct {
+	// Sub is the name by which pushes know the subscription, unique in its connection.
+	Sub string
+	// Reset reports that Since was given and could not be honoured, or that pushes were
+	// left out after a pause: Items is everything, and what was known before is void.
+	Reset bool
+	// Items is the answer to the query at the place At. It is nil where Changes hold
+	// what changed since.
+	Items []engine.Item
+	// Changes are what changed between Since and At, each record at most once. Changed
+	// reports that Since was honoured, with or without changes.
+	Changes []Change
+	Changed bool
+	// At is the place, as Hub.At writes it.
+	At string
+}
+
+// Change is one record that is to be put into the answer, or one to be taken out.
+type Change struct {
+	// Put is the record as the caller may see it, nil for one that is gone.
+	Put *engine.Item
+	// Del is the id of a record that no longer matches, or may no longer be seen.
+	Del ident.Record
+}
+
+// Push is what a connection is told of one subscription.
+type Push struct {
+	// Sub is the subscription. Where it is "" the push says only a place: everything up
+	// to At has been pushed.
+	Sub string
+	At  string
+	// By is the ID of the connection whose call made the commit, "" for others.
+	By string
+	// Frame holds the changes.
+	Frame *Frame
+	// More reports that another push of the same commit follows for this connection.
+	More bool
+	// Reset is the whole answer again, after too much was left unacknowledged.
+	Reset *Start
+	// Ended is why the subscription is over: it gets no more pushes.
+	Ended *fault.Fault
+}
+
+// Frame is the changes of one commit, shared by all subscriptions that get the same. It
+// does not change.
+type Frame struct {
+	changes []Change
+	json    []byte
+}
+
+// Changes returns the changes, which nobody may change.
+func (f *Frame) Changes() []Change { return f.changes }
+
+// JSON returns the changes as the text of a JSON array, [{"put":{…}},{"del":"…"}],
+// which nobody may change. It was encoded once for all who get it.
+func (f *Frame) JSON() []byte { return f.json }
+
+// Conn is one connection. It is safe for concurrent use, except that one goroutine at a
+// time may Take.
+type Conn struct {
+	hub  *Hub
+	id   string
+	call engine.Call
+}
+
+// Connect makes a connection. The call is the template of each call that is made of it:
+// its Credential, or Trusted and Subject, its Request and Door. Whoever has a connection
+// must Close it.
+func (h *Hub) Connect(ctx context.Context, call engine.Call) (*Conn, error) {
+	return nil, fault.New(fault.Unavailable, "not yet")
+}
+
+// ID names the connection among those of all nodes. It begins with c. A call that is
+// made over the connection has the Door "<wire>/<ID>", so that pushes say By whom.
+func (c *Conn) ID() string { return c.id }
+
+// Authenticate gives the connection another credential, before the first Follow.
+func (c *Conn) Authenticate(ctx context.Context, credential string) error { return nil }
+
+// Follow begins a subscription. Its pushes may be taken as soon as Follow has returned,
+// so a door tells its caller of the Start before it takes again. An error is a
+// *fault.Fault.
+func (c *Conn) Follow(ctx context.Context, q Query) (Start, error) { return Start{}, nil }
+
+// Unfollow ends a subscription. A name that is none is a fault of kind NotFound.
+func (c *Conn) Unfollow(sub string) error { return nil }
+
+// Ready receives when Take has something, and when the connection is at its end.
+func (c *Conn) Ready() <-chan struct{} { return nil }
+
+// Take returns all that is ready, without waiting: whole commits in their order. An
+// error is the end of the connection: a fault of kind Unauthenticated when its session
+// has ended, Unavailable when the server is closing, with RetryAfter.
+func (c *Conn) Take() ([]Push, error) { return nil, nil }
+
+// Ack says that the client has all pushes up to a place, which frees the budget.
+func (c *Conn) Ack(at string) error { return nil }
+
+// Wrote says that a call of the connection was committed at a place: a push of that
+// place alone follows once everything up to it has been pushed.
+func (c *Conn) Wrote(at journal.Seq) {}
+
+// Close ends the connection and its subscriptions.
+func (c *Conn) Close() {}
