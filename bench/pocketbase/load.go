@@ -13,12 +13,7 @@ import (
 
 // load makes the collections and fills them from the files of the fixture.
 func load(app core.App, dir, products, users string) error {
-	if err := app.RunAllMigrations(); err != nil {
-		return err
-	}
-	settings := app.Settings()
-	settings.Logs.MaxDays = 0
-	if err := app.Save(settings); err != nil {
+	if err := settle(app); err != nil {
 		return err
 	}
 	if err := collections(app); err != nil {
@@ -80,6 +75,33 @@ func load(app core.App, dir, products, users string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "tokens.json"), text, 0o600)
+}
+
+// settle makes PocketBase's own tables and switches its log of requests off.
+func settle(app core.App) error {
+	if err := app.RunAllMigrations(); err != nil {
+		return err
+	}
+	settings := app.Settings()
+	settings.Logs.MaxDays = 0
+	return app.Save(settings)
+}
+
+// ticks makes the collection of bench/live/app.
+func ticks(app core.App) error {
+	if err := settle(app); err != nil {
+		return err
+	}
+	c := collection("ticks")
+	c.ListRule = types.Pointer(`topic != ""`)
+	c.ViewRule, c.CreateRule = c.ListRule, c.ListRule
+	c.Fields.Add(
+		&core.TextField{Name: "topic", Max: 40},
+		&core.NumberField{Name: "sent", OnlyInt: true},
+		&core.TextField{Name: "text", Max: 200},
+	)
+	c.AddIndex("ticks_by_topic", false, "topic", "")
+	return app.Save(c)
 }
 
 // collections makes the shop of bench/app.

@@ -6,6 +6,7 @@
 //	pocketbase load DIR PRODUCTS.jsonl USERS.jsonl   makes the data and DIR/tokens.json
 //	pocketbase serve DIR                             serves it
 //	pocketbase sums DIR                              prints what it holds
+//	pocketbase live DIR                              serves a new folder for bench/live
 package main
 
 import (
@@ -33,7 +34,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: pocketbase load|serve|sums DIR …")
+		return errors.New("usage: pocketbase load|serve|sums|live DIR …")
 	}
 	app := pocketbase.NewWithConfig(pocketbase.Config{
 		DefaultDataDir: filepath.Join(args[1], "pb"), HideStartBanner: true,
@@ -45,6 +46,11 @@ func run(args []string) error {
 	case args[0] == "load" && len(args) == 4:
 		return load(app, args[1], args[2], args[3])
 	case args[0] == "serve" && len(args) == 2:
+		return serve(app)
+	case args[0] == "live" && len(args) == 2:
+		if err := ticks(app); err != nil {
+			return err
+		}
 		return serve(app)
 	case args[0] == "sums" && len(args) == 2:
 		return sums(app)
