@@ -15,6 +15,8 @@ import (
 //go:embed social/public social/seed
 //go:embed newsletter/galley.yaml newsletter/secrets.dev newsletter/actions newsletter/jobs
 //go:embed newsletter/emails newsletter/tests newsletter/public newsletter/seed
+//go:embed kanban/galley.yaml kanban/actions kanban/hooks kanban/lib kanban/tests
+//go:embed kanban/public kanban/seed
 //go:embed blog/galley.yaml blog/secrets.dev blog/lib.ts blog/routes blog/tests
 var files embed.FS
 

@@ -1,0 +1,20 @@
+import { hook, cel, type Card, type Tx } from "galley";
+import { around, spread } from "../lib/space";
+
+// A card that came too near to another makes room: all cards of its list move apart, in the same
+// commit, so that nobody ever sees some of them moved.
+function makeRoom(tx: Tx, card: Card) {
+  const [from, to] = around(card);
+  const crowd = cel`list == ${card.list} && position >= ${from} && position <= ${to}`;
+  if (tx.db.cards.count(crowd) < 2) return;
+  for (const [one, position] of spread(tx.db.cards.list({ where: { list: card.list } }))) {
+    tx.db.cards.update(one.id, { position });
+  }
+}
+
+export default hook("cards", {
+  create: makeRoom,
+  update(tx, card, before) {
+    if (card.list !== before.list || card.position !== before.position) makeRoom(tx, card);
+  },
+});
