@@ -17,6 +17,7 @@ import (
 //go:embed newsletter/emails newsletter/tests newsletter/public newsletter/seed
 //go:embed kanban/galley.yaml kanban/actions kanban/hooks kanban/lib kanban/tests
 //go:embed kanban/public kanban/seed
+//go:embed chat/galley.yaml chat/hooks chat/tests chat/public chat/seed
 //go:embed blog/galley.yaml blog/secrets.dev blog/lib.ts blog/routes blog/tests
 var files embed.FS
 
