@@ -35,6 +35,7 @@ type App struct {
 	proxies     []*Proxy
 	jobs        []*Job
 	emails      []*Email
+	channels    []*Channel
 	refusals    map[string]spec.Refusal
 	places      map[*rule.Rule]string
 }

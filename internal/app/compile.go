@@ -47,6 +47,7 @@ func Compile(s *spec.Spec, house []*spec.Collection, code []Code) (*App, []spec.
 	c.emailsOf(s)
 	c.viewsOf(s)
 	c.routesOf(s)
+	c.channelsOf(s)
 	if code != nil {
 		c.owners(code)
 	}

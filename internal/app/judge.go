@@ -49,6 +49,16 @@ func readable(s *spec.Spec) *spec.Spec {
 		}
 		out.Actions = append(out.Actions, &x)
 	}
+	out.Channels = nil
+	for _, c := range s.Channels {
+		x := *c
+		for _, text := range []*spec.Text{&x.Join, &x.Send} {
+			if !judged(*text, unread) {
+				*text = spec.Text{}
+			}
+		}
+		out.Channels = append(out.Channels, &x)
+	}
 	return &out
 }
 

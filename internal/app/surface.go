@@ -85,6 +85,9 @@ func (a *App) Surface() []Row {
 			}
 		}
 	}
+	for _, x := range a.channels {
+		rows = append(rows, x.surface()...)
+	}
 	for _, w := range a.Spec.Webhooks {
 		rows = append(rows, Row{Method: "POST", Path: "/hooks/" + w.Name, Place: Place(w.Pos),
 			Who: "who signs with " + w.Secret.Name})

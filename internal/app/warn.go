@@ -21,6 +21,13 @@ func (c *compiler) warn() {
 			c.warnUsers(x)
 		}
 	}
+	for _, x := range c.app.channels {
+		for _, r := range []*rule.Rule{x.Join, x.Send} {
+			if r != nil {
+				c.warnLookups(r)
+			}
+		}
+	}
 }
 
 // warnUsers speaks of a read rule of users that does not look at the record.

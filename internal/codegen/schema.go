@@ -30,6 +30,7 @@ func EditorSchema(sp *spec.Spec) []byte {
 		"webhooks":    e.open(e.webhook(), "Verified calls from outside."),
 		"deliveries":  e.open(e.delivery(), "Signed calls to other people's hooks."),
 		"proxies":     e.open(e.proxy(), "What callers may ask of other servers, through this one."),
+		"channels":    e.channels(),
 		"errors":      e.open(e.refusal(), "What refusals say to people, by their codes."),
 		"site":        e.text("The folder of static files."),
 	})

@@ -49,6 +49,7 @@ type Spec struct {
 	Deliveries  []*Delivery
 	Proxies     []*Proxy
 	Routes      []*Route
+	Channels    []*Channel
 	Errors      []*Refusal
 	// Site is the folder of static files; "" means none.
 	Site string

@@ -13,12 +13,12 @@ var (
 	rootKeys = keys{
 		now: []string{"app", "currency", "timezone", "include", "secrets", "auth", "define",
 			"collections", "actions", "jobs", "emails", "webhooks", "deliveries", "proxies",
-			"routes", "views", "errors", "site"},
-		later: []string{"channels", "edge"},
+			"routes", "views", "channels", "errors", "site"},
+		later: []string{"edge"},
 	}
 	partKeys = keys{
 		now: []string{"define", "collections", "actions", "jobs", "emails", "webhooks", "deliveries",
-			"proxies", "routes", "views", "errors"},
+			"proxies", "routes", "views", "channels", "errors"},
 		later: rootKeys.later,
 	}
 )
@@ -60,6 +60,7 @@ func (r *reader) app() {
 		r.proxies(top["proxies"])
 		r.routes(top["routes"])
 		r.views(top["views"])
+		r.channels(top["channels"])
 		r.refusals(top["errors"])
 	}
 	r.helpers()
@@ -103,10 +104,16 @@ func (r *reader) declare(n *node, declared map[string]*node) []entry {
 
 // reserved says why a word cannot name a collection; "" if it can.
 func reserved(name string) string {
-	switch {
-	case slices.Contains(strings.Fields("actions auth batch channels events files health "+
-		"hooks jobs openapi proxy ws"), name):
+	if slices.Contains(strings.Fields("actions auth batch channels events files health "+
+		"hooks jobs openapi proxy ws"), name) {
 		return "Galley itself serves /api/" + name
+	}
+	return wordTaken(name)
+}
+
+// wordTaken says why a word can name nothing that rules speak of; "" if it can.
+func wordTaken(name string) string {
+	switch {
 	case slices.Contains(strings.Fields("record before input now request"), name):
 		return "rules have a variable of that name"
 	case slices.Contains(strings.Fields("in true false null as break const continue else for "+

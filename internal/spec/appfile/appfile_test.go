@@ -302,7 +302,7 @@ func TestWhatComesLaterIsRefusedByName(t *testing.T) {
 		"file":     inThings + "    fields: {a: «file»?}\n",
 	}
 	for _, key := range strings.Fields("" +
-		"channels edge") {
+		"edge") {
 		texts[key] = top(key)
 	}
 	for _, method := range methodsLater {

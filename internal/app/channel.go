@@ -1,0 +1,112 @@
+package app
+
+import (
+	"slices"
+
+	"github.com/galleybackend/galley/internal/rule"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// Channel is a compiled family of channels.
+type Channel struct {
+	Name string
+	Spec *spec.Channel
+	// Params is the shape of the parameters, which are variables of the rules.
+	Params *value.Shape
+	Join   *rule.Rule
+	// Send is nil where only code sends.
+	Send *rule.Rule
+	// Reads are the collections whose records Join, and what is shown of its members,
+	// depend on, sorted.
+	Reads []string
+	// Shown are the slots of users that members see of one another; nil where they do
+	// not see who is there.
+	Shown []int
+}
+
+// Channels returns the families of channels in the order of the app file.
+func (a *App) Channels() []*Channel { return a.channels }
+
+// Channel returns the family to which a name belongs, and its parameters; nil if there
+// is none.
+func (a *App) Channel(name string) (*Channel, value.Record) {
+	x, values := a.Spec.Channel(name)
+	if x == nil {
+		return nil, value.Record{}
+	}
+	for _, c := range a.channels {
+		if c.Spec == x {
+			return c, value.Record{Shape: c.Params, Slots: values}
+		}
+	}
+	return nil, value.Record{}
+}
+
+// channelsOf compiles the channels.
+func (c *compiler) channelsOf(s *spec.Spec) {
+	users := c.app.byName[spec.Users]
+	for _, x := range s.Channels {
+		out := &Channel{Name: x.Name, Spec: x, Params: x.Params()}
+		compile := func(text spec.Text, what string) *rule.Rule {
+			if text.Empty() {
+				return nil
+			}
+			return c.rule(text, rule.Scope{Name: "channels." + x.Name + "." + what,
+				Args: out.Params, NoSQL: true})
+		}
+		out.Join, out.Send = compile(x.Join, "join"), compile(x.Send, "send")
+		out.reads()
+		if x.Shown {
+			out.Shown = []int{}
+		}
+		for _, name := range x.Presence {
+			if slot, ok := users.Shape.Index(name.Name); ok {
+				out.Shown = append(out.Shown, slot)
+			}
+		}
+		c.app.channels = append(c.app.channels, out)
+	}
+}
+
+// reads notes which collections matter to who is in it.
+func (x *Channel) reads() {
+	add := func(name string) {
+		if !slices.Contains(x.Reads, name) {
+			x.Reads = append(x.Reads, name)
+		}
+	}
+	add(spec.Users) // who is not there any more is in no channel
+	for _, f := range x.Params.Fields() {
+		if f.Type.Kind == value.TypeRelation {
+			add(f.Type.Of)
+		}
+	}
+	if x.Join != nil {
+		for _, name := range x.Join.Reads() {
+			add(name)
+		}
+	}
+	slices.Sort(x.Reads)
+}
+
+// surface returns what of a family is open.
+func (x *Channel) surface() []Row {
+	path := x.Spec.Plain()
+	row := func(method string, r *rule.Rule, out []string) Row {
+		return Row{Method: method, Path: path, Who: Who(r), Place: Place(r.Text().Pos), Out: out}
+	}
+	var shown []string
+	if x.Spec.Shown {
+		shown = []string{"who", "user.id"}
+		for _, name := range x.Spec.Presence {
+			shown = append(shown, "user."+name.Name)
+		}
+		shown = append(shown, "state")
+	}
+	rows := []Row{row("JOIN", x.Join, append([]string{"messages"}, shown...))}
+	if x.Send != nil {
+		rows = append(rows, row("SEND", x.Send, nil))
+	}
+	return rows
+}
