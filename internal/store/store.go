@@ -62,6 +62,8 @@ type View interface {
 	Get(ctx context.Context, collection string, id ident.Record) (value.Record, error)
 	// Find returns the rows of the query in its order.
 	Find(ctx context.Context, q query.Query) ([]value.Record, error)
+	// Head returns the place of the last entry that this state includes.
+	Head(ctx context.Context) (journal.Seq, error)
 }
 
 // Tx is a View that sees its own writes.

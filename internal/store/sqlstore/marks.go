@@ -50,6 +50,22 @@ func (s *Store) marks(ctx context.Context, c Conn) (map[string]string, error) {
 	return out, err
 }
 
+// Epoch names the history that the journal tells. A database that was restored has
+// another one than that of its backup; one to which everything was moved has the same.
+func (s *Store) Epoch(ctx context.Context) (string, error) {
+	if err := s.begin(); err != nil {
+		return "", err
+	}
+	defer s.calls.Done()
+	c, err := s.readers.take(ctx)
+	if err != nil {
+		return "", s.reading(ctx, err)
+	}
+	defer s.readers.give(c)
+	found, err := s.marks(ctx, c)
+	return found[MarkEpoch], s.reading(ctx, err)
+}
+
 // mark sets a mark; "" takes it away.
 func (s *Store) mark(c Conn, name, text string) error {
 	q, p := s.dialect.Quote(tableMarks), s.dialect.Placeholder

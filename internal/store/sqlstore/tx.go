@@ -431,6 +431,19 @@ func (t *tx) Find(ctx context.Context, q query.Query) ([]value.Record, error) {
 	return found, nil
 }
 
+// Head returns the place of the entry before this one, which is known in the line alone.
+func (t *tx) Head(ctx context.Context) (journal.Seq, error) {
+	if err := t.usable(ctx); err != nil {
+		return journal.Seq{}, err
+	}
+	if t.group == nil {
+		if err := t.join(ctx); err != nil {
+			return journal.Seq{}, err
+		}
+	}
+	return seqOf(t.store.head), nil
+}
+
 // Intend adds an intent to the entry.
 func (t *tx) Intend(ctx context.Context, i journal.Intent) error {
 	if err := t.usable(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -89,4 +90,19 @@ func (v *view) Find(ctx context.Context, q query.Query) ([]value.Record, error) 
 		args = v.args
 	}
 	return v.collect(ctx, s.reader, s.sql, args)
+}
+
+// Head returns the place of the last entry of the state.
+func (v *view) Head(ctx context.Context) (journal.Seq, error) {
+	if v.brief { // it has one question, and this is another
+		v.stale = true
+		return journal.Seq{}, errAlone
+	}
+	var head uint64
+	err := v.query(ctx, "SELECT max(seq) FROM "+v.store.dialect.Quote(tableJournal), nil,
+		func(r Row) error {
+			head = uint64(r.Int(0))
+			return nil
+		})
+	return seqOf(head), v.store.reading(ctx, err)
 }

@@ -84,6 +84,7 @@ func transactionGuarantees() []Guarantee {
 			"a read is a transaction of its own on one snapshot, begun after the call came",
 			[]Check{
 				{"ReadersSeeOneStateWhileOthersWrite", readersSeeOneState},
+				{"AStateKnowsItsPlace", aStateKnowsItsPlace},
 				{"DryRunBesideOthersIsOneState", dryRunBeside},
 				{"WhatWasAcknowledgedIsSeenByTheNext", acknowledgedIsSeen},
 				{"ReadersBesideChangesOfShapeSeeAll", readersBesideShapes},
