@@ -2,6 +2,7 @@ package app
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/galleybackend/galley/internal/rule"
 	"github.com/galleybackend/galley/internal/spec"
@@ -17,6 +18,8 @@ type Channel struct {
 	Join   *rule.Rule
 	// Send is nil where only code sends.
 	Send *rule.Rule
+	// Same reports that Send says what Join says, at any time: who is a member may send.
+	Same bool
 	// Reads are the collections whose records Join, and what is shown of its members,
 	// depend on, sorted.
 	Reads []string
@@ -56,6 +59,8 @@ func (c *compiler) channelsOf(s *spec.Spec) {
 				Args: out.Params, NoSQL: true})
 		}
 		out.Join, out.Send = compile(x.Join, "join"), compile(x.Send, "send")
+		out.Same = out.Join != nil && out.Send != nil &&
+			out.Join.Expanded() == out.Send.Expanded() && !strings.Contains(out.Join.Expanded(), "now")
 		out.reads()
 		if x.Shown {
 			out.Shown = []int{}
