@@ -80,7 +80,7 @@ func (s *Server) takeEvent(ctx context.Context, call engine.Call, event engine.E
 func (s *Server) makeDeliveries() {
 	s.deliveries = delivery.New(delivery.Config{
 		Store: s.store, Follow: s.followers, App: func() *app.App { return s.engine.App() },
-		Secret: s.secret, Wall: s.wall, Mask: s.mask, Now: s.cfg.Now, Log: s.log,
+		InForce: s.moved, Secret: s.secret, Wall: s.wall, Mask: s.mask, Now: s.cfg.Now, Log: s.log,
 	})
 }
 

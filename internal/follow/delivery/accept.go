@@ -35,6 +35,10 @@ func (d *Deliveries) Accept(ctx context.Context, tx store.Tx, e journal.Entry) e
 		if i.Kind != journal.IntentDelivery {
 			continue
 		}
+		// An app of yesterday knows neither the deliveries of today's nor its fields.
+		if err := d.cfg.InForce(); err != nil {
+			return err
+		}
 		a := d.cfg.App()
 		if a.Spec.Delivery(i.Name) == nil || a.Schema.Table(Collection) == nil {
 			d.cfg.Log.Warn("a delivery was asked for that the app has no more", "delivery", i.Name,

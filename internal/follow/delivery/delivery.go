@@ -61,8 +61,10 @@ type Config struct {
 	Store store.Store
 	// Follow runs the follower, and knows the nodes.
 	Follow *follow.Runner
-	// App returns the app in force.
-	App func() *app.App
+	// App returns the app in force. InForce is asked within a transaction, and its fault
+	// of kind Unavailable ends it, where another app is by now; nil means that none is.
+	App     func() *app.App
+	InForce func() error
 	// Secret returns a secret of the app, "" where there is none.
 	Secret func(name string) string
 	// Wall is the way out.
@@ -104,6 +106,9 @@ func New(c Config) *Deliveries {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.InForce == nil {
+		c.InForce = func() error { return nil }
 	}
 	if c.Again == nil {
 		c.Again = func(n int64) time.Duration { return Again(n, rand.Float64()) }

@@ -21,6 +21,7 @@ import (
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/auth"
 	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/follow/delivery"
 	"github.com/galleybackend/galley/internal/ident"
@@ -170,10 +171,11 @@ type node struct {
 	once   sync.Once
 }
 
-// start opens a node of an app that delivers to the partner.
-func start(t *testing.T, db database, shared bool, to string, change func(*delivery.Config)) *node {
+// compiled is the app that delivers to the partner, with the deliveries named so or, where
+// none is named, all.
+func compiled(t *testing.T, to string, named ...string) *app.App {
 	t.Helper()
-	s, findings := appfile.Parse(map[string][]byte{"galley.yaml": []byte(`app: shop
+	text := `app: shop
 secrets: [HOOK_KEY]
 collections:
   orders:
@@ -181,10 +183,14 @@ collections:
       n: int
       cost: {type: int?, read: false}
 deliveries:
-  made: {on: orders.created, to: ` + to + `/made, secret: HOOK_KEY, retry: 4}
-  changed: {on: orders.updated, to: ` + to + `/changed, secret: HOOK_KEY, retry: 4}
-  gone: {on: orders.deleted, if: record.n > 99, to: ` + to + `/gone, secret: HOOK_KEY, retry: 4}
-`)})
+`
+	for _, d := range []struct{ name, when string }{{"made", "on: orders.created"},
+		{"changed", "on: orders.updated"}, {"gone", "on: orders.deleted, if: record.n > 99"}} {
+		if len(named) == 0 || slices.Contains(named, d.name) {
+			text += fmt.Sprintf("  %s: {%s, to: %s/%[1]s, secret: HOOK_KEY, retry: 4}\n", d.name, d.when, to)
+		}
+	}
+	s, findings := appfile.Parse(map[string][]byte{"galley.yaml": []byte(text)})
 	if spec.Failed(findings) {
 		t.Fatal(findings)
 	}
@@ -193,6 +199,13 @@ deliveries:
 	if spec.Failed(findings) {
 		t.Fatal(findings)
 	}
+	return a
+}
+
+// start opens a node of an app that delivers to the partner.
+func start(t *testing.T, db database, shared bool, to string, change func(*delivery.Config)) *node {
+	t.Helper()
+	a := compiled(t, to)
 	n := &node{t: t, db: db}
 	origin := journal.Origin{Call: ident.NewCall(), Operation: "schema", Key: "first",
 		Subject: ident.Subject{Who: ident.System, Name: "migrate"}, Now: time.Now()}
@@ -528,4 +541,80 @@ func TestANodeThatStandsStillIsNotWaitedFor(t *testing.T) {
 	if list[0].Tries != 1 {
 		t.Errorf("it took %d tries, want 1", list[0].Tries)
 	}
+}
+
+func TestANodeWithAnotherAppLeavesDeliveriesAlone(t *testing.T) {
+	p := newPartner(t)
+	old := compiled(t, p.URL, "changed")
+	var behind atomic.Bool
+	n := start(t, memory(t), false, p.URL, func(c *delivery.Config) {
+		now := c.App
+		c.App = func() *app.App {
+			if behind.Load() {
+				return old // it does not know of made yet
+			}
+			return now()
+		}
+		c.InForce = func() error {
+			if behind.Load() {
+				return fault.New(fault.Unavailable, "The app is being changed.")
+			}
+			return nil
+		}
+	})
+	behind.Store(true)
+	n.call(engine.Create, "", `{"n":0}`)
+	n.until("it is behind", func([]delivery.Info) bool {
+		all, err := n.runner.Status(t.Context())
+		return err == nil && len(all) == 1 && all[0].Lag > 0
+	})
+	behind.Store(false)
+	n.until("it arrives", all(delivery.Done, 1))
+}
+
+func TestWhatTheAppNamesNoMoreIsGivenUp(t *testing.T) {
+	each(t, func(t *testing.T, open func() database, shared bool) {
+		p := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		t.Cleanup(p.Close)
+		slow := func(c *delivery.Config) { c.Again = func(int64) time.Duration { return time.Hour } }
+		n := start(t, open(), shared, p.URL, slow)
+		id := n.call(engine.Create, "", `{"n":1}`)
+		n.call(engine.Update, id, `{"n":2}`)
+		n.call(engine.Update, id, `{"n":3}`)
+		n.until("both lanes were tried", func(l []delivery.Info) bool {
+			tried := 0
+			for _, i := range l {
+				tried += int(i.Tries)
+			}
+			return len(l) == 3 && tried == 2
+		})
+		n.close()
+		next := start(t, open(), shared, p.URL, func(c *delivery.Config) {
+			slow(c)
+			a := compiled(t, p.URL, "made")
+			c.App = func() *app.App { return a }
+			c.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
+		})
+		list := next.until("what has no name is given up", func(l []delivery.Info) bool {
+			return 2 == len(slices.DeleteFunc(slices.Clone(l), func(i delivery.Info) bool {
+				return i.State != delivery.Failed
+			}))
+		})
+		for _, i := range list {
+			if i.Name == "changed" && !strings.Contains(i.Problem, "no such delivery any more") ||
+				i.Name == "made" && i.State == delivery.Failed {
+				t.Errorf("%+v", i)
+			}
+		}
+	})
+}
+
+func memory(t *testing.T) database {
+	db, err := sqlite.Open(t.Context(), sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
 }

@@ -114,6 +114,22 @@ var (
 			query.Compare{Op: "<", L: at(fieldEnded, value.TypeTime), R: param(1, value.TypeTime)}}}}
 )
 
+// unnamedPlan finds those in a state, made before a time, of other names than a number of
+// them.
+func unnamedPlan(names int) *query.Plan {
+	in := query.In{X: at(fieldName, value.TypeString)}
+	for i := range names {
+		in.Of = append(in.Of, param(i+2, value.TypeString))
+	}
+	where := []query.Expr{
+		query.Same{L: at(fieldState, value.TypeString), R: param(0, value.TypeString)},
+		query.Compare{Op: "<", L: at(spec.FieldCreated, value.TypeTime), R: param(1, value.TypeTime)}}
+	if names > 0 {
+		where = append(where, query.Not{Of: in})
+	}
+	return &query.Plan{From: Collection, Limit: sweepMax, Where: query.And{Of: where}}
+}
+
 // laneOf is the lane of a record's deliveries of one name.
 func laneOf(name, record string) value.Value { return value.OfText(name + " " + record) }
 

@@ -132,7 +132,7 @@ func (d *Deliveries) deliver(row value.Record) {
 	x := d.cfg.App().Spec.Delivery(row.Get(fieldName).Text())
 	var r result
 	if x == nil {
-		r = result{problem: "the app has no such delivery any more", final: true}
+		r = result{problem: errUnnamed, final: true}
 	} else {
 		r = d.send(d.ctx, x, row)
 	}
@@ -337,5 +337,55 @@ func (d *Deliveries) sweep(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return d.giveUp(ctx)
 }
+
+// forgetTime is how long what waits is kept for an app that may name its delivery again.
+const forgetTime = 24 * time.Hour
+
+// giveUp ends what waits for a delivery that the app does not name any more.
+func (d *Deliveries) giveUp(ctx context.Context) error {
+	names := d.cfg.App().Spec.Deliveries
+	args := []value.Value{value.OfText(Waiting), value.OfTime(d.cfg.Now().Add(-forgetTime))}
+	for _, x := range names {
+		args = append(args, value.OfText(x.Name))
+	}
+	plan := unnamedPlan(len(names))
+	for {
+		rows, err := d.find(ctx, plan, args...)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		err = d.write(ctx, func(tx store.Tx) error {
+			if err := d.cfg.InForce(); err != nil {
+				return err
+			}
+			for _, seen := range rows {
+				row, err := lenient(tx.Get(ctx, Collection, idOf(seen)))
+				if err != nil {
+					return err
+				}
+				if row.Zero() || row.Get(fieldState).Text() != Waiting {
+					continue
+				}
+				row.Set(fieldState, value.OfText(Failed))
+				row.Set(fieldProblem, value.OfText(errUnnamed))
+				row.Set(fieldDue, value.OfNull())
+				row.Set(fieldLane, value.OfNull())
+				row.Set(fieldEnded, value.OfTime(d.cfg.Now()))
+				if _, err := tx.Put(ctx, Collection, row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		d.cfg.Log.Warn("deliveries were given up that the app does not name any more",
+			"count", len(rows))
+	}
+}
+
+// errUnnamed is why what the app does not name any more is given up.
+const errUnnamed = "the app has no such delivery any more"
