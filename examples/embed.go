@@ -18,6 +18,8 @@ import (
 //go:embed kanban/galley.yaml kanban/actions kanban/hooks kanban/lib kanban/tests
 //go:embed kanban/public kanban/seed
 //go:embed chat/galley.yaml chat/hooks chat/tests chat/public chat/seed
+//go:embed flights/galley.yaml flights/actions flights/hooks flights/jobs flights/lib
+//go:embed flights/emails flights/tests flights/public flights/seed
 //go:embed blog/galley.yaml blog/secrets.dev blog/lib.ts blog/routes blog/tests
 var files embed.FS
 
