@@ -50,6 +50,9 @@ type Preparer interface {
 	// Prepare is called with entries that come next, and returns how many of them are
 	// accepted together: at least one.
 	Prepare(ctx context.Context, entries []journal.Entry) int
+	// Repair is Accept for an entry that was set apart: at whatever node, and while the
+	// follower goes on.
+	Repair(ctx context.Context, tx store.Tx, entry journal.Entry) error
 }
 
 // Live hears of each entry in order, at every node, from the head of the journal on;

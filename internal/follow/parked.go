@@ -144,7 +144,11 @@ func (r *Runner) Retry(ctx context.Context, id ident.Record) error {
 			if err != nil {
 				return err
 			}
-			if err := accept(ctx, d.of, tx, e); err != nil {
+			take := d.of.Accept
+			if p, ok := d.of.(Preparer); ok {
+				take = p.Repair
+			}
+			if err := safely(ctx, take, tx, e); err != nil {
 				return fault.Wrap(fault.Refused, err, "It failed again: %s", err)
 			}
 			return nil
@@ -162,6 +166,9 @@ func (r *Runner) unpark(ctx context.Context, id ident.Record,
 	fn func(store.Tx, Set) error) error {
 	_, err := r.cfg.Store.Write(ctx, r.origin(Parked), func(tx store.Tx) error {
 		row, err := tx.Get(ctx, Parked, id)
+		if fault.Is(err, fault.NotFound) {
+			return fault.New(fault.NotFound, "No entry was set apart under %s.", id)
+		}
 		if err != nil {
 			return err
 		}

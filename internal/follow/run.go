@@ -466,7 +466,7 @@ func (d *durable) commit(ctx context.Context, batch []journal.Entry, last journa
 		for i := range batch {
 			if problem != nil {
 				err = d.park(ctx, tx, batch[i].Seq, problem)
-			} else if err = accept(ctx, d.of, tx, batch[i]); err != nil && own(err) {
+			} else if err = safely(ctx, d.of.Accept, tx, batch[i]); err != nil && own(err) {
 				bad = i
 			}
 			if err != nil {
@@ -488,14 +488,15 @@ func (d *durable) commit(ctx context.Context, batch []journal.Entry, last journa
 	return -1, nil
 }
 
-// accept calls the follower; a panic is an error of its own.
-func accept(ctx context.Context, f Follower, tx store.Tx, e journal.Entry) (err error) {
+// safely calls a follower; a panic is an error of its own.
+func safely(ctx context.Context, take func(context.Context, store.Tx, journal.Entry) error,
+	tx store.Tx, e journal.Entry) (err error) {
 	defer func() {
 		if why := recover(); why != nil {
 			err = fmt.Errorf("panic: %v\n%s", why, debug.Stack())
 		}
 	}()
-	return f.Accept(ctx, tx, e)
+	return take(ctx, tx, e)
 }
 
 // own reports whether an error is the follower's, and not that of a database which

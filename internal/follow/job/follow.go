@@ -366,6 +366,21 @@ func (j *Jobs) Accept(ctx context.Context, tx store.Tx, e journal.Entry) error {
 	return nil
 }
 
+// Repair implements follow.Preparer: the jobs of the entry are written as waiting, unless
+// they are there.
+func (j *Jobs) Repair(ctx context.Context, tx store.Tx, e journal.Entry) error {
+	works, err := j.read(e)
+	if err != nil {
+		return err
+	}
+	for _, w := range works {
+		if err := j.accept(ctx, tx, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // expectRows reads the records of the batch ahead, or takes them for absent where no
 // other can have written them.
 func (j *Jobs) expectRows(ctx context.Context, tx store.Tx) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -315,6 +316,58 @@ func TestEntryThatFailsIsSetApart(t *testing.T) {
 			t.Errorf("set apart is still %+v, %v", parked, err)
 		}
 	})
+}
+
+func TestWhatWasSetApartIsRepairedBesideTheRest(t *testing.T) {
+	nothing := func(context.Context, value.Record, action.Steps) (value.Value, error) {
+		return value.OfNull(), nil
+	}
+	var poisoned atomic.Bool
+	poisoned.Store(true)
+	kinds := map[string]*kind{"noop": {run: nothing}, "poison": {run: nothing,
+		once: func(in value.Record) value.Value {
+			if poisoned.Load() {
+				panic("it cannot be told")
+			}
+			return in.Get("n")
+		}}}
+	db, err := sqlite.Open(t.Context(), sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := start(t, db, false, kinds, nil)
+	bad := n.add("poison", `{"n":1}`)[0]
+	n.await(n.add("noop", "null")[0], job.Done)
+	parked, err := n.runner.Parked(t.Context())
+	if err != nil || len(parked) != 1 {
+		t.Fatalf("set apart is %+v, %v", parked, err)
+	}
+	var rest []ident.Record
+	added := make(chan struct{})
+	go func() {
+		defer close(added)
+		for range 60 {
+			rest = append(rest, n.add("noop", "null", "null", "null")...)
+		}
+	}()
+	for going := true; going; {
+		if err := n.runner.Retry(t.Context(), parked[0].ID); err == nil {
+			t.Fatal("what is poisoned was accepted")
+		}
+		select {
+		case <-added:
+			going = false
+		default:
+		}
+	}
+	for _, id := range rest {
+		n.await(id, job.Done)
+	}
+	poisoned.Store(false)
+	if err := n.runner.Retry(t.Context(), parked[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	n.await(bad, job.Done)
 }
 
 func TestBackoffGrowsWithinItsBounds(t *testing.T) {
