@@ -33,6 +33,7 @@ const (
 type Journey struct {
 	ID        string         `json:"id"`
 	At        time.Time      `json:"at"`
+	Door      string         `json:"door,omitempty"`
 	Method    string         `json:"method"`
 	Path      string         `json:"path"`
 	Status    int            `json:"status"`
@@ -214,7 +215,7 @@ func (j *Journeys) append(name string, most int64, calls []*Call) error {
 
 // journey is what is kept of a call.
 func (c *Call) journey() Journey {
-	j := Journey{ID: c.ID, At: c.Started.UTC(), Method: c.Method, Path: short(c.Path, 512),
+	j := Journey{ID: c.ID, At: c.Started.UTC(), Door: c.Door, Method: c.Method, Path: short(c.Path, 512),
 		Status: c.Status, Took: c.Took, Who: c.Who, Operation: c.Operation, Outcome: c.Outcome,
 		Code: c.Code, Writes: c.Writes, Trace: c.Trace, Findings: c.Findings}
 	for _, s := range c.Stages {

@@ -39,6 +39,9 @@ func (c *Call) appendLine(b []byte) []byte {
 	b = c.Started.Add(c.Took).UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
 	b = append(append(append(b, `","level":"`...), level...), `","msg":"call"`...)
 	text("request", c.ID)
+	if c.Door != "" {
+		text("door", c.Door)
+	}
 	text("method", c.Method)
 	text("path", c.Path)
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(c.Status), 10)

@@ -18,6 +18,8 @@ type Call struct {
 	// our own part in it.
 	Trace string
 	Span  string
+	// Door is the wire by which the call came, "" for HTTP.
+	Door string
 	// Method, Path and Status are the wire's. A path has no query.
 	Method string
 	Path   string

@@ -32,6 +32,12 @@ const (
 	FormHealth
 	// FormOpenAPI is /openapi.json.
 	FormOpenAPI
+	// FormAsyncAPI is /asyncapi.json.
+	FormAsyncAPI
+	// FormSocket is /ws.
+	FormSocket
+	// FormEvents is /events.
+	FormEvents
 )
 
 // Route is what a path names.
@@ -93,6 +99,12 @@ func reservedRoute(first, rest string, more bool) Route {
 		return Route{Form: FormHealth}
 	case first == "openapi.json":
 		return Route{Form: FormOpenAPI}
+	case first == "asyncapi.json":
+		return Route{Form: FormAsyncAPI}
+	case first == "ws":
+		return Route{Form: FormSocket}
+	case first == "events":
+		return Route{Form: FormEvents}
 	default:
 		return Route{}
 	}
@@ -129,7 +141,7 @@ func (f Form) Methods() Methods {
 		return MethodGet | MethodPost
 	case FormRecord:
 		return MethodGet | MethodPatch | MethodDelete
-	case FormAggregate, FormHealth, FormOpenAPI:
+	case FormAggregate, FormHealth, FormOpenAPI, FormAsyncAPI, FormSocket, FormEvents:
 		return MethodGet
 	case FormAction:
 		return MethodGet | MethodPost

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/transport"
 	"github.com/galleybackend/galley/internal/value"
@@ -68,6 +69,10 @@ func authMethods(path string) transport.Methods {
 // auth asks a built-in action of sign-in.
 func (d *Door) auth(ctx context.Context, x *exchange, path string, m transport.Methods) error {
 	s, id := findSignIn(path)
+	if s.opens && x.by != nil {
+		return fault.New(fault.Malformed,
+			"Sessions begin over HTTP; a socket is told of one with auth.")
+	}
 	call, err := x.call()
 	if err != nil {
 		return err
@@ -99,6 +104,7 @@ func (d *Door) auth(ctx context.Context, x *exchange, path string, m transport.M
 		out = answer.Output
 	} else {
 		reply, err := d.Engine.Execute(ctx, call)
+		x.committed(&reply, err)
 		if err != nil {
 			return err
 		}
@@ -167,7 +173,7 @@ func (d *Door) appendSession(ctx context.Context, x *exchange, dst []byte, recor
 func (d *Door) appendUser(ctx context.Context, x *exchange, dst []byte, id,
 	credential string) []byte {
 	answer, err := d.Engine.Query(ctx, engine.Call{ID: x.id, Verb: engine.Get,
-		Target: spec.Users, Record: id, Credential: credential, Door: "rest",
+		Target: spec.Users, Record: id, Credential: credential, Door: x.wire(),
 		Request: engine.Request{IP: peer(x.r.RemoteAddr), Method: http.MethodGet}})
 	if err != nil || len(answer.Items) != 1 {
 		return append(value.AppendQuoted(append(dst, `{"id":`...), id), '}')

@@ -64,6 +64,9 @@ func (x *exchange) cookie() string {
 
 // setCookie gives the browser a session; an empty token takes it away.
 func (x *exchange) setCookie(token string, expires time.Time) {
+	if x.by != nil {
+		return // who asks by another wire has no cookies
+	}
 	c := http.Cookie{Name: cookieNameOf(x.r), Value: token, Path: "/", HttpOnly: true,
 		SameSite: http.SameSiteLaxMode}
 	c.Secure = c.Name == cookieName

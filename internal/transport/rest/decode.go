@@ -17,7 +17,7 @@ import (
 
 // call reads what every call has: who asks, from where, under which key.
 func (x *exchange) call() (engine.Call, error) {
-	call := engine.Call{ID: x.id, Door: "rest", Seen: x.seen, Request: engine.Request{
+	call := engine.Call{ID: x.id, Door: x.wire(), Seen: x.seen, Request: engine.Request{
 		IP: peer(x.r.RemoteAddr), Method: x.r.Method,
 		Origin: first(x.r.Header["Origin"]), UserAgent: first(x.r.Header["User-Agent"]),
 	}}
@@ -77,6 +77,10 @@ func key(values []string) (string, error) {
 
 // credentials finds the session that the request names.
 func (x *exchange) credentials() error {
+	if x.by != nil {
+		x.credential = x.by.Credential
+		return nil
+	}
 	switch values := x.r.Header["Authorization"]; len(values) {
 	case 0:
 	case 1:
@@ -91,9 +95,8 @@ func (x *exchange) credentials() error {
 		return fault.New(fault.Malformed, "There is more than one Authorization header.")
 	}
 	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
-		if err := x.door.origin.Check(x.r); err != nil {
-			return fault.New(fault.Denied,
-				"A page of another origin cannot write here: it would act in your name.")
+		if err := x.sameOrigin(); err != nil {
+			return err
 		}
 	}
 	x.credential = x.cookie()

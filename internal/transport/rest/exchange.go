@@ -21,6 +21,8 @@ type exchange struct {
 	door *Door
 	id   ident.Call
 	seen *observe.Call
+	// by is who asks by another wire, nil for a request over HTTP.
+	by *Caller
 	// credential is the session that the request names; byCookie says how.
 	credential string
 	byCookie   bool

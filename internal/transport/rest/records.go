@@ -38,7 +38,13 @@ func (d *Door) api(x *exchange, route transport.Route) {
 	case transport.FormHealth:
 		d.health(ctx, x)
 	case transport.FormOpenAPI:
-		err = d.document(x)
+		err = d.document(x, d.openAPI)
+	case transport.FormAsyncAPI:
+		err = d.document(x, d.asyncAPI)
+	case transport.FormSocket:
+		err = d.stream(x, d.Socket)
+	case transport.FormEvents:
+		err = d.stream(x, d.Events)
 	case transport.FormAuth:
 		err = d.auth(ctx, x, route.Target, m)
 	case transport.FormJob:
@@ -87,9 +93,7 @@ func (d *Door) operate(ctx context.Context, x *exchange, route transport.Route,
 		return err
 	}
 	reply, err := d.Engine.Execute(ctx, call)
-	if reply.Replayed {
-		x.w.Header()["Idempotent-Replayed"] = yes
-	}
+	x.committed(&reply, err)
 	if err != nil {
 		return err
 	}
@@ -224,14 +228,14 @@ func (d *Door) health(ctx context.Context, x *exchange) {
 	x.send(http.StatusOK, []byte(`{"status":"ok"}`))
 }
 
-// document answers with the OpenAPI document, where it is shown.
-func (d *Door) document(x *exchange) error {
+// document answers with a document of the app, where they are shown.
+func (d *Door) document(x *exchange, of func() []byte) error {
 	if !d.Dev && !d.Docs || d.spec() == nil {
 		return fault.New(fault.NotFound, "There is nothing at this address.")
 	}
 	if err := noParams(x.r); err != nil {
 		return err
 	}
-	x.send(http.StatusOK, d.openAPI())
+	x.send(http.StatusOK, of())
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/galleybackend/galley/internal/codegen"
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/transport"
@@ -79,6 +80,12 @@ type Config struct {
 	Proxy Pass
 	// Hook takes the signed calls below /hooks/; nil has nothing there.
 	Hook Pass
+	// Socket takes the requests that become sockets and Events those that become streams of
+	// events; nil has neither.
+	Socket, Events Stream
+	// At writes the place of a commit as callers know it, for the header Galley-At; nil
+	// tells none.
+	At func(journal.Seq) string
 	// Mask hides secrets in problems; nil hides nothing.
 	Mask *observe.Mask
 	// BodyMax bounds a body, in bytes; 0 means BodyMax.
@@ -91,6 +98,7 @@ type Door struct {
 	origin *http.CrossOriginProtection
 	words  atomic.Pointer[wordsOf]
 	doc    atomic.Pointer[docOf]
+	live   atomic.Pointer[docOf]
 	own    atomic.Pointer[routesOf]
 }
 
@@ -124,8 +132,13 @@ func Server(h http.Handler) *http.Server {
 }
 
 // ServeHTTP answers one request.
-func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.serve(w, r, nil) }
+
+func (d *Door) serve(w http.ResponseWriter, r *http.Request, by *Caller) {
 	x := d.begin(w, r)
+	if x.by = by; by != nil {
+		x.seen.Door, _, _ = strings.Cut(by.Door, "/")
+	}
 	defer d.end(x)
 	defer d.recover(x)
 	path := r.URL.Path
@@ -135,7 +148,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(fault.New(fault.Denied, "In dev only localhost and IP addresses are answered to, "+
 			"so that no page of another name can come in through this machine."))
 	case d.routed(x):
-	case d.Hook != nil && plainTarget(r) && strings.HasPrefix(path, "/hooks/") &&
+	case by == nil && d.Hook != nil && plainTarget(r) && strings.HasPrefix(path, "/hooks/") &&
 		len(d.spec().Webhooks) > 0:
 		d.hook(x, strings.TrimPrefix(path, "/hooks/"))
 	case ok && plainTarget(r) && d.Proxy != nil && strings.HasPrefix(rest, "proxy/"):
@@ -144,7 +157,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.api(x, transport.ParseRoute(rest))
 	case ok || path == "/api":
 		x.fail(fault.New(fault.NotFound, "There is nothing at this address."))
-	case d.Site != nil:
+	case by == nil && d.Site != nil:
 		d.site(x)
 	default:
 		x.fail(fault.New(fault.NotFound, "There is nothing at this address."))
@@ -200,5 +213,16 @@ func (d *Door) openAPI() []byte {
 	}
 	at := &docOf{sp, codegen.OpenAPI(sp)}
 	d.doc.Store(at)
+	return at.text
+}
+
+// asyncAPI returns the document of what may be followed.
+func (d *Door) asyncAPI() []byte {
+	sp := d.spec()
+	if at := d.live.Load(); at != nil && at.spec == sp {
+		return at.text
+	}
+	at := &docOf{sp, codegen.AsyncAPI(sp)}
+	d.live.Store(at)
 	return at.text
 }

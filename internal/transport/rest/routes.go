@@ -150,7 +150,7 @@ func (d *Door) route(x *exchange, t *taken, parts []string) {
 		return
 	}
 	p := d.Words().Problem(fault.From(err), x.id)
-	call := engine.Call{ID: x.id, Door: "rest", Verb: engine.Problem, Target: t.route.Name,
+	call := engine.Call{ID: x.id, Door: x.wire(), Verb: engine.Problem, Target: t.route.Name,
 		Trusted: true, Subject: ident.Subject{Who: ident.System, Name: "problem"},
 		Body: d.Mask.Bytes(p.Append(nil))}
 	answer, shaping := d.Engine.Query(ctx, call)
@@ -202,9 +202,7 @@ func (d *Door) askRoute(ctx context.Context, x *exchange, t *taken, parts []stri
 		return rawOf(value.AppendJSON(nil, answer.Output))
 	}
 	reply, err := d.Engine.Execute(ctx, call)
-	if reply.Replayed {
-		x.w.Header()["Idempotent-Replayed"] = yes
-	}
+	x.committed(&reply, err)
 	switch {
 	case err != nil:
 		return transport.Raw{}, err
@@ -221,14 +219,13 @@ func (x *exchange) routeCall(r *spec.Route) (engine.Call, error) {
 	if r.User.Name == "" || x.door.Identify != nil {
 		return x.call()
 	}
-	call := engine.Call{ID: x.id, Door: "rest", Seen: x.seen, Request: engine.Request{
+	call := engine.Call{ID: x.id, Door: x.wire(), Seen: x.seen, Request: engine.Request{
 		IP: peer(x.r.RemoteAddr), Method: x.r.Method,
 		Origin: first(x.r.Header["Origin"]), UserAgent: first(x.r.Header["User-Agent"]),
 	}}
 	if x.r.Header["Cookie"] != nil && x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
-		if err := x.door.origin.Check(x.r); err != nil {
-			return call, fault.New(fault.Denied,
-				"A page of another origin cannot write here: it would act in your name.")
+		if err := x.sameOrigin(); err != nil {
+			return call, err
 		}
 	}
 	var err error

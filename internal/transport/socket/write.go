@@ -1,0 +1,291 @@
+package socket
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/galleybackend/galley/internal/channel"
+	"github.com/galleybackend/galley/internal/follow/live"
+	"github.com/galleybackend/galley/internal/transport"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// batchMax is how much is gathered before it is written, in bytes: more makes no system
+// call cheaper.
+const batchMax = 64 << 10
+
+// write writes what there is to write until the socket is closed, and closes it.
+func (c *conn) write() {
+	ping := time.NewTimer(c.door.cfg.PingTime)
+	defer ping.Stop()
+	w := writer{conn: c}
+	var ready <-chan struct{}
+	if c.live != nil {
+		ready = c.live.Ready()
+	}
+	var last <-chan time.Time // when calls that run are waited for no longer
+	told := false
+	for {
+		over, closing := c.ended()
+		if closing && !told && !over {
+			told, last = true, time.After(DrainTime)
+			w.closing()
+		}
+		err := w.turn()
+		if c.live != nil && err != nil {
+			c.refuse(err)
+		}
+		if !w.flush() {
+			return // nobody is there
+		}
+		over, _ = c.ended()
+		switch {
+		case over:
+			c.shut()
+			return
+		case told && len(c.slots) == 0:
+			c.finish(codeRestart, "The server is restarting.")
+			continue
+		}
+		select {
+		case <-c.wake:
+		case <-ready:
+		case <-w.heard():
+		case <-ping.C:
+			w.frame([]byte("{}"))
+			ping.Reset(c.door.cfg.PingTime)
+		case <-last:
+			c.finish(codeRestart, "The server is restarting.")
+		}
+	}
+}
+
+// shut tells the peer to close and waits for it, a while.
+func (c *conn) shut() {
+	c.mu.Lock()
+	code, reason := c.code, c.reason
+	c.mu.Unlock()
+	if code == 0 {
+		return
+	}
+	c.wire.hurry(CloseTime)
+	_ = c.ws.Close(code, reason) // a peer that does not close is cut off
+}
+
+// writer gathers frames.
+type writer struct {
+	conn *conn
+	b    *[]byte
+	// answers is how many answers are in b, slots to be given back once they are written.
+	answers int
+	// early are pushes of which the subscription's answer is yet to be written, and all
+	// that came after them.
+	early []live.Push
+}
+
+// heard receives when something happened in a channel.
+func (w *writer) heard() <-chan struct{} {
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	if w.conn.member == nil {
+		return nil
+	}
+	return w.conn.member.Ready()
+}
+
+// turn gathers all that is ready. Pushes are taken before the answers are looked at, so
+// that no push stands before the answer of its subscription. An error ends the socket,
+// after what was gathered.
+func (w *writer) turn() error {
+	c := w.conn
+	var pushes []live.Push
+	var end error
+	if c.live != nil {
+		pushes, end = c.live.Take()
+	}
+	if len(w.early) > 0 {
+		pushes = append(w.early, pushes...)
+		w.early = nil
+	}
+	c.mu.Lock()
+	if len(c.out) > 0 {
+		w.open()
+		*w.b = append(*w.b, c.out...)
+		w.answers += c.answers
+		c.answers = 0
+		if cap(c.out) > batchMax {
+			c.out = nil
+		}
+		c.out = c.out[:0]
+	}
+	known := w.sift(pushes)
+	member := c.member
+	c.mu.Unlock()
+	for i := range known {
+		if known[i].Sub == "" || known[i].At != "" || known[i].Ended != nil || known[i].Reset != nil {
+			w.push(&known[i])
+		}
+	}
+	if member != nil {
+		for _, e := range member.Take() {
+			w.event(e)
+		}
+	}
+	return end
+}
+
+// sift keeps the pushes that may be written now: those before the first one whose
+// subscription has no answer yet. Those of a subscription that is over are emptied. The
+// connection is locked.
+func (w *writer) sift(pushes []live.Push) []live.Push {
+	c := w.conn
+	for i := range pushes {
+		p := &pushes[i]
+		if p.Sub == "" {
+			continue
+		}
+		if _, ok := c.known[p.Sub]; ok {
+			if p.Ended != nil {
+				delete(c.known, p.Sub)
+			}
+			continue
+		}
+		if c.following > 0 {
+			w.early = append([]live.Push(nil), pushes[i:]...)
+			return pushes[:i]
+		}
+		*p = live.Push{Sub: p.Sub}
+	}
+	return pushes
+}
+
+// open makes sure that there is a buffer.
+func (w *writer) open() {
+	if w.b == nil {
+		w.b = buffers.Get().(*[]byte)
+	}
+	if len(*w.b) >= batchMax {
+		w.flush()
+		w.b = buffers.Get().(*[]byte)
+	}
+}
+
+// flush writes what was gathered; false means that the peer is gone.
+func (w *writer) flush() bool {
+	if w.b == nil {
+		return true
+	}
+	_, err := w.conn.wire.Write(*w.b)
+	putBuffer(w.b)
+	w.b = nil
+	for ; w.answers > 0; w.answers-- {
+		<-w.conn.slots
+	}
+	if err != nil {
+		_ = w.conn.wire.Close() // the reader hears of it
+		w.conn.finish(0, "")
+		return false
+	}
+	return true
+}
+
+// frame gathers one frame.
+func (w *writer) frame(text []byte) {
+	w.open()
+	b, mark := beginFrame(*w.b)
+	*w.b = endFrame(append(b, text...), mark)
+}
+
+func (w *writer) event(e channel.Event) {
+	w.open()
+	b, mark := beginFrame(*w.b)
+	*w.b = endFrame(e.AppendJSON(b), mark)
+}
+
+func (w *writer) push(p *live.Push) {
+	w.open()
+	b, mark := beginFrame(*w.b)
+	*w.b = endFrame(appendPush(b, p), mark)
+}
+
+// closing tells the peer that the server closes, and when to come back.
+func (w *writer) closing() {
+	w.conn.mu.Lock()
+	again := w.conn.again
+	w.conn.mu.Unlock()
+	b := append([]byte(`{"closing":{"code":`), strconv.Itoa(codeRestart)...)
+	b = strconv.AppendInt(append(b, `,"reconnect_in":`...), again.Milliseconds(), 10)
+	w.frame(append(b, "}}"...))
+}
+
+// appendPush writes a push as its object.
+func appendPush(b []byte, p *live.Push) []byte {
+	switch {
+	case p.Ended != nil:
+		b = value.AppendQuoted(append(b, `{"sub":`...), p.Sub)
+		b = value.AppendQuoted(append(b, `,"ended":{"code":`...), p.Ended.CodeOr())
+		return append(b, "}}"...)
+	case p.Reset != nil:
+		b = appendStart(append(b, `{"sub":`...), p.Reset)
+	case p.Sub == "":
+		b = value.AppendQuoted(append(b, `{"at":`...), p.At)
+	default:
+		b = value.AppendQuoted(append(b, `{"sub":`...), p.Sub)
+		b = value.AppendQuoted(append(b, `,"at":`...), p.At)
+		if p.By != "" {
+			b = value.AppendQuoted(append(b, `,"by":`...), p.By)
+		}
+		b = append(append(b, `,"changes":`...), p.Frame.JSON()...)
+	}
+	if p.More {
+		b = append(b, `,"more":true`...)
+	}
+	return append(b, '}')
+}
+
+// appendStart writes how a subscription begins, from its name on and without the end.
+func appendStart(b []byte, s *live.Start) []byte {
+	b = value.AppendQuoted(b, s.Sub)
+	if s.Reset {
+		b = append(b, `,"reset":true`...)
+	}
+	if s.Changed {
+		b = append(b, `,"changes":[`...)
+		for i := range s.Changes {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendChange(b, &s.Changes[i])
+		}
+	} else {
+		b = append(b, `,"items":[`...)
+		for i := range s.Items {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = transport.AppendItem(b, &s.Items[i])
+		}
+	}
+	return value.AppendQuoted(append(b, `],"at":`...), s.At)
+}
+
+func appendChange(b []byte, c *live.Change) []byte {
+	if c.Put != nil {
+		return append(transport.AppendItem(append(b, `{"put":`...), c.Put), '}')
+	}
+	return append(value.AppendQuoted(append(b, `{"del":`...), string(c.Del)), '}')
+}
+
+// appendID begins an answer.
+func appendID(b []byte, id int64) []byte {
+	return strconv.AppendInt(append(b, `{"id":`...), id, 10)
+}
+
+func appendStatus(b []byte, status int) []byte {
+	return strconv.AppendInt(append(b, `,"status":`...), int64(status), 10)
+}
+
+// appendRetry says after how many seconds asking again makes sense.
+func appendRetry(b []byte, after time.Duration) []byte {
+	return strconv.AppendInt(append(b, `,"retry_after":`...), int64(after/time.Second), 10)
+}
