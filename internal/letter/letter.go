@@ -206,7 +206,10 @@ func (t *Template) Fill(d Data) (Letter, error) {
 	if b.plain == nil {
 		out.Plain = Plain(out.HTML)
 	} else if track != nil {
-		out.Plain = webAddress.ReplaceAllStringFunc(out.Plain, track)
+		out.Plain = webAddress.ReplaceAllStringFunc(out.Plain, func(found string) string {
+			target := strings.TrimRight(found, ".,;:!?") // they end the sentence
+			return track(target) + found[len(target):]
+		})
 	}
 	return out, nil
 }

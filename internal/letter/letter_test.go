@@ -109,12 +109,32 @@ func TestLinksAreTracked(t *testing.T) {
 			t.Errorf("the page has no %s:\n%s", want, l.HTML)
 		}
 	}
-	plain := fill(t, "Subject: Deals\n", "See {{link \"/deals\"}}. Or https://a.example/x, or {{.unsubscribe}}", d)
-	if want := "See https://t.example/?to=https://shop.example.com/deals."; !strings.HasPrefix(plain.Plain, want) {
-		t.Errorf("the text is %q", plain.Plain)
+	plain := fill(t, "Subject: Deals\n", "See {{link \"/deals\"}}. Or https://a.example/x, or {{.unsubscribe}}.", d)
+	want := "See https://t.example/?to=https://shop.example.com/deals. " +
+		"Or https://t.example/?to=https://a.example/x, or https://shop.example.com/mail/u."
+	if plain.Plain != want {
+		t.Errorf("the text is %q, want %q", plain.Plain, want)
 	}
-	if strings.Contains(plain.Plain, "to=https://shop.example.com/mail/u") {
-		t.Errorf("the way out is tracked: %q", plain.Plain)
+}
+
+func TestWhatARecordHoldsIsNoLinkAndNoAttribute(t *testing.T) {
+	d := letter.Data{URL: "https://shop.example.com",
+		Track: func(target string) string { return "https://t.example/?to=" + target }}
+	for _, evil := range []string{` href=http://evil.example style=position:fixed x=`,
+		`x href='http://evil.example'`, `> <a href="http://evil.example">`, `" href="http://evil.example`} {
+		d.Record = letter.Fields{"name": evil}
+		for _, tag := range []string{`title="{{.record.name}}"`, `title='{{.record.name}}'`,
+			`title={{.record.name}}`, `data-name = "{{.record.name}}" disabled`} {
+			page := "Subject: Deals\n<a " + tag + ` href="https://good.example/">go</a>`
+			l := fill(t, page, "", d)
+			if strings.Contains(l.HTML, "to=http://evil") || strings.Count(l.HTML, "t.example") != 1 ||
+				!strings.Contains(l.HTML, `href="https://t.example/?to=https://good.example/">go</a>`) {
+				t.Errorf("%s with %q is %s", tag, evil, l.HTML)
+			}
+			if want := "go (https://t.example/?to=https://good.example/)\n"; l.Plain != want {
+				t.Errorf("%s with %q is the text %q", tag, evil, l.Plain)
+			}
+		}
 	}
 }
 

@@ -73,23 +73,49 @@ func tagSize(s string) int {
 	return len(s)
 }
 
-// attribute finds a quoted or bare attribute in a tag.
-func attribute(name string) *regexp.Regexp {
-	return regexp.MustCompile(`(?is)(\s` + name + `\s*=\s*)("[^"]*"|'[^']*'|[^\s"'>]+)`)
+// attribute finds an attribute of a tag by its name and returns where what stands behind
+// the equals sign begins and ends, with its quotes; 0, 0 if there is none. Signs within the
+// value of another attribute are none of its business.
+func attribute(tag, name string) (start, end int) {
+	blank := func(c byte) bool { return strings.IndexByte(" \t\r\n\f", c) >= 0 }
+	skip := func(i int, while func(byte) bool) int {
+		for i < len(tag) && while(tag[i]) {
+			i++
+		}
+		return i
+	}
+	// The name of the tag itself comes first.
+	i := skip(1, func(c byte) bool { return !blank(c) && c != '/' && c != '>' })
+	for i < len(tag) {
+		i = skip(i, func(c byte) bool { return blank(c) || c == '/' || c == '>' })
+		from := i
+		i = skip(i, func(c byte) bool { return !blank(c) && c != '/' && c != '>' && c != '=' })
+		found := strings.EqualFold(tag[from:i], name)
+		if i = skip(i, blank); i >= len(tag) || tag[i] != '=' {
+			if i == from {
+				i++ // an equals sign without a name before it
+			}
+			continue
+		}
+		i = skip(i+1, blank)
+		start = i
+		if quote := byte(0); i < len(tag) && (tag[i] == '"' || tag[i] == '\'') {
+			quote = tag[i]
+			i = min(skip(i+1, func(c byte) bool { return c != quote })+1, len(tag))
+		} else {
+			i = skip(i, func(c byte) bool { return !blank(c) && c != '>' })
+		}
+		if found {
+			return start, i
+		}
+	}
+	return 0, 0
 }
 
-var (
-	hrefIn = attribute("href")
-	altIn  = attribute("alt")
-)
-
-// valueOf returns the value of an attribute.
-func valueOf(in *regexp.Regexp, tag string) string {
-	m := in.FindStringSubmatch(tag)
-	if m == nil {
-		return ""
-	}
-	return html.UnescapeString(strings.Trim(m[2], `"'`))
+// valueOf returns the value of an attribute of a tag.
+func valueOf(tag, name string) string {
+	start, end := attribute(tag, name)
+	return html.UnescapeString(strings.Trim(tag[start:end], `"'`))
 }
 
 // relink replaces the addresses on the web to which a page links.
@@ -97,14 +123,10 @@ func relink(page string, track func(string) string) string {
 	var b strings.Builder
 	for _, t := range tokens(page) {
 		if t.name == "a" && !t.end || t.name == "area" {
-			t.raw = hrefIn.ReplaceAllStringFunc(t.raw, func(part string) string {
-				m := hrefIn.FindStringSubmatch(part)
-				target := strings.TrimSpace(html.UnescapeString(strings.Trim(m[2], `"'`)))
-				if !onTheWeb(target) {
-					return part
-				}
-				return m[1] + `"` + html.EscapeString(track(target)) + `"`
-			})
+			start, end := attribute(t.raw, "href")
+			if target := strings.TrimSpace(valueOf(t.raw, "href")); onTheWeb(target) {
+				t.raw = t.raw[:start] + `"` + html.EscapeString(track(target)) + `"` + t.raw[end:]
+			}
 		}
 		b.WriteString(t.raw)
 	}
@@ -169,7 +191,7 @@ func (p *plain) take(t token) {
 	case t.name == "a":
 		p.link(t)
 	case t.name == "img":
-		p.say(valueOf(altIn, t.raw))
+		p.say(valueOf(t.raw, "alt"))
 	case t.name == "td" || t.name == "th":
 		p.blank = true
 	case t.name == "li" && !t.end:
@@ -191,7 +213,7 @@ func (p *plain) take(t token) {
 // link notes where a link leads, and says so when it ends.
 func (p *plain) link(t token) {
 	if !t.end {
-		p.href = valueOf(hrefIn, t.raw)
+		p.href = valueOf(t.raw, "href")
 		p.label.Reset()
 		return
 	}
