@@ -22,9 +22,11 @@ import (
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/action/tsaction"
 	"github.com/galleybackend/galley/internal/auth"
+	"github.com/galleybackend/galley/internal/channel"
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/follow/live"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
@@ -32,6 +34,7 @@ import (
 	"github.com/galleybackend/galley/internal/transport"
 	"github.com/galleybackend/galley/internal/transport/rest"
 	"github.com/galleybackend/galley/internal/transport/site"
+	"github.com/galleybackend/galley/internal/transport/socket"
 )
 
 // Config is what a Server is made of.
@@ -89,6 +92,9 @@ type Server struct {
 	outside
 	after
 	post
+	live        *live.Hub
+	channels    *channel.Hub
+	sockets     *socket.Door
 	site        atomic.Pointer[folder]
 	admin       string
 	servers     []*http.Server
@@ -241,6 +247,9 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 	}
 	s.startMails()
 	s.startDeliveries(ctx)
+	s.live = live.New(live.Config{Engine: calls{s}, Append: transport.AppendItem})
+	s.channels = channel.New(channel.Config{Engine: s.engine, Log: s.log})
+	s.openSockets()
 	if !s.cfg.door {
 		var chores context.Context
 		chores, s.endChores = context.WithCancel(context.WithoutCancel(ctx))
@@ -320,7 +329,7 @@ func (s *Server) Handler() http.Handler {
 	door = rest.New(rest.Config{
 		Engine: calls{s}, Spec: s.Spec, Observe: s.observe, Dev: s.cfg.Dev,
 		Site: s.postbox(pages, s.cfg.Dev), Health: s.health, Broken: s.lastSave, Proxy: s.proxy.Ask, Mask: s.mask,
-		Hook: s.hooks().Take,
+		Hook: s.hooks().Take, Socket: s.sockets.Socket, Events: s.sockets.Events, At: s.live.At,
 	})
 	if s.cfg.Dev {
 		return ownHost(door)

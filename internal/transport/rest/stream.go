@@ -21,8 +21,11 @@ func (d *Door) stream(x *exchange, to Stream) error {
 	if to == nil {
 		return fault.New(fault.NotFound, "There is nothing at this address.")
 	}
-	if x.by != nil {
+	switch {
+	case x.by != nil:
 		return fault.New(fault.Malformed, "A socket cannot be opened in a socket.")
+	case x.r.Method == http.MethodHead:
+		return fault.New(fault.Malformed, "What goes on has no HEAD.")
 	}
 	if len(x.r.Header["Authorization"]) == 0 && !x.fromHere() {
 		return fault.New(fault.Denied,
