@@ -195,6 +195,9 @@ type end struct {
 	cause string
 	// tries counts the attempts that failed since the last step that ended.
 	tries int64
+	// event is the step whose event the job waits for, "" for none: it may have come since
+	// the steps were read.
+	event ident.Record
 	// written says that the record says so already.
 	written bool
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
-	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -58,26 +57,86 @@ func TestWaitEndsWithTheEvent(t *testing.T) {
 		n := start(t, open(), shared, kinds, nil)
 		first := n.add("pay", "null")[0]
 		n.paused(first, 1)
-		signal := func() (count int) {
-			origin := journal.Origin{Call: ident.NewCall(), Operation: "test", Now: n.now()}
-			_, err := n.db.Write(t.Context(), origin, func(tx store.Tx) (err error) {
-				count, err = job.Signal(t.Context(), tx, "webhook:stripe", value.OfText("paid"), n.now())
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			n.jobs.Wake()
-			return count
-		}
-		equal(t, "how many waited", signal(), 1)
+		equal(t, "how many waited", n.signal("webhook:stripe"), 1)
 		equal(t, "the result", string(n.await(first, job.Done).Result), `"paid"`)
-		equal(t, "how many wait now", signal(), 0)
+		equal(t, "how many wait now", n.signal("webhook:stripe"), 0)
 
 		second := n.add("pay", "null")[0]
 		n.paused(second, 1)
 		n.advance(time.Hour)
 		equal(t, "the result", string(n.await(second, job.Done).Result), `"late"`)
+	})
+}
+
+func TestAWaitInVainWaitsForSomebody(t *testing.T) {
+	kinds := map[string]*kind{"pay": {Job: spec.Job{Retry: 3}, run: func(ctx context.Context,
+		_ value.Record, s action.Steps) (value.Value, error) {
+		return s.Wait(ctx, "webhook:stripe", time.Hour)
+	}}}
+	n := start(t, memory(t), false, kinds, nil)
+	id := n.add("pay", "null")[0]
+	for range 2 {
+		n.paused(id, 1)
+		n.advance(time.Hour)
+		got := n.await(id, job.Failed)
+		equal(t, "the problem", got.Problem.Code, "timeout")
+		equal(t, "the attempt", got.Attempt, 1)
+		if err := n.jobs.Retry(t.Context(), id, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.paused(id, 1)
+	n.signal("webhook:stripe")
+	n.await(id, job.Done)
+}
+
+func TestWhatFailsAfterAWaitInVainIsTriedAgain(t *testing.T) {
+	tried := 0
+	kinds := map[string]*kind{"pay": {Job: spec.Job{Retry: 3}, run: func(ctx context.Context,
+		_ value.Record, s action.Steps) (value.Value, error) {
+		if _, err := s.Wait(ctx, "webhook:stripe", time.Hour); !fault.Is(err, fault.Timeout) {
+			return value.OfNull(), err
+		}
+		return s.Step(ctx, "ask", func(context.Context, action.Step) (value.Value, error) {
+			if tried++; tried == 1 {
+				return value.OfNull(), fault.New(fault.Timeout, "The other side took too long.")
+			}
+			return value.OfText("asked"), nil
+		})
+	}}}
+	n := start(t, memory(t), false, kinds, nil)
+	id := n.add("pay", "null")[0]
+	n.paused(id, 1)
+	n.advance(time.Hour)
+	n.until(id, func(i job.Info) bool { return i.Problem != nil })
+	n.advance(time.Hour)
+	equal(t, "the result", string(n.await(id, job.Done).Result), `"asked"`)
+}
+
+func TestAnEventThatComesWhileTheJobRunsIsNotMissed(t *testing.T) {
+	each(t, func(t *testing.T, open func() database, shared bool) {
+		g := newGate()
+		var second atomic.Bool
+		kinds := map[string]*kind{"pay": {run: func(ctx context.Context, _ value.Record,
+			s action.Steps) (value.Value, error) {
+			if second.CompareAndSwap(true, false) {
+				if err := g.pass(ctx, s.ID()); err != nil {
+					return value.OfNull(), err
+				}
+			}
+			return s.Wait(ctx, "webhook:stripe", 0)
+		}}}
+		n := start(t, open(), shared, kinds, nil)
+		id := n.add("pay", "null")[0]
+		n.paused(id, 1)
+		second.Store(true)
+		if err := n.jobs.Retry(t.Context(), id, ""); err != nil { // somebody is impatient
+			t.Fatal(err)
+		}
+		<-g.at // it has read its steps, and waits again in a moment
+		n.signal("webhook:stripe")
+		close(g.open)
+		equal(t, "the result", string(n.await(id, job.Done).Result), `"paid"`)
 	})
 }
 
@@ -331,11 +390,7 @@ func TestWhatWasSetApartIsRepairedBesideTheRest(t *testing.T) {
 			}
 			return in.Get("n")
 		}}}
-	db, err := sqlite.Open(t.Context(), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := start(t, db, false, kinds, nil)
+	n := start(t, memory(t), false, kinds, nil)
 	bad := n.add("poison", `{"n":1}`)[0]
 	n.await(n.add("noop", "null")[0], job.Done)
 	parked, err := n.runner.Parked(t.Context())

@@ -225,7 +225,7 @@ func (j *Jobs) Retry(ctx context.Context, id ident.Record, from string) error {
 			return fault.WithCode(fault.Refused, "job_not_failed",
 				"Only a job that failed, waits or was cancelled is tried again; this one is %s.", state)
 		}
-		place, err := stepFrom(ctx, tx, id, from)
+		place, err := stepFrom(ctx, tx, row, from)
 		if err != nil {
 			return err
 		}
@@ -251,18 +251,19 @@ func (j *Jobs) Retry(ctx context.Context, id ident.Record, from string) error {
 }
 
 // stepFrom returns the place of the step from which on a job runs again: the named one,
-// or where none is named the last, if it is a transaction that was refused; else less
-// than 0.
-func stepFrom(ctx context.Context, tx store.Tx, id ident.Record, name string) (int, error) {
+// or where none is named the last, if the job failed because it said no; else less than 0.
+func stepFrom(ctx context.Context, tx store.Tx, job value.Record, name string) (int, error) {
 	rows, err := tx.Find(ctx, query.Query{Plan: stepsPlan,
-		Args: []value.Value{value.OfText(string(id))}})
+		Args: []value.Value{job.Slots[spec.SlotID]}})
 	if err != nil {
 		return 0, err
 	}
 	if name == "" {
-		if n := len(rows); n > 0 && rows[n-1].Get(fieldKind).Text() == kindTransaction &&
-			!rows[n-1].Get(fieldProblem).IsNull() {
-			return n - 1, nil
+		if n := len(rows); n > 0 && job.Get(fieldState).Text() == Failed {
+			why, last := problem(job.Get(fieldProblem)), problem(rows[n-1].Get(fieldProblem))
+			if why != nil && last != nil && why.Code == last.Code {
+				return n - 1, nil
+			}
 		}
 		return -1, nil
 	}

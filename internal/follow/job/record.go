@@ -249,6 +249,15 @@ func (j *Jobs) put(ctx context.Context, tx store.Tx, w *work, s state, now time.
 		row.Set(fieldRun, value.OfInt(0))
 		w.end.write(row, Waiting, now)
 	case ended:
+		if w.end.event != "" {
+			step, err := tx.Get(ctx, Steps, w.end.event)
+			if err != nil && !fault.Is(err, fault.NotFound) {
+				return err
+			}
+			if err == nil && !step.Get(fieldEnded).IsNull() {
+				w.end.due = now
+			}
+		}
 		w.end.write(row, w.end.state, now)
 		row.Set(fieldTries, value.OfInt(w.end.tries))
 	default:

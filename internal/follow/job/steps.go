@@ -51,7 +51,8 @@ type steps struct {
 	// end is set where a step ended the run itself, ended says that one came to its end.
 	end   end
 	ended bool
-	// refused is the answer of the last transaction that was refused for good.
+	// refused is what the last step says each time it is reached: of a transaction that
+	// was refused for good, of a wait in vain.
 	refused *fault.Fault
 	// away counts what the code waits for outside of this process.
 	mu   sync.Mutex
@@ -112,6 +113,7 @@ func (s *steps) next(kind, name string) (kept value.Record, key string, err erro
 	}
 	n := s.at
 	s.at++
+	s.refused = nil // the code has caught it, and gone on
 	key = string(s.work.id) + "/" + name
 	if s.names[name]++; s.names[name] > 1 {
 		key += fmt.Sprintf("#%d", s.names[name])
@@ -386,13 +388,16 @@ func (s *steps) Wait(ctx context.Context, event string, timeout time.Duration) (
 		return value.Value{}, s.pause(ctx, row, due)
 	}
 	if text := kept.Get(fieldProblem).Text(); text != "" {
-		return value.Value{}, faultOf(text)
+		s.refused = faultOf(text)
+		return value.Value{}, s.refused
 	}
 	if !kept.Get(fieldEnded).IsNull() {
 		return result(kept.Get(fieldResult).Text()), nil
 	}
 	if due = kept.Get(fieldDue); due.IsNull() || due.Time().After(s.now()) {
-		return value.Value{}, s.until(due)
+		err := s.until(due)
+		s.end.event = ident.Record(kept.Slots[spec.SlotID].Text())
+		return value.Value{}, err
 	}
 	return s.over(ctx, kept, event)
 }
@@ -420,6 +425,7 @@ func (s *steps) over(ctx context.Context, kept value.Record, event string) (valu
 	case err != nil:
 		return value.Value{}, err
 	case !row.Get(fieldProblem).IsNull():
+		s.refused = late
 		return value.Value{}, late
 	}
 	return result(row.Get(fieldResult).Text()), nil

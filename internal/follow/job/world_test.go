@@ -240,6 +240,31 @@ func (n *node) add(name string, inputs ...string) []ident.Record {
 	return ids
 }
 
+// memory opens a database of the test's own.
+func memory(t *testing.T) database {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// signal has an event come, and returns how many jobs waited for it.
+func (n *node) signal(event string) (count int) {
+	n.t.Helper()
+	origin := journal.Origin{Call: ident.NewCall(), Operation: "test", Now: n.now()}
+	_, err := n.db.Write(n.t.Context(), origin, func(tx store.Tx) (err error) {
+		count, err = job.Signal(n.t.Context(), tx, event, value.OfText("paid"), n.now())
+		return err
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.jobs.Wake()
+	return count
+}
+
 // await waits until a job is in one of the states.
 func (n *node) await(id ident.Record, states ...string) job.Info {
 	n.t.Helper()
