@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/rule"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
@@ -44,6 +46,23 @@ func (a *App) Channel(name string) (*Channel, value.Record) {
 		}
 	}
 	return nil, value.Record{}
+}
+
+// Concerns reports whether a change of one of the collections that Reads names may matter
+// to a user who is in the channel with the parameters.
+func (x *Channel) Concerns(c *journal.Change, params value.Record, user ident.Record) bool {
+	if x.Join != nil && slices.Contains(x.Join.Reads(), c.Collection) {
+		return true
+	}
+	if c.Collection == spec.Users && c.ID == user {
+		return true
+	}
+	for i, f := range x.Params.Fields() {
+		if f.Type.Of == c.Collection && params.Slots[i].Text() == string(c.ID) {
+			return true
+		}
+	}
+	return false
 }
 
 // channelsOf compiles the channels.

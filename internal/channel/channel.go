@@ -11,6 +11,7 @@ import (
 
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // Config is what a Hub is made of.
@@ -82,10 +83,16 @@ type Event struct {
 	Present Present
 	// Code says why a membership Ended.
 	Code string
+
+	// text is the event as it is pushed, if that is known.
+	text []byte
 }
 
 // AppendJSON writes the event as it is pushed, an object of one line.
 func (e Event) AppendJSON(b []byte) []byte {
+	if e.text != nil {
+		return append(b, e.text...)
+	}
 	b = append(b, `{"channel":`...)
 	b = appendText(b, e.Channel)
 	switch e.Kind {
@@ -120,4 +127,13 @@ func (e Event) AppendJSON(b []byte) []byte {
 		b = append(b, '}')
 	}
 	return append(b, '}')
+}
+
+func appendText(b []byte, text string) []byte { return value.AppendQuoted(b, text) }
+
+func appendRaw(b, raw []byte) []byte {
+	if raw == nil {
+		return append(b, "null"...)
+	}
+	return append(b, raw...)
 }

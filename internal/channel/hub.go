@@ -2,75 +2,213 @@ package channel
 
 import (
 	"context"
+	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/value"
 )
 
+// The bounds. Each is named by the error that it causes.
+const (
+	// channelsMax is how many channels one connection may be in.
+	channelsMax = 100
+	// membersMax is how many members one channel may have.
+	membersMax = 10_000
+	// stateMax is the greatest size of what one member shows, statesMax that of what all
+	// of a channel show together, in bytes.
+	stateMax  = 4 << 10
+	statesMax = 8 << 20
+	// MessageMax is the greatest size of a message, in bytes.
+	MessageMax = 16 << 10
+	// wordsMax is how many messages, states and joins a connection may send in a second.
+	wordsMax = 30
+	// waitingMax is how many messages wait for one connection, waitingBytes how large
+	// they may be together; the oldest are dropped.
+	waitingMax   = 256
+	waitingBytes = 1 << 20
+	// goneMax is how many who left are remembered for members who have not heard of it.
+	goneMax = 2 * membersMax
+	// takeMax is how many events one Take returns.
+	takeMax = 1000
+	// fewMax is how many members hear at once of each change of presence. Where there are
+	// more, changes are told together, not more often than gatherEach.
+	fewMax     = 32
+	gatherEach = 50 * time.Millisecond
+	// againEach is how long it is waited before a membership is judged once more, if it
+	// could not be.
+	againEach = time.Second
+)
+
 // Hub holds the channels of one process. It is safe for concurrent use.
 type Hub struct {
 	cfg Config
+	log *slog.Logger
+	// ask has those judged again who are in doubt.
+	ask chan struct{}
+
+	mu    sync.Mutex
+	rooms map[string]*room
+	// reads holds the rooms by the collections that their rules read.
+	reads map[string]map[*room]bool
+
+	doubts struct {
+		sync.Mutex
+		list []*membership
+	}
+	numbers numbers
 }
 
-// New returns a Hub.
-func New(c Config) *Hub { return &Hub{cfg: c} }
+// New returns a Hub, which judges memberships again while Run runs.
+func New(c Config) *Hub {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Hub{cfg: c, log: c.Log, ask: make(chan struct{}, 1), rooms: map[string]*room{},
+		reads: map[string]map[*room]bool{}}
+}
+
+// Run judges memberships again when they are in doubt, and speaks with the hubs of other
+// processes, until ctx ends.
+func (h *Hub) Run(ctx context.Context) {
+	h.judge(ctx)
+}
 
 // Connect makes a connection that may be in channels; who names it, over all processes.
-func (h *Hub) Connect(who string) *Member { return &Member{hub: h, who: who} }
+func (h *Hub) Connect(who string) *Member {
+	return &Member{hub: h, who: who, in: map[string]*membership{}, ready: make(chan struct{}, 1)}
+}
 
 // Publish tells a message of the app's code to the members that are at this process.
-func (h *Hub) Publish(name string, message []byte) {}
-
-// Follow takes an entry of the journal: the messages in it are told, and memberships
-// that may not hold any more are judged again. It is a follow.Live.
-func (h *Hub) Follow(e journal.Entry) {}
-
-// Swapped has every membership judged again, because another app is in force.
-func (h *Hub) Swapped() {}
-
-// Member is one connection and the channels that it is in. It is safe for concurrent
-// use. Errors are *fault.Fault.
-type Member struct {
-	hub *Hub
-	who string
+func (h *Hub) Publish(name string, message []byte) {
+	h.deliver(name, nil, Event{Kind: Message, Channel: name, Message: message})
 }
 
-// Join makes the connection a member of the channel, and returns who is there, itself
-// among them; for a channel without presence it returns none. state may be nil. The call
-// says who asks, and is kept to judge the membership again.
-func (m *Member) Join(ctx context.Context, call engine.Call, name string, state []byte) ([]Present,
-	error) {
-	return nil, nil
-}
-
-// Leave ends a membership; it is no error if there is none.
-func (m *Member) Leave(name string) error { return nil }
-
-// Send tells a message to all members of the channel, the sender's own connection not
-// among them.
-func (m *Member) Send(ctx context.Context, call engine.Call, name string, message []byte) error {
-	return nil
-}
-
-// State changes what the member shows of himself in the channel; nil shows nothing.
-func (m *Member) State(name string, value []byte) error { return nil }
-
-// Ready receives when Take has something.
-func (m *Member) Ready() <-chan struct{} { return nil }
-
-// Take returns what happened since, and never blocks. Of one who is slow the presence is
-// merged, and messages beyond a bound are dropped.
-func (m *Member) Take() []Event { return nil }
-
-// Close leaves all channels.
-func (m *Member) Close() {}
-
-func appendText(b []byte, text string) []byte { return value.AppendQuoted(b, text) }
-
-func appendRaw(b, raw []byte) []byte {
-	if raw == nil {
-		return append(b, "null"...)
+// Follow takes an entry of the journal: memberships that may not hold any more come into
+// doubt, and the messages that code left in the entry are told. It is a follow.Live.
+func (h *Hub) Follow(e journal.Entry) {
+	for i := range e.Changes {
+		h.changed(&e.Changes[i])
 	}
-	return append(b, raw...)
+	for _, i := range e.Intents {
+		if i.Kind == journal.IntentPublish {
+			h.Publish(i.Name, value.AppendJSON(nil, i.Payload.Record().Get("given")))
+		}
+	}
+}
+
+// Swapped puts every membership in doubt, because another app is in force.
+func (h *Hub) Swapped() {
+	h.mu.Lock()
+	rooms := make([]*room, 0, len(h.rooms))
+	for _, r := range h.rooms {
+		rooms = append(rooms, r)
+	}
+	h.mu.Unlock()
+	for _, r := range rooms {
+		r.doubt(func(*membership) bool { return true })
+	}
+}
+
+// changed puts in doubt whose right to be where he is may depend on the change.
+func (h *Hub) changed(c *journal.Change) {
+	h.mu.Lock()
+	rooms := make([]*room, 0, len(h.reads[c.Collection]))
+	for r := range h.reads[c.Collection] {
+		rooms = append(rooms, r)
+	}
+	h.mu.Unlock()
+	for _, r := range rooms {
+		r.doubt(func(m *membership) bool { return r.concerns(c, m) })
+	}
+}
+
+// enter returns the room of the name for one member more.
+func (h *Hub) enter(name string, f *family) *room {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.room(name)
+	r.users++
+	if r.family.Load() == nil {
+		h.index(r, f)
+	}
+	return r
+}
+
+// room returns the room of the name, made if there was none. The caller holds the lock.
+func (h *Hub) room(name string) *room {
+	r := h.rooms[name]
+	if r == nil {
+		r = newRoom(h, name)
+		h.rooms[name] = r
+	}
+	return r
+}
+
+// leave lets a room go that enter gave.
+func (h *Hub) leave(r *room) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.users--
+	h.forget(r)
+}
+
+// forget drops a room that nobody uses. The caller holds the lock.
+func (h *Hub) forget(r *room) {
+	if r.users > 0 {
+		return
+	}
+	h.index(r, nil)
+	delete(h.rooms, r.name)
+}
+
+// classify notes to which family a room belongs.
+func (h *Hub) classify(r *room, in engine.Entrance) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if old := r.family.Load(); h.rooms[r.name] == r && (old == nil || old.Channel != in.Family) {
+		h.index(r, &family{in.Family, in.Params})
+	}
+}
+
+// index has a room found by what its family reads. The caller holds the lock.
+func (h *Hub) index(r *room, f *family) {
+	if old := r.family.Load(); old != nil {
+		for _, name := range old.Reads {
+			delete(h.reads[name], r)
+			if len(h.reads[name]) == 0 {
+				delete(h.reads, name)
+			}
+		}
+	}
+	r.family.Store(f)
+	if f == nil {
+		return
+	}
+	for _, name := range f.Reads {
+		if h.reads[name] == nil {
+			h.reads[name] = map[*room]bool{}
+		}
+		h.reads[name][r] = true
+	}
+}
+
+// deliver tells an event to the members of a channel, but for one.
+func (h *Hub) deliver(name string, but *Member, e Event) {
+	h.mu.Lock()
+	r := h.rooms[name]
+	h.mu.Unlock()
+	if r == nil {
+		return
+	}
+	e.text = e.AppendJSON(nil)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.members {
+		if m.member != but && m.active {
+			m.member.push(m, e)
+		}
+	}
 }

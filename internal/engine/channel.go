@@ -23,7 +23,9 @@ const (
 // Entrance is what a caller is told who may join a channel, or send to it.
 type Entrance struct {
 	// Family is what the app file says of the channel.
-	Family  *app.Channel
+	Family *app.Channel
+	// Params are the parameters in the channel's name.
+	Params  value.Record
 	Subject ident.Subject
 	// User is what members see of one another's users as JSON, null for a caller who is
 	// none.
@@ -98,7 +100,7 @@ func (r *run) enterChannel(ctx context.Context, v store.View) (Entrance, error) 
 		return Entrance{}, err
 	}
 	user, err := r.shown(family)
-	return Entrance{Family: family, Subject: r.subject, User: user}, err
+	return Entrance{Family: family, Params: params, Subject: r.subject, User: user}, err
 }
 
 // shown is what members of the family see of the caller.

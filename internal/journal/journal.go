@@ -96,6 +96,8 @@ const (
 	IntentJob      = "job"
 	IntentEmail    = "email"
 	IntentDelivery = "delivery"
+	// IntentPublish is a message that code publishes in the channel that it names.
+	IntentPublish = "publish"
 )
 
 // Entry is one commit: the unit of audit, outbox, realtime, cache invalidation,
