@@ -1,0 +1,64 @@
+// The page: who is signed in, which place the address names, and whether the line is up.
+import { api } from "./api.js";
+import { enter, you } from "./account.js";
+import { board } from "./board.js";
+import { boards } from "./boards.js";
+import { face, find, h, put } from "./dom.js";
+
+const main = find("content");
+let undo = []; // what ends with the place that is shown
+const leave = () => { for (const end of undo.splice(0)) end(); };
+
+// show draws the place that the address names.
+function show() {
+  leave();
+  const keep = (...ends) => undo.push(...ends);
+  const user = api.auth.user;
+  put(find("place"));
+  put(find("self"), user
+    ? h("button", { class: "me", type: "button", id: "me", "aria-label": `You, ${user.name}`, onclick: you }, face(user.id, user.name))
+    : h("button", { class: "button", type: "button", id: "sign-in", onclick: () => enter() }, "Sign in"));
+  document.title = "Slipway";
+  if (!user) return put(main, welcome());
+  const [, kind, id] = location.hash.split("/");
+  main.className = kind === "b" ? "on-board" : "";
+  if (kind === "b" && id) return board(main, keep, id);
+  return boards(main, keep);
+}
+
+const welcome = () =>
+  h("div", { class: "page empty" },
+    h("h1", {}, "What is on the slipway?"),
+    h("p", {}, "Boards with lists and cards. Whatever one moves, the others see moving."),
+    h("p", { class: "row" },
+      h("button", { class: "button", type: "button", onclick: () => enter() }, "Sign in"),
+      h("button", { class: "button quiet", type: "button", onclick: () => enter(true) }, "Sign up")));
+
+find("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+addEventListener("hashchange", () => {
+  find("dialog").close();
+  show();
+  main.focus({ preventScroll: true });
+});
+
+// What is not sent yet is said, and what was refused later on.
+function line() {
+  const waiting = api.outbox.pending.length;
+  const words = waiting === 0 ? "" : waiting === 1 ? "1 change waits" : `${waiting} changes wait`;
+  find("line").hidden = !words && navigator.onLine;
+  find("line").textContent = navigator.onLine ? words : ["Offline", words].filter(Boolean).join(". ");
+}
+addEventListener("online", line);
+addEventListener("offline", line);
+api.outbox.onChange(line);
+line();
+
+let who;
+api.auth.onChange(() => {
+  const id = api.auth.user?.id;
+  if (id !== who || who === undefined) show();
+  who = id;
+});
