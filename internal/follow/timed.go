@@ -32,6 +32,17 @@ type Timed struct {
 	Busy func(ctx context.Context, v store.View, last ident.Record) (bool, error)
 }
 
+// clockBack is how far the record of what is timed may have been written ahead of this
+// node's clock. What was written later yet was written by a clock that has been set back
+// since, and what it said of the next instant is worth nothing.
+const clockBack = 5 * time.Minute
+
+// ahead reports whether a record was written by a clock that went far before this one.
+func ahead(row value.Record, now time.Time) bool {
+	at := row.Slots[spec.SlotUpdated]
+	return at.Kind() == value.Time && at.Time().Sub(now) > clockBack
+}
+
 // timedAgain is how long to wait after the clock could not be followed.
 const timedAgain = time.Second
 
@@ -103,7 +114,8 @@ func (r *Runner) strike(ctx context.Context, t Timed) (time.Time, error) {
 		row = value.NewRecord(r.shapes[Clock])
 	case err != nil:
 		return now, err
-	case row.Get(fieldText).Text() == t.Text && row.Get(fieldDue).Time().After(now):
+	case row.Get(fieldText).Text() == t.Text && row.Get(fieldDue).Time().After(now) &&
+		!ahead(row, now):
 		return row.Get(fieldDue).Time(), nil
 	}
 	next := t.Next(now)
@@ -122,7 +134,7 @@ func (r *Runner) strike(ctx context.Context, t Timed) (time.Time, error) {
 		}
 		due := row.Get(fieldDue).Time()
 		switch {
-		case begins || row.Get(fieldText).Text() != t.Text:
+		case begins || row.Get(fieldText).Text() != t.Text || ahead(row, now):
 		case due.After(now):
 			return errLost // another node was faster
 		default:

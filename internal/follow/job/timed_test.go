@@ -104,3 +104,19 @@ func TestClockStartsAJobOnce(t *testing.T) {
 		n.runsOf("report", 4)
 	})
 }
+
+func TestAClockThatWasFarAheadHoldsNothingUp(t *testing.T) {
+	kinds := map[string]*kind{"report": {run: func(context.Context, value.Record,
+		action.Steps) (value.Value, error) {
+		return value.OfNull(), nil
+	}}}
+	db := memory(t)
+	n := startWith(t, db, false, kinds, nil, hourly(t, db, "report"))
+	n.runsOf("report", 0)
+	n.advance(20 * 365 * 24 * time.Hour)
+	n.await(n.runsOf("report", 1)[0].ID, job.Done)
+	n.advance(-20 * 365 * 24 * time.Hour) // somebody has set it right
+	n.runsOf("report", 1)
+	n.advance(time.Hour)
+	n.await(n.runsOf("report", 2)[0].ID, job.Done)
+}
