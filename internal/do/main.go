@@ -28,6 +28,7 @@ func chores() []chore {
 		{"catalogue", "write the shop's seed from its invoices", runCatalogue},
 		{"replay", "send the real invoices through the shop and prove the sums", runReplay},
 		{"report", "print what the style guide asks a person to look at", runReport},
+		{"sdk", "build galley.js and the hooks for React from their sources", runSDK},
 		{"setup", "install the Debian packages that the tests use", runSetup},
 	}
 }

@@ -91,7 +91,7 @@ func segments(u *url.URL) []string {
 }
 
 // house are the first segments that no parameter of a route stands for.
-var house = []string{"api", "_", "hooks", "problems"}
+var house = []string{"api", "_", "hooks", "problems", "galley.js", "galley.d.ts"}
 
 // match returns what takes a request, and the methods that its path takes.
 func (d *Door) match(method string, parts []string) (found *taken, methods []string) {

@@ -1,5 +1,5 @@
-// Package site is the door for people: the app's static files, and a page for each
-// problem. It serves files of one folder and nothing beside it: no dotfile, no
+// Package site is the door for people: the app's static files, a page for each problem,
+// and the client that pages load. It serves files of one folder and nothing beside it: no dotfile, no
 // listing, no link that leads out. What is below /api is rest's.
 package site
 
@@ -41,14 +41,15 @@ type Config struct {
 
 // Site serves an app's pages. It is safe for concurrent use.
 type Site struct {
-	files func() fs.FS
-	words func() *transport.Words
-	pages *pages
+	files  func() fs.FS
+	words  func() *transport.Words
+	pages  *pages
+	client client
 }
 
 // New returns a site.
 func New(c Config) *Site {
-	s := &Site{files: c.Files, words: c.Words, pages: newPages()}
+	s := &Site{files: c.Files, words: c.Words, pages: newPages(), client: newClient()}
 	if s.files == nil {
 		s.files = func() fs.FS { return nil }
 	}
@@ -95,6 +96,10 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if code, ok := strings.CutPrefix(r.URL.Path, "/problems"); ok &&
 		(code == "" || code[0] == '/') {
 		s.pages.serve(w, s.words(), strings.TrimPrefix(code, "/"))
+		return
+	}
+	if a, ok := s.client[r.URL.Path]; ok {
+		a.serve(w, r)
 		return
 	}
 	s.file(w, r)
