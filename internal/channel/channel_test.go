@@ -1,0 +1,266 @@
+package channel_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+)
+
+func TestMembersHearOneAnother(t *testing.T) {
+	w := open(t, kanban)
+	ana, ben := w.user("Ana"), w.user("Ben")
+	board := w.create("boards", `{"name":"Plans"}`)
+	w.member(board, ana)
+	w.member(board, ben)
+	name := "board/" + board
+	a, b := w.connect("c1", ana), w.connect("c2", ben)
+	anaShown := `{"who":"c1","user":{"id":"` + ana + `","name":"Ana","avatar":null},"state":{"cursor":[3,4]}}`
+	benShown := `{"who":"c2","user":{"id":"` + ben + `","name":"Ben","avatar":null}}`
+	if all, err := a.join(name, `{ "cursor": [3, 4] }`); err != nil || all != anaShown {
+		t.Fatalf("got %s, %v, want %s", all, err, anaShown)
+	}
+	if all, err := b.join(name, ""); err != nil || all != anaShown+" "+benShown {
+		t.Fatalf("got %s, %v", all, err)
+	}
+	a.want(`{"channel":"` + name + `","joined":` + benShown + `}`)
+	if err := b.send(name, `{ "typing": true }`); err != nil {
+		t.Fatal(err)
+	}
+	a.want(`{"channel":"` + name + `","from":"c2","user":"` + ben + `","message":{"typing":true}}`)
+	if err := b.State(name, []byte(`"busy"`)); err != nil {
+		t.Fatal(err)
+	}
+	a.want(`{"channel":"` + name + `","state":{"who":"c2","value":"busy"}}`)
+	w.hub.Publish(name, []byte(`{"moved":1}`))
+	a.want(`{"channel":"` + name + `","message":{"moved":1}}`)
+	b.want(`{"channel":"` + name + `","message":{"moved":1}}`)
+	if err := b.Leave(name); err != nil {
+		t.Fatal(err)
+	}
+	a.want(`{"channel":"` + name + `","left":"c2"}`)
+	if err := b.send(name, `1`); !fault.Is(err, fault.Denied) {
+		t.Errorf("one who left sends: %v", err)
+	}
+	a.Close()
+	if n := w.hub.Numbers(); n.Channels != 0 || n.Members != 0 {
+		t.Errorf("somebody is left: %+v", n)
+	}
+}
+
+func TestWhoMayNotJoinHearsTheSameOfWhatIsNotThere(t *testing.T) {
+	w := open(t, kanban)
+	ana := w.user("Ana")
+	board := w.create("boards", `{"name":"Plans"}`)
+	gone := w.create("boards", `{"name":"Gone"}`)
+	w.remove("boards", gone)
+	a, nobody := w.connect("c1", ana), w.connect("c2", "")
+	var said []string
+	for _, name := range []string{board, gone, string(ident.NewRecord()), ana} {
+		_, err := a.join("board/"+name, "")
+		kind(t, err, fault.Denied)
+		said = append(said, fault.From(err).CodeOr()+fault.From(err).Message)
+		_, err = nobody.join("board/"+name, "")
+		kind(t, err, fault.Unauthenticated)
+	}
+	for _, s := range said {
+		if s != said[0] {
+			t.Errorf("%q tells more than %q", s, said[0])
+		}
+	}
+	for _, name := range []string{"", "board", "board/", "board/../" + board, "board/" + board + "/",
+		"Board/" + board, "board/" + strings.ToUpper(board), "board/" + board + "\x00", "nothing/x",
+		"room/u\u0308", "room/" + strings.Repeat("x", 1000)} {
+		_, err := a.join(name, "")
+		kind(t, err, fault.NotFound)
+		kind(t, a.send(name, "1"), fault.Denied)
+		kind(t, a.State(name, nil), fault.Denied)
+	}
+	if n := w.hub.Numbers(); n.Channels != 0 {
+		t.Errorf("rooms are left of those who could not join: %+v", n)
+	}
+}
+
+func TestAMembershipEndsWithTheRecordThatItRestsOn(t *testing.T) {
+	w := open(t, kanban)
+	ana, ben := w.user("Ana"), w.user("Ben")
+	board := w.create("boards", `{"name":"Plans"}`)
+	w.member(board, ana)
+	membership := w.member(board, ben)
+	name := "board/" + board
+	a, b := w.connect("c1", ana), w.connect("c2", ben)
+	for _, g := range []*guest{a, b} {
+		if _, err := g.join(name, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.next() // that the other came
+	w.remove("members", membership)
+	// What is said from here on must not reach him.
+	w.hub.Publish(name, []byte(`"secret"`))
+	b.want(`{"channel":"` + name + `","ended":{"code":"forbidden"}}`)
+	heard := a.next() + a.next() // in any order
+	if !strings.Contains(heard, `"message":"secret"`) || !strings.Contains(heard, `"left":"c2"`) {
+		t.Errorf("the other heard %s", heard)
+	}
+	kind(t, b.send(name, "1"), fault.Denied)
+	if rest := b.Take(); len(rest) != 0 {
+		t.Errorf("then came %v", rest)
+	}
+
+	// A board that goes takes its channel with it.
+	w.remove("boards", board)
+	a.want(`{"channel":"` + name + `","ended":{"code":"forbidden"}}`)
+
+	// So does a user who goes.
+	if _, err := a.join("room/x", ""); err != nil {
+		t.Fatal(err)
+	}
+	w.remove("users", ana)
+	a.want(`{"channel":"room/x","ended":{"code":"unauthenticated"}}`)
+}
+
+func TestAnotherAppJudgesAnew(t *testing.T) {
+	w := open(t, kanban)
+	ana := w.user("Ana")
+	a, nobody := w.connect("c1", ana), w.connect("c2", "")
+	for _, g := range []*guest{a, nobody} {
+		if _, err := g.join("room/x", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.want(`{"channel":"room/x","joined":{"who":"c2","user":null}}`)
+	next := compile(t, strings.Replace(kanban, "    join: true\n", "    join: auth != null\n", 1))
+	if err := w.engine.Swap(next, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.hub.Swapped()
+	nobody.want(`{"channel":"room/x","ended":{"code":"unauthenticated"}}`)
+	a.want(`{"channel":"room/x","left":"c2"}`)
+	next = compile(t, kanban[:strings.Index(kanban, "channels:")])
+	if err := w.engine.Swap(next, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.hub.Swapped()
+	a.want(`{"channel":"room/x","ended":{"code":"not_found"}}`)
+}
+
+func TestWhatIsShownOfAUserFollowsHisRecord(t *testing.T) {
+	w := open(t, kanban)
+	ana, ben := w.user("Ana"), w.user("Ben")
+	a, b := w.connect("c1", ana), w.connect("c2", ben)
+	for _, g := range []*guest{a, b} {
+		if _, err := g.join("room/x", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.next()
+	w.update("users", ben, `{"phone":"123"}`) // which nobody sees
+	w.update("users", ben, `{"name":"Benno"}`)
+	a.want(`{"channel":"room/x","joined":{"who":"c2","user":{"id":"` + ben + `","name":"Benno"}}}`)
+}
+
+func TestSendHasARuleOfItsOwn(t *testing.T) {
+	w := open(t, kanban)
+	ana, ben := w.user("Ana"), w.user("Ben")
+	board := w.create("boards", `{"name":"Plans"}`)
+	w.member(board, ana)
+	w.member(board, ben)
+	name := "quiet/" + board
+	a, b := w.connect("c1", ana), w.connect("c2", ben)
+	kind(t, a.send(name, "1"), fault.Denied) // he has not joined
+	for _, g := range []*guest{a, b} {
+		if all, err := g.join(name, ""); err != nil || all != "" {
+			t.Fatalf("got %s, %v of a channel without presence", all, err)
+		}
+	}
+	_, err := a.join("quiet/"+board, `{"x":1}`)
+	kind(t, err, fault.Invalid)
+	a, _ = w.connect("c3", ana), a.Leave(name)
+	if _, err := a.join(name, ""); err != nil {
+		t.Fatal(err)
+	}
+	kind(t, a.State(name, []byte("1")), fault.Invalid)
+	if err := a.send(name, "1"); err != nil {
+		t.Fatal(err)
+	}
+	b.want(`{"channel":"` + name + `","from":"c3","user":"` + ana + `","message":1}`)
+	w.update("boards", board, `{"muted":true}`)
+	kind(t, a.send(name, "2"), fault.Denied)
+}
+
+func TestOneUserWithTwoConnectionsIsThereTwice(t *testing.T) {
+	w := open(t, kanban)
+	ana := w.user("Ana")
+	a, b := w.connect("c1", ana), w.connect("c2", ana)
+	if _, err := a.join("room/x", ""); err != nil {
+		t.Fatal(err)
+	}
+	all, err := b.join("room/x", "")
+	if err != nil || strings.Count(all, ana) != 2 {
+		t.Fatalf("got %s, %v", all, err)
+	}
+	// Joining again is no second membership, and shows the state that is given.
+	if all, err = b.join("room/x", "2"); err != nil || strings.Count(all, ana) != 2 {
+		t.Fatalf("got %s, %v", all, err)
+	}
+	for !strings.HasSuffix(a.next(), `,"state":2}}`) {
+		continue
+	}
+	if err := b.Leave("room/x"); err != nil {
+		t.Fatal(err)
+	}
+	a.want(`{"channel":"room/x","left":"c2"}`)
+}
+
+func TestMessagesOfOneSenderKeepTheirOrder(t *testing.T) {
+	w := open(t, kanban)
+	a, b := w.connect("c1", ""), w.connect("c2", "")
+	for _, g := range []*guest{a, b} {
+		if _, err := g.join("room/x", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.next()
+	for n := range 20 {
+		if err := b.send("room/x", fmt.Sprint(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 20 {
+		a.want(fmt.Sprintf(`{"channel":"room/x","from":"c2","user":null,"message":%d}`, n))
+	}
+}
+
+func TestBoundsAreNamed(t *testing.T) {
+	w := open(t, kanban)
+	says := func(err error, want fault.Kind, bound string) {
+		t.Helper()
+		kind(t, err, want)
+		if !strings.Contains(fault.From(err).Message, bound) {
+			t.Errorf("%q does not name %s", fault.From(err).Message, bound)
+		}
+	}
+	a := w.connect("c1", "")
+	if _, err := a.join("room/x", ""); err != nil {
+		t.Fatal(err)
+	}
+	says(a.send("room/x", `"`+strings.Repeat("x", 16<<10)+`"`), fault.TooLarge, "16384")
+	says(a.State("room/x", []byte(`"`+strings.Repeat("x", 4<<10)+`"`)), fault.TooLarge, "4096")
+	says(a.send("room/x", `{`), fault.Invalid, "")
+	says(a.send("room/x", `{"a":1,"a":2}`), fault.Invalid, "")
+	says(a.Send(t.Context(), a.call, "room/x", nil), fault.Invalid, "")
+	var err error
+	for n := 0; err == nil && n < 100; n++ {
+		err = a.send("room/x", "1")
+	}
+	says(err, fault.Exhausted, "30")
+	a.Close()
+	_, err = a.join("room/x", "")
+	says(err, fault.Unavailable, "")
+	if n := w.hub.Numbers(); n.Channels != 0 {
+		t.Errorf("somebody is left: %+v", n)
+	}
+}
