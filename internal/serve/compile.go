@@ -11,6 +11,7 @@ import (
 	"github.com/galleybackend/galley/internal/action/tsaction"
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/auth"
+	"github.com/galleybackend/galley/internal/codegen"
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/follow/delivery"
@@ -46,6 +47,8 @@ type Compiled struct {
 	dev       []byte
 	developed bool
 	missing   []string
+	// lock is the text of the numbers that protobuf's fields have, nil if there are none.
+	lock []byte
 }
 
 // Failed reports whether the app has errors.
@@ -78,6 +81,10 @@ func Compile(c Config) Compiled {
 	if out.sealed, err = readFile(files, config.SecretsFile); err != nil {
 		out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
 			Pos: spec.Pos{File: config.SecretsFile, Line: 1, Column: 1}})
+	}
+	if out.lock, err = readFile(files, codegen.LockFile); err != nil {
+		out.Findings = append(out.Findings, spec.Finding{Message: err.Error(),
+			Pos: spec.Pos{File: codegen.LockFile, Line: 1, Column: 1}})
 	}
 	// Values for development are no part of what is deployed.
 	out.developed = c.Dev
@@ -115,6 +122,7 @@ func Compile(c Config) Compiled {
 	out.Files = withCode(files, out.Files, out.Findings)
 	if !out.Failed() {
 		out.App = compiled
+		out.checkLock()
 	}
 	return out
 }
@@ -136,6 +144,8 @@ func CompileDeclared(c Config) Compiled {
 	out.Findings = append(out.Findings, findings...)
 	if !out.Failed() {
 		out.App = compiled
+		// A file that cannot be read is as one that says nothing: who serves the app is told.
+		out.lock, _ = readFile(c.files(), codegen.LockFile)
 	}
 	return out
 }

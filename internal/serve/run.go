@@ -114,6 +114,9 @@ func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	var errs []error
+	if s.rpc != nil {
+		s.rpc.Close()
+	}
 	if s.sockets != nil {
 		s.sockets.Close(ctx) // else what goes on would be waited for
 	}

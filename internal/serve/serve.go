@@ -33,6 +33,7 @@ import (
 	"github.com/galleybackend/galley/internal/system"
 	"github.com/galleybackend/galley/internal/transport"
 	"github.com/galleybackend/galley/internal/transport/rest"
+	"github.com/galleybackend/galley/internal/transport/rpc"
 	"github.com/galleybackend/galley/internal/transport/site"
 	"github.com/galleybackend/galley/internal/transport/socket"
 )
@@ -95,6 +96,7 @@ type Server struct {
 	live        *live.Hub
 	channels    *channel.Hub
 	sockets     *socket.Door
+	rpc         *rpc.Door
 	site        atomic.Pointer[folder]
 	admin       string
 	servers     []*http.Server
@@ -250,6 +252,7 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 	s.live = live.New(live.Config{Engine: calls{s}, Append: transport.AppendItem})
 	s.channels = channel.New(channel.Config{Engine: s.engine, Log: s.log})
 	s.openSockets()
+	s.openRPC()
 	if !s.cfg.door {
 		var chores context.Context
 		chores, s.endChores = context.WithCancel(context.WithoutCancel(ctx))
@@ -332,9 +335,9 @@ func (s *Server) Handler() http.Handler {
 		Hook: s.hooks().Take, Socket: s.sockets.Socket, Events: s.sockets.Events, At: s.live.At,
 	})
 	if s.cfg.Dev {
-		return ownHost(door)
+		return ownHost(s.withRPC(door))
 	}
-	return door
+	return s.withRPC(door)
 }
 
 // Spec returns the app file in force.

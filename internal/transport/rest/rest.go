@@ -37,6 +37,8 @@ const (
 	// number of its parameters.
 	QueryMax  = 8 << 10
 	ParamsMax = 64
+	// StreamsMax is how many requests one connection of HTTP/2 may have at once.
+	StreamsMax = 100
 	// HealthTime is how long it may take to find out whether the service can be given.
 	// How long a call may take, the engine says.
 	HealthTime = 15 * time.Second
@@ -124,8 +126,13 @@ func New(c Config) *Door {
 // Server returns a server for the handler with the bounds of this package. Its
 // address and its listener are the caller's.
 func Server(h http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true) // which gRPC speaks where there is no TLS
 	return &http.Server{
 		Handler: h, MaxHeaderBytes: HeaderMax,
+		Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: StreamsMax},
 		ReadHeaderTimeout: HeaderTime, ReadTimeout: BodyTime,
 		WriteTimeout: AnswerTime, IdleTimeout: IdleTime,
 	}

@@ -1,0 +1,123 @@
+// Package rpc is the door for gRPC, gRPC-Web and Connect: the same calls as over HTTP and
+// JSON, in messages that are made of the app file while it runs. It promises the same
+// rules, keys, limits and problems as every door, that a message has one meaning, so that
+// fields which are not there are refused and not passed over, and a bound for whatever a
+// peer can make it hold. What a call means is left to the engine, who asks is found out
+// by the door of HTTP, and what the messages are called codegen says.
+package rpc
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/follow/live"
+	"github.com/galleybackend/galley/internal/observe"
+	"github.com/galleybackend/galley/internal/transport"
+)
+
+// The bounds of this door.
+const (
+	// MessageMax is the greatest size of a message that is taken, in bytes.
+	MessageMax = 1 << 20
+	// FollowersMax is how many of its calls may be streams that go on.
+	FollowersMax = 10_000
+	// compressMin is the least size of a message that is compressed, in bytes.
+	compressMin = 1 << 10
+)
+
+// Config is what a Door needs.
+type Config struct {
+	// Engine answers the calls.
+	Engine transport.Engine
+	// App returns the app in force, and Lock what its file of numbers holds.
+	App  func() *app.App
+	Lock func() []byte
+	// Live keeps what is followed true; nil follows nothing.
+	Live *live.Hub
+	// Health says whether the service can be given; nil means always.
+	Health func(context.Context) error
+	// Reflect has the door say what it serves.
+	Reflect bool
+	// Mask hides secrets in problems; nil hides nothing.
+	Mask *observe.Mask
+	// Broken hears why an app cannot be served here, which the app file decides.
+	Broken func(error)
+}
+
+// Door answers calls. It is safe for concurrent use.
+type Door struct {
+	Config
+	making  sync.Mutex
+	surface atomic.Pointer[surface]
+	// closing ends streams that go on.
+	closing chan struct{}
+	end     sync.Once
+	streams atomic.Int64
+}
+
+// New returns a Door, which must be closed.
+func New(c Config) *Door { return &Door{Config: c, closing: make(chan struct{})} }
+
+// Close ends the streams that go on.
+func (d *Door) Close() { d.end.Do(func() { close(d.closing) }) }
+
+// Takes reports whether a request is a call of this door.
+func (d *Door) Takes(r *http.Request) bool {
+	if r.Method != http.MethodPost || strings.Count(r.URL.Path, "/") != 2 {
+		return false
+	}
+	if isGRPC(r) {
+		return true
+	}
+	return strings.IndexByte(r.URL.Path, '.') > 0 && d.now().handlers[r.URL.Path] != nil
+}
+
+func isGRPC(r *http.Request) bool {
+	types := r.Header["Content-Type"]
+	return len(types) == 1 && strings.HasPrefix(types[0], "application/grpc")
+}
+
+// exchange is a call that has come, and what is known of its answer.
+type exchange struct {
+	*transport.Remote
+	// status is that of HTTP for the same answer.
+	status int
+}
+
+// exchangeKey is where the exchange of a call stands in its context.
+type exchangeKey struct{}
+
+// Answer answers a request that the door takes, and returns the status that the same
+// answer has over HTTP.
+func (d *Door) Answer(m *transport.Remote) int {
+	x := &exchange{Remote: m}
+	h := d.now().handlers[m.Request.URL.Path]
+	if h == nil {
+		m.Told(nil, nil)
+		head := m.Writer.Header()
+		head.Set("Content-Type", m.Request.Header.Get("Content-Type"))
+		head.Set("Grpc-Status", "12")
+		head.Set("Grpc-Message", "There is no such method, or no rule opens it.")
+		m.Writer.WriteHeader(http.StatusOK)
+		return http.StatusNotFound
+	}
+	h.ServeHTTP(m.Writer, m.Request.WithContext(
+		context.WithValue(m.Request.Context(), exchangeKey{}, x)))
+	if x.status == 0 {
+		// The wire itself was not as it should be: nobody was asked.
+		x.status = http.StatusBadRequest
+		if s := m.Call.Seen; s != nil && s.Code == "" {
+			s.Code = "invalid_request"
+		}
+	}
+	return x.status
+}
+
+// exchangeOf returns the exchange of a call.
+func exchangeOf(ctx context.Context) *exchange {
+	return ctx.Value(exchangeKey{}).(*exchange)
+}
