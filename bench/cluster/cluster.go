@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 )
 
 const (
@@ -63,14 +65,14 @@ func Start(ctx context.Context, parent string) (_ *Cluster, err error) {
 	if err := os.WriteFile(secret, []byte(password), 0o600); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(giveAway(c.dir), giveAway(secret)); err != nil {
+	if err := errors.Join(pgtest.GiveAway(c.dir), pgtest.GiveAway(secret)); err != nil {
 		return nil, err
 	}
 	data := filepath.Join(c.dir, "data")
 	init := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--pgdata="+data,
 		"--username="+role, "--pwfile="+secret, "--auth=scram-sha-256", "--encoding=UTF8",
 		"--locale=C", "--no-instructions")
-	init.Dir, init.SysProcAttr = c.dir, foreign()
+	init.Dir, init.SysProcAttr = c.dir, pgtest.Foreign()
 	if text, err := init.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, text)
 	}
@@ -83,7 +85,7 @@ func Start(ctx context.Context, parent string) (_ *Cluster, err error) {
 	}
 	var log bytes.Buffer
 	c.cmd = exec.Command(filepath.Join(bin, "postgres"), args...)
-	c.cmd.Dir, c.cmd.SysProcAttr, c.cmd.Stderr = c.dir, foreign(), &log
+	c.cmd.Dir, c.cmd.SysProcAttr, c.cmd.Stderr = c.dir, pgtest.Foreign(), &log
 	if err := c.cmd.Start(); err != nil {
 		c.cmd = nil
 		return nil, err

@@ -70,11 +70,11 @@ func (c *Cluster) bounce(dir string, port, connections int) (*run, error) {
 	for name, content := range map[string]string{
 		ini: text, users: fmt.Sprintf("%q %q\n", owner, password),
 	} {
-		if err := errors.Join(os.WriteFile(name, []byte(content), 0o600), giveAway(name)); err != nil {
+		if err := errors.Join(os.WriteFile(name, []byte(content), 0o600), GiveAway(name)); err != nil {
 			return nil, err
 		}
 	}
-	if err := giveAway(dir); err != nil {
+	if err := GiveAway(dir); err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(path, ini)

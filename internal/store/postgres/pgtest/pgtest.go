@@ -142,7 +142,7 @@ func start(settings []string) (_ *Cluster, err error) {
 			err = errors.Join(err, c.end())
 		}
 	}()
-	if err := giveAway(c.dir); err != nil {
+	if err := GiveAway(c.dir); err != nil {
 		return nil, err
 	}
 	if err := c.initialize(); err != nil {
@@ -217,14 +217,14 @@ func (c *Cluster) initialize() error {
 	if err := os.WriteFile(secret, []byte(password), 0o600); err != nil {
 		return err
 	}
-	if err := giveAway(secret); err != nil {
+	if err := GiveAway(secret); err != nil {
 		return err
 	}
 	cmd := exec.Command(filepath.Join(c.bin, "initdb"), "--pgdata="+c.data(),
 		"--username="+admin, "--pwfile="+secret, "--auth=scram-sha-256", "--encoding=UTF8",
 		"--locale=C", "--locale-provider=icu", "--icu-locale=tr", "--no-sync",
 		"--no-instructions")
-	cmd.Dir, cmd.SysProcAttr = c.dir, foreign()
+	cmd.Dir, cmd.SysProcAttr = c.dir, Foreign()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}

@@ -28,29 +28,28 @@ func somebody() (uid, gid int, ok bool) {
 	return 0, 0, false
 }
 
-// foreign lets a command run under another name where it must.
-func foreign() *syscall.SysProcAttr {
-	uid, gid, ok := somebody()
-	if !ok {
-		return &syscall.SysProcAttr{}
+// Foreign lets a command run under another name where it must, in a process group of its
+// own, so that Ctrl-C reaches only who started it.
+func Foreign() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true}
+	if uid, gid, ok := somebody(); ok {
+		a.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid),
-		Gid: uint32(gid)}}
+	return a
 }
 
-// tied is foreign, for a command that ends when the thread ends that started it. It
-// has a process group of its own, so that Ctrl-C reaches only the tests.
+// tied is Foreign, for a command that ends when the thread ends that started it.
 func tied() *syscall.SysProcAttr {
-	a := foreign()
-	a.Pdeathsig, a.Setpgid = syscall.SIGQUIT, true
+	a := Foreign()
+	a.Pdeathsig = syscall.SIGQUIT
 	return a
 }
 
 // lockThread keeps the goroutine's thread alive as long as the goroutine.
 func lockThread() { runtime.LockOSThread() }
 
-// giveAway gives a file to the user of foreign.
-func giveAway(path string) error {
+// GiveAway gives a file to the user of Foreign.
+func GiveAway(path string) error {
 	if uid, gid, ok := somebody(); ok {
 		return os.Chown(path, uid, gid)
 	}

@@ -4,11 +4,12 @@ package pgtest
 
 import "syscall"
 
-// Elsewhere the server runs under our own name, and is ended by the tests only.
-func foreign() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
+// Foreign lets a command run under our own name; the tests alone end it.
+func Foreign() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
-func tied() *syscall.SysProcAttr { return foreign() }
+func tied() *syscall.SysProcAttr { return Foreign() }
 
 func lockThread() {}
 
-func giveAway(string) error { return nil }
+// GiveAway does nothing: the file is ours.
+func GiveAway(string) error { return nil }

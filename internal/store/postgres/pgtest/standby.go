@@ -45,12 +45,12 @@ func (c *Cluster) standby() (_ *Cluster, err error) {
 			err = errors.Join(err, s.end())
 		}
 	}()
-	if err := giveAway(s.dir); err != nil {
+	if err := GiveAway(s.dir); err != nil {
 		return nil, err
 	}
 	copying := exec.Command(filepath.Join(c.bin, "pg_basebackup"), "--pgdata="+s.data(),
 		"--dbname="+c.AdminURL(admin), "--checkpoint=fast", "--no-sync")
-	copying.Dir, copying.SysProcAttr = s.dir, foreign()
+	copying.Dir, copying.SysProcAttr = s.dir, Foreign()
 	if out, err := copying.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("pg_basebackup: %w\n%s", err, out)
 	}
@@ -58,7 +58,7 @@ func (c *Cluster) standby() (_ *Cluster, err error) {
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		return nil, err
 	}
-	if err := giveAway(signal); err != nil {
+	if err := GiveAway(signal); err != nil {
 		return nil, err
 	}
 	if s.port, err = freePort(); err != nil {
