@@ -160,7 +160,7 @@ func (c *command) remedy(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "see to the owner and the mode of that file"
 	case f != nil && f.Code == config.CodeMissingSecret:
-		return "for example:  NAME=value galley dev"
+		return "for galley dev a line NAME=value in secrets.dev will do"
 	}
 	return ""
 }

@@ -66,7 +66,7 @@ func (c *command) listMail() *cobra.Command {
 				return err
 			})
 			if err == nil && none && !c.json {
-				c.say("no letters")
+				c.say("none")
 			}
 			if err != nil {
 				return err
@@ -147,7 +147,9 @@ func (c *command) campaigns() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+			none := true
 			err := c.local(cmd.Context(), "/local/campaigns", func(line []byte) error {
+				none = false
 				if c.json {
 					return c.rawLine(line)
 				}
@@ -163,6 +165,9 @@ func (c *command) campaigns() *cobra.Command {
 					x.Email, x.Made, x.Total, strings.Join(parts, ", "))
 				return err
 			})
+			if err == nil && none && !c.json {
+				c.say("none")
+			}
 			if err != nil {
 				return err
 			}
@@ -176,7 +181,9 @@ func (c *command) suppressed() *cobra.Command {
 		Use: "suppressed", Short: "Who gets no mails, or no marketing, and why", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+			none := true
 			err := c.local(cmd.Context(), "/local/suppressed", func(line []byte) error {
+				none = false
 				if c.json {
 					return c.rawLine(line)
 				}
@@ -194,6 +201,9 @@ func (c *command) suppressed() *cobra.Command {
 				_, err := fmt.Fprintf(w, "%s\t%s\n", p.Who, strings.Join(why, ", "))
 				return err
 			})
+			if err == nil && none && !c.json {
+				c.say("none")
+			}
 			if err != nil {
 				return err
 			}

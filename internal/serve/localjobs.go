@@ -2,12 +2,16 @@ package serve
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/follow/job"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // handleAfter serves what commands ask of jobs and followers.
@@ -60,19 +64,37 @@ func lineOf(i job.Info) jobLine {
 	return l
 }
 
-// jobsUsual is how many jobs are listed where no limit is given.
-const jobsUsual = 50
+// listUsual is how many things are listed where no limit is given.
+const listUsual = 50
+
+// listing reads the limit of a list, and makes sure that its state is one of those that
+// there are.
+func listing(q url.Values, most int, states ...string) (limit int, err error) {
+	if state := q.Get("state"); state != "" && !slices.Contains(states, state) {
+		help := ""
+		if near := value.Nearest(state, states); near != "" {
+			help = " Did you mean " + near + "?"
+		}
+		return 0, fault.New(fault.Malformed, "There is no state %q; there are %s.%s", state,
+			strings.Join(states, ", "), help)
+	}
+	text := q.Get("limit")
+	if text == "" {
+		return listUsual, nil
+	}
+	if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > most {
+		return 0, fault.New(fault.Malformed, "The limit is a number from 1 to %d.", most)
+	}
+	return limit, nil
+}
 
 func (s *Server) handleJobs(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	limit := jobsUsual
-	if text := q.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > job.ListMax {
-			tell(w, nil, fault.New(fault.Malformed, "The limit is a number from 1 to %d.", job.ListMax))
-			return
-		}
-		limit = n
+	limit, err := listing(q, job.ListMax, job.Waiting, job.Running, job.Done, job.Failed,
+		job.Cancelled)
+	if err != nil {
+		tell(w, nil, err)
+		return
 	}
 	all, err := s.jobs.List(r.Context(), q.Get("state"), q.Get("name"),
 		ident.Record(q.Get("cursor")), limit)
@@ -141,7 +163,10 @@ func (s *Server) handleRetryJob(w http.ResponseWriter, r *http.Request) {
 		tell(w, nil, err)
 		return
 	}
-	tell(w, s.wholeOf(before), nil)
+	// It may have run by now, so what is told is what it begins with.
+	out := s.wholeOf(before)
+	out.Attempt = 1
+	tell(w, out, nil)
 }
 
 func (s *Server) handleCancelJob(w http.ResponseWriter, r *http.Request) {

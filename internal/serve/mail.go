@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -131,9 +130,13 @@ func (s *Server) localMail(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("GET /local/mail", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		limit, _ := strconv.Atoi(q.Get("limit")) // what is no number is no limit
-		found, err := s.mails.List(r.Context(), mail.Filter{Email: q.Get("email"),
-			State: q.Get("state"), To: q.Get("to"), Campaign: q.Get("campaign"), Limit: limit})
+		limit, err := listing(q, mail.ListMax, mail.Waiting, mail.Claimed, mail.Sending, mail.Sent,
+			mail.Held, mail.Bounced, mail.Unknown, mail.Parked)
+		var found []mail.Letter
+		if err == nil {
+			found, err = s.mails.List(r.Context(), mail.Filter{Email: q.Get("email"),
+				State: q.Get("state"), To: q.Get("to"), Campaign: q.Get("campaign"), Limit: limit})
+		}
 		list(w, err, func(out lines) {
 			for _, l := range found {
 				out.say(l)

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 
 	"github.com/galleybackend/galley/internal/app"
@@ -106,9 +105,11 @@ func (s *Server) localDeliveries(mux *http.ServeMux) {
 			return
 		}
 		q := r.URL.Query()
-		limit, err := strconv.Atoi(q.Get("limit"))
-		if err != nil || limit < 1 {
-			limit = 50
+		limit, err := listing(q, delivery.ListMax, delivery.Waiting, delivery.Sending, delivery.Done,
+			delivery.Failed)
+		if err != nil {
+			tell(w, nil, err)
+			return
 		}
 		all, err := s.deliveries.List(r.Context(), q.Get("state"), q.Get("name"),
 			ident.Record(q.Get("cursor")), limit)
