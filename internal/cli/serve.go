@@ -15,6 +15,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"github.com/spf13/cobra"
 
+	"github.com/galleybackend/galley/internal/codegen"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/serve"
 	"github.com/galleybackend/galley/internal/transport/mailbox"
@@ -171,6 +172,9 @@ func (c *command) openDev(ctx context.Context, w *watcher, once bool) (*serve.Se
 	cfg.Terminal = observe.NewTerminal(c.err, c.color)
 	cfg.Log = slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	for {
+		if err := c.keepNumbers(); err != nil {
+			return nil, err
+		}
 		s, err := serve.Open(ctx, cfg)
 		if err == nil {
 			return s, nil
@@ -254,6 +258,9 @@ func (c *command) seed(ctx context.Context, s *serve.Server) (string, error) {
 // reload reads the app again and says what came of it.
 func (c *command) reload(ctx context.Context, s *serve.Server, name string) {
 	start := time.Now()
+	if err := c.keepNumbers(); err != nil {
+		c.line("%s was not written: %v", codegen.LockFile, err)
+	}
 	findings, files, err := s.Reload(ctx)
 	var plan *serve.UnsafePlan
 	switch {

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -66,7 +67,7 @@ func (m *method) ask(ctx context.Context, x *exchange, in *message) ([]byte, err
 	}
 	call := x.Call
 	call.Verb, call.Target = m.verb, m.Target
-	call.Request.Method = m.Verb
+	call.Request.Method = m.method()
 	if m.Verb == "action" && m.Reads {
 		call.Body = d.body(r)
 		return m.query(ctx, x, &call)
@@ -93,6 +94,20 @@ func (m *method) ask(ctx context.Context, x *exchange, in *message) ([]byte, err
 		}
 	}
 	return m.execute(ctx, x, &call)
+}
+
+// method is the method of HTTP that asks for the same, for the rules that look at it.
+func (m *method) method() string {
+	switch {
+	case m.verb == engine.Create || m.verb == engine.Action && !m.Reads:
+		return http.MethodPost
+	case m.verb == engine.Update:
+		return http.MethodPatch
+	case m.verb == engine.Delete:
+		return http.MethodDelete
+	default:
+		return http.MethodGet
+	}
 }
 
 // body writes an input as the engine reads it. What may not be sent is named, so that

@@ -79,7 +79,9 @@ func (m *method) follow(ctx context.Context, x *exchange, in *message,
 	if q.Params, err = m.params(r); err != nil {
 		return err
 	}
-	conn, err := m.door.Live.Connect(ctx, x.Call)
+	call := x.Call
+	call.Request.Method = m.method()
+	conn, err := m.door.Live.Connect(ctx, call)
 	if err != nil {
 		return err
 	}
