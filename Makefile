@@ -37,6 +37,7 @@ test-faults: setup build
 bench: build
 	go run ./bench -galley $(GALLEY)
 	go run ./bench/tpcc -galley $(GALLEY)
+	go run ./bench/after -galley $(GALLEY)
 
 bench-peers: build
 	go run ./bench -galley $(GALLEY) -on sqlite -peers
