@@ -58,6 +58,12 @@ func (tx *Tx) Email(name string, letter Letter) error {
 	return tx.call.Write(name, letter.To, letter.Record, letter.Data)
 }
 
+// Publish tells a message to the members of a channel when, and only if, the transaction
+// commits. The message becomes JSON. It is not stored: who is not there does not hear it.
+func (tx *Tx) Publish(channel string, message any) error {
+	return tx.call.Publish(channel, message)
+}
+
 // ID is the id of a record of the type T, so that the id of one kind cannot be given
 // where another's is wanted.
 type ID[T any] string

@@ -29,6 +29,11 @@ func Start(ctx context.Context, h Host, job string, input value.Record) (ident.R
 	return id, h.Intend(ctx, journal.JobIntent(job, id, in))
 }
 
+// Publish leaves the intent of a message in a channel. The message is JSON.
+func Publish(ctx context.Context, h Host, channel string, message value.Value) error {
+	return h.Intend(ctx, journal.CodeIntent(journal.IntentPublish, channel, message))
+}
+
 // Letter is what code gives a mail.
 type Letter struct {
 	// To holds addresses and ids of users; empty means whom the app file names.

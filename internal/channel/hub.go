@@ -21,8 +21,6 @@ const (
 	// of a channel show together, in bytes.
 	stateMax  = 4 << 10
 	statesMax = 8 << 20
-	// MessageMax is the greatest size of a message, in bytes.
-	MessageMax = 16 << 10
 	// wordsMax is how many messages, states and joins a connection may send in a second.
 	wordsMax = 30
 	// waitingMax is how many messages wait for one connection, waitingBytes how large

@@ -8,6 +8,7 @@ import (
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -167,7 +168,7 @@ func (m *Member) Send(ctx context.Context, call engine.Call, name string, messag
 	if message == nil {
 		return fault.New(fault.Invalid, "There is no message.")
 	}
-	message, err := compact(message, MessageMax, "A message")
+	message, err := compact(message, spec.MessageMax, "A message")
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func TypeScript(s *spec.Spec, signedIn func(name string) bool) map[string][]byte
 		"Refusal": true, "Filter": true, "Actions": true, "Action": true, "Json": true, "DB": true,
 		"NumberOperator": true, "ListOperator": true, "Error": true, "Promise": true,
 		"Job": true, "Jobs": true, "JobContext": true, "Step": true, "Started": true, "Emails": true,
-		"Letter": true, "Hooks": true, "Hook": true, "Webhooks": true, "Webhook": true, "Event": true,
+		"Letter": true, "Channel": true, "Hooks": true, "Hook": true, "Webhooks": true, "Webhook": true, "Event": true,
 		"Routes": true, "Route": true, "Request": true, "Reply": true, "Problem": true,
 		"Secret": true, "Failure": true, "Headers": true, "Response": true, "URL": true}, false)
 	return map[string][]byte{

@@ -18,6 +18,7 @@ func (t *typescript) after(user string) {
 		secrets = strings.Join(names, " | ")
 	}
 	t.line("\n  /** The secrets that the app file names. */\n  export type Secret = %s;\n", secrets)
+	t.line("  /** The names of channels. */\n  export type Channel = %s;\n", t.channelNames())
 	t.line("  /** The jobs of %s. */\n  export interface Jobs {", t.spec.App)
 	for _, j := range t.spec.Jobs {
 		t.job(j)
@@ -59,6 +60,25 @@ func (t *typescript) job(j *spec.Job) {
 	t.line("      input: %s;", input)
 	t.line("      start(%s): Started;", given)
 	t.line("    };")
+}
+
+// channelNames writes the names that channels can have.
+func (t *typescript) channelNames() string {
+	var names []string
+	for _, c := range t.spec.Channels {
+		var parts []string
+		for _, p := range c.Parts {
+			if p.Word == "" {
+				p.Word = "${string}"
+			}
+			parts = append(parts, p.Word)
+		}
+		names = append(names, "`"+strings.Join(parts, "/")+"`")
+	}
+	if len(names) == 0 {
+		return "never"
+	}
+	return strings.Join(names, " | ")
 }
 
 func (t *typescript) hooks(c *spec.Collection) {

@@ -174,6 +174,8 @@ const tsTx = `  /** The transaction of one call: all that code may read and writ
     readonly jobs: { readonly [Name in keyof Jobs]: Jobs[Name]["start"] };
     /** Sends a mail when, and only if, the transaction commits. */
     readonly email: { readonly [Name in keyof Emails]: (letter?: Letter) => void };
+    /** Tells a message to the members of a channel when, and only if, the transaction commits. */
+    publish(channel: Channel, message: unknown): void;
     /** Tokens of the app's own: JSON Web Tokens, signed with a secret that the app file names. */
     readonly token: {
       sign(secret: Secret, claims: { readonly [name: string]: unknown }, options?: { expires?: string | number }): string;

@@ -6,6 +6,7 @@ import (
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -118,4 +119,28 @@ func (r *run) shown(family *app.Channel) (string, error) {
 		b = value.AppendJSON(append(b, ':'), r.me.Slots[slot])
 	}
 	return string(append(b, '}')), nil
+}
+
+// messagesMax is how many messages one transaction may publish.
+const messagesMax = 100
+
+// published makes sure that a message can be told, and gives it its short form.
+func (h *host) published(i *journal.Intent) error {
+	if family, _ := h.Channel(i.Name); family == nil {
+		return internal("there is no channel %q", i.Name)
+	}
+	if h.wallet.messages++; h.wallet.messages > messagesMax {
+		return fault.New(fault.Invalid, "One transaction publishes at most %d messages.", messagesMax)
+	}
+	given := i.Payload.Record().Clone()
+	v, issues := value.Conform(&value.Type{Kind: value.TypeJSON}, given.Slots[0], "#/message")
+	switch {
+	case len(issues) > 0:
+		return internal("the message to %s %s", i.Name, issues[0].Detail)
+	case len(v.Text()) > spec.MessageMax:
+		return fault.New(fault.TooLarge, "A message has at most %d bytes.", spec.MessageMax)
+	}
+	given.Slots[0] = v
+	i.Payload = value.OfRecord(given)
+	return nil
 }

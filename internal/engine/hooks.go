@@ -148,6 +148,8 @@ func (h *host) hook(ctx context.Context, c *app.Collection, event string,
 type wallet struct {
 	calls int
 	rows  int
+	// messages counts what is published.
+	messages int
 	// until is when the code of the operation must have ended; zero until it begins.
 	until time.Time
 }

@@ -285,6 +285,10 @@ func (h *host) Intend(ctx context.Context, i journal.Intent) error {
 		return internal("there is no job %q", i.Name)
 	case i.Kind == journal.IntentEmail && h.Email(i.Name) == nil:
 		return internal("there is no email %q", i.Name)
+	case i.Kind == journal.IntentPublish:
+		if err := h.published(&i); err != nil {
+			return err
+		}
 	}
 	return h.tx.Intend(ctx, i)
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
+// MessageMax is the greatest size of a message in a channel, in bytes of JSON.
+const MessageMax = 16 << 10
+
 // ChannelNameMax is the greatest length of a channel's name, in bytes.
 const ChannelNameMax = 200
 

@@ -275,6 +275,17 @@ func (c *Call) Write(email string, to []string, record, data any) error {
 	})
 }
 
+// Publish leaves the intent of a message in a channel.
+func (c *Call) Publish(channel string, message any) error {
+	return c.step(func(h action.Host) error {
+		text, err := json.Marshal(message)
+		if err != nil {
+			return internal("publish in %s: %w", channel, err)
+		}
+		return action.Publish(c.ctx, h, channel, value.OfJSON(string(text)))
+	})
+}
+
 // Count returns the number of records that fulfil the condition.
 func (c *Call) Count(collection string, where Where) (n int64, err error) {
 	err = c.step(func(h action.Host) error {

@@ -49,10 +49,11 @@ type machine struct {
 	log     goja.Value
 	random  goja.Value
 	// These are the parts of tx that hold functions of their own.
-	jobs     goja.Value
-	email    goja.Value
-	token    goja.Value
-	password goja.Value
+	jobs      goja.Value
+	email     goja.Value
+	publisher goja.Value
+	token     goja.Value
+	password  goja.Value
 	// doing holds the functions of a job, tools what web.js made; ask is the function of
 	// them that turns what fetch takes into what we ask for.
 	doing *goja.Object
@@ -137,10 +138,10 @@ func (m *machine) hostObject() *goja.Object {
 	m.doing, m.tools = m.jobFunctions(), m.webHost()
 	set("doing", m.doing)
 	jobs, email := m.starters(m.program.jobs, m.startJob), m.starters(m.program.emails, m.writeEmail)
-	m.jobs, m.email = jobs, email
+	m.jobs, m.email, m.publisher = jobs, email, vm.ToValue(m.publish)
 	token, password := m.tokens(), m.passwords()
 	m.token, m.password = token, password
-	set("starters", vm.NewArray(jobs, email, token, password))
+	set("starters", vm.NewArray(jobs, email, m.publisher, token, password))
 	set("tools", m.tools)
 	set("job", func(goja.FunctionCall) goja.Value { return vm.NewDynamicObject(jobObject{m}) })
 	set("tx", func(goja.FunctionCall) goja.Value { return vm.NewDynamicObject(txObject{m}) })

@@ -55,6 +55,25 @@ func (m *machine) unstarted(err error) goja.Value {
 	return m.fail(err)
 }
 
+// publish is tx.publish(channel, message).
+func (m *machine) publish(c goja.FunctionCall) goja.Value {
+	if !m.enter() {
+		return goja.Undefined()
+	}
+	name, ok := export(c.Argument(0)).(string)
+	if !ok {
+		m.typeError("publish wants the name of a channel, got %s", m.show(c.Argument(0)))
+	}
+	message, err := m.json(c.Argument(1), "the message")
+	if err != nil {
+		m.typeError("%s", err)
+	}
+	if err := action.Publish(m.run.ctx, m.run.host, name, message); err != nil {
+		return m.fail(err)
+	}
+	return goja.Undefined()
+}
+
 // recipientsMax is how many recipients code may name at once.
 const recipientsMax = 100
 

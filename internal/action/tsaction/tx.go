@@ -28,7 +28,8 @@ func (s sealed) Delete(key string) bool { return s.Set(key, nil) }
 // txObject is tx.
 type txObject struct{ m *machine }
 
-var txKeys = []string{"db", "auth", "now", "log", "random", "jobs", "email", "token", "password"}
+var txKeys = []string{"db", "auth", "now", "log", "random", "jobs", "email", "publish",
+	"token", "password"}
 
 // Get returns a part of tx.
 func (t txObject) Get(key string) goja.Value {
@@ -54,6 +55,8 @@ func (t txObject) Get(key string) goja.Value {
 		return m.jobs
 	case "email":
 		return m.email
+	case "publish":
+		return m.publisher
 	case "token":
 		return m.token
 	case "password":

@@ -38,6 +38,10 @@ func like(tx *galley.Tx, in app.LikeInput) (out app.LikeOutput, err error) {
 	if err != nil {
 		return out, err
 	}
+	err = tx.Publish("post/"+string(post.ID), map[string]any{"by": me.Name, "likes": 1})
+	if err != nil {
+		return out, err
+	}
 	now, err := db.Posts.Get(post.ID)
 	out.Likes = now.Likes
 	return out, err
