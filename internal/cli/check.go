@@ -184,13 +184,14 @@ func listed(names []string) string {
 func (c *command) gen() *cobra.Command {
 	var to, pkg string
 	cmd := &cobra.Command{
-		Use: "gen ts|go|openapi|proto|schema", Short: "Write files for other tools",
+		Use: "gen ts|go|openapi|asyncapi|proto|schema", Short: "Write files for other tools",
 		GroupID: groupMore, Args: cobra.ExactArgs(1),
 		Example:   "  galley gen openapi > openapi.json\n  galley gen go --package app",
-		ValidArgs: []string{"ts", "go", "openapi", "proto", "schema"},
+		ValidArgs: []string{"ts", "go", "openapi", "asyncapi", "proto", "schema"},
 		Long: "ts: types of the app's actions for the editor, into .galley/\n" +
 			"go: types and tables for actions in Go, into the folder app/ (--out)\n" +
 			"openapi: the OpenAPI 3.1 document of what is open, to stdout\n" +
+			"asyncapi: the AsyncAPI 3 document of the socket, to stdout\n" +
 			"proto: what gRPC clients are generated from, into proto/ (--out), and galley.lock\n" +
 			"schema: the editor's schema of galley.yaml, into .galley/schema.json",
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -228,18 +229,21 @@ func (c *command) runGen(what string, compiled serve.Compiled, to, pkg string) e
 		return c.write(to, text)
 	case "proto":
 		return c.genProto(compiled, to)
-	case "openapi":
+	case "openapi", "asyncapi":
 		text := codegen.OpenAPI(compiled.Spec)
+		if what == "asyncapi" {
+			text = codegen.AsyncAPI(compiled.Spec)
+		}
 		if to != "" {
 			return c.write(to, text)
 		}
 		_, err := c.out.Write(append(text, '\n'))
 		return err
 	}
-	if near := value.Nearest(what, []string{"ts", "go", "openapi", "proto", "schema"}); near != "" {
-		return wrong("gen makes ts, go, openapi, proto or schema. Did you mean %s?", near)
+	if near := value.Nearest(what, []string{"ts", "go", "openapi", "asyncapi", "proto", "schema"}); near != "" {
+		return wrong("gen makes ts, go, openapi, asyncapi, proto or schema. Did you mean %s?", near)
 	}
-	return wrong("gen makes ts, go, openapi, proto or schema, not %q", what)
+	return wrong("gen makes ts, go, openapi, asyncapi, proto or schema, not %q", what)
 }
 
 // writeFiles writes files below the app's folder.
