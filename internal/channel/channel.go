@@ -6,9 +6,11 @@
 package channel
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
+	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -17,7 +19,7 @@ import (
 // Config is what a Hub is made of.
 type Config struct {
 	// Engine decides who may join and send.
-	Engine *engine.Engine
+	Engine Engine
 	// Bus reaches the hubs of other processes; nil where there is none.
 	Bus store.Bus
 	// Beat is how often this process says to the others that it lives; 0 means once in a
@@ -25,6 +27,12 @@ type Config struct {
 	Beat time.Duration
 	// Log takes what goes wrong; nil means nowhere.
 	Log *slog.Logger
+}
+
+// Engine is what a Hub asks of the engine.
+type Engine interface {
+	Enter(ctx context.Context, call engine.Call) (engine.Entrance, error)
+	App() *app.App
 }
 
 // Present is a member of a channel as the others see him.

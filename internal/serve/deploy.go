@@ -294,6 +294,9 @@ func (s *Server) show(next Compiled, site *folder) {
 	// The folder before stays open as long as an answer may read from it, which is
 	// until the process ends: apps change seldom.
 	s.site.Store(site)
+	if s.channels != nil {
+		s.channels.Swapped()
+	}
 }
 
 // stuck is an app in force that this node cannot run.

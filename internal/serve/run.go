@@ -126,6 +126,7 @@ func (s *Server) Close() error {
 		}
 	}
 	s.listening.Wait()
+	s.closeChannels()
 	errs = append(errs, s.closeAfter())
 	if s.endChores != nil {
 		s.endChores()

@@ -22,7 +22,6 @@ import (
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/action/tsaction"
 	"github.com/galleybackend/galley/internal/auth"
-	"github.com/galleybackend/galley/internal/channel"
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
@@ -93,8 +92,8 @@ type Server struct {
 	outside
 	after
 	post
+	talk
 	live        *live.Hub
-	channels    *channel.Hub
 	sockets     *socket.Door
 	rpc         *rpc.Door
 	site        atomic.Pointer[folder]
@@ -250,7 +249,7 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 	s.startMails()
 	s.startDeliveries(ctx)
 	s.live = live.New(live.Config{Engine: calls{s}, Append: transport.AppendItem})
-	s.channels = channel.New(channel.Config{Engine: s.engine, Log: s.log})
+	s.openChannels(ctx)
 	s.openSockets()
 	s.openRPC()
 	if !s.cfg.door {
