@@ -135,6 +135,9 @@ func (r *run) grow(ctx context.Context, v store.View, items []Item, tree []*bran
 		if r.expanded += len(ids); r.expanded > expandMax {
 			return errExpanded("read", expandMax)
 		}
+		if r.sought != nil {
+			r.sought(b.to, ids)
+		}
 		found, err := r.find(ctx, v, b.to, ids)
 		if err != nil {
 			return err

@@ -20,6 +20,8 @@ import (
 type selection struct {
 	coll         *app.Collection
 	read, filter *rule.Condition
+	// judge decides the filter in memory.
+	judge *rule.Rule
 	// where holds for the rows; nil for all.
 	where query.Expr
 	// size is the number of its arguments.
@@ -231,7 +233,9 @@ func (r *run) selection(s *selection, c *app.Collection, p params) error {
 		s.size = cond.Len()
 	}
 	if p.filter.text != "" {
-		cond, err := r.filter(s, c, p.filter)
+		var cond *rule.Condition
+		var err error
+		s.judge, cond, err = r.filter(s, c, p.filter)
 		if err != nil && !p.filter.args.Zero() {
 			return errLifted // what is wrong is told of the filter as it was written
 		}
@@ -280,19 +284,20 @@ func scalar(c *app.Collection, slot int) bool {
 
 // filter compiles a caller's filter. It is read first in the world in which hidden
 // fields do not exist, so that whatever is wrong with it says nothing of them.
-func (r *run) filter(s *selection, c *app.Collection, f lifted) (*rule.Condition, error) {
+func (r *run) filter(s *selection, c *app.Collection, f lifted) (
+	*rule.Rule, *rule.Condition, error) {
 	source := spec.Text{Source: f.text, Pos: spec.Pos{Line: 1, Column: 1}}
 	scope := rule.Scope{Collection: c.Name, Bare: true, Args: f.args.Shape}
 	world := r.World
 	if !r.free() {
 		if _, findings := r.Outside.Compile(source, scope); spec.Failed(findings) {
-			return nil, errFilter(findings)
+			return nil, nil, errFilter(findings)
 		}
 		scope.Visible = r.loaded.visible // the call itself must not be kept
 	}
 	x, findings := world.Compile(source, scope)
 	if spec.Failed(findings) || x == nil {
-		return nil, errFilter(findings)
+		return nil, nil, errFilter(findings)
 	}
 	if !r.free() {
 		for _, path := range x.Mentions() {
@@ -309,9 +314,9 @@ func (r *run) filter(s *selection, c *app.Collection, f lifted) (*rule.Condition
 	if err != nil {
 		f := fault.WithCode(fault.Malformed, "invalid_filter", "%v.", err)
 		f.At = fault.Place{Parameter: paramFilter, Column: 1}
-		return nil, f
+		return nil, nil, f
 	}
-	return cond, nil
+	return x, cond, nil
 }
 
 // visible returns the read rule of a collection, nil if it is closed.

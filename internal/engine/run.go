@@ -33,6 +33,8 @@ type run struct {
 	inside string
 	// expanded counts the records that are put beside others.
 	expanded int
+	// sought, where set, is told which records are looked for beside others.
+	sought func(c *app.Collection, ids []string)
 	// kept is a view that is taken from what is kept, after the read.
 	kept *app.View
 

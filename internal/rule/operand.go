@@ -20,6 +20,8 @@ type operand struct {
 	prog   cel.Program
 	// sound makes of the operand before this one whether it did not fail.
 	sound bool
+	// asks reports that it asks a collection.
+	asks bool
 }
 
 // evalAll evaluates operands in order. An error of the rule is null; one of the store
@@ -63,7 +65,7 @@ func (b *builder) param(e ast.Expr) (term, error) {
 	text := b.u.show(e)
 	at, known := b.keys[text]
 	if !known {
-		op := &operand{u: b.u, direct: b.u.direct(e)}
+		op := &operand{u: b.u, direct: b.u.direct(e), asks: b.u.asks(e)}
 		if op.direct == nil {
 			var err error
 			if op.prog, err = b.u.plan(e); err != nil {

@@ -6,13 +6,11 @@
 package live
 
 import (
-	"context"
 	"net/url"
 
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
-	"github.com/galleybackend/galley/internal/journal"
 )
 
 // Query is what a subscription asks for.
@@ -51,6 +49,8 @@ type Change struct {
 	Put *engine.Item
 	// Del is the id of a record that no longer matches, or may no longer be seen.
 	Del ident.Record
+
+	id ident.Record
 }
 
 // Push is what a connection is told of one subscription.
@@ -84,51 +84,3 @@ func (f *Frame) Changes() []Change { return f.changes }
 // JSON returns the changes as the text of a JSON array, [{"put":{…}},{"del":"…"}],
 // which nobody may change. It was encoded once for all who get it.
 func (f *Frame) JSON() []byte { return f.json }
-
-// Conn is one connection. It is safe for concurrent use, except that one goroutine at a
-// time may Take.
-type Conn struct {
-	hub  *Hub
-	id   string
-	call engine.Call
-}
-
-// Connect makes a connection. The call is the template of each call that is made of it:
-// its Credential, or Trusted and Subject, its Request and Door. Whoever has a connection
-// must Close it.
-func (h *Hub) Connect(ctx context.Context, call engine.Call) (*Conn, error) {
-	return nil, fault.New(fault.Unavailable, "not yet")
-}
-
-// ID names the connection among those of all nodes. It begins with c. A call that is
-// made over the connection has the Door "<wire>/<ID>", so that pushes say By whom.
-func (c *Conn) ID() string { return c.id }
-
-// Authenticate gives the connection another credential, before the first Follow.
-func (c *Conn) Authenticate(ctx context.Context, credential string) error { return nil }
-
-// Follow begins a subscription. Its pushes may be taken as soon as Follow has returned,
-// so a door tells its caller of the Start before it takes again. An error is a
-// *fault.Fault.
-func (c *Conn) Follow(ctx context.Context, q Query) (Start, error) { return Start{}, nil }
-
-// Unfollow ends a subscription. A name that is none is a fault of kind NotFound.
-func (c *Conn) Unfollow(sub string) error { return nil }
-
-// Ready receives when Take has something, and when the connection is at its end.
-func (c *Conn) Ready() <-chan struct{} { return nil }
-
-// Take returns all that is ready, without waiting: whole commits in their order. An
-// error is the end of the connection: a fault of kind Unauthenticated when its session
-// has ended, Unavailable when the server is closing, with RetryAfter.
-func (c *Conn) Take() ([]Push, error) { return nil, nil }
-
-// Ack says that the client has all pushes up to a place, which frees the budget.
-func (c *Conn) Ack(at string) error { return nil }
-
-// Wrote says that a call of the connection was committed at a place: a push of that
-// place alone follows once everything up to it has been pushed.
-func (c *Conn) Wrote(at journal.Seq) {}
-
-// Close ends the connection and its subscriptions.
-func (c *Conn) Close() {}

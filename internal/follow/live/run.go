@@ -1,0 +1,453 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// errLate says that entries have not come yet which the state includes.
+var errLate = errors.New("the journal is behind the state")
+
+// run handles entries as they come, in the state that includes them.
+func (h *Hub) run(ctx context.Context) {
+	tick := time.NewTicker(tickEach)
+	defer tick.Stop()
+	retry := retryTime
+	for ctx.Err() == nil {
+		ticked := false
+		if !h.hasWork() {
+			select {
+			case <-h.intake.more:
+			case <-h.wake:
+			case <-tick.C:
+				ticked = true
+			case <-ctx.Done():
+				return
+			}
+		}
+		if ticked {
+			h.tick(ctx)
+		}
+		err := h.step(ctx)
+		switch {
+		case err == nil:
+			retry = retryTime
+		case ctx.Err() == nil:
+			if !errors.Is(err, errLate) {
+				h.cfg.Log.Warn("subscriptions cannot be kept up to date now", "cause", err)
+			}
+			pause(ctx, retry)
+			retry = min(2*retry, retryMax)
+		}
+	}
+}
+
+// hasWork reports whether there is something to do at once.
+func (h *Hub) hasWork() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.again) > 0
+}
+
+// step handles what there is.
+func (h *Hub) step(ctx context.Context) error {
+	resets, wrote := h.wishes.take()
+	err := h.handle(ctx, resets, wrote)
+	if err != nil { // what was asked for is still wanted
+		h.wishes.mu.Lock()
+		h.wishes.resets = append(h.wishes.resets, resets...)
+		h.wishes.wrote = append(h.wishes.wrote, wrote...)
+		h.wishes.mu.Unlock()
+	}
+	return err
+}
+
+func (h *Hub) handle(ctx context.Context, resets []*sub, wrote []*Conn) error {
+	h.mu.Lock()
+	if len(h.topics) == 0 && len(h.conns) == 0 {
+		// Nobody is there: what comes is of no concern.
+		entries, _ := h.intake.take(h.intake.newest())
+		if n := len(entries); n > 0 {
+			h.place.Store(&entries[n-1].Seq)
+			h.began = entries[n-1].Seq
+			clear(h.touched)
+		}
+		h.mu.Unlock()
+		return nil
+	}
+	for _, c := range wrote {
+		h.staged[c] = struct{}{}
+	}
+	idle := h.intake.size() == 0 && len(resets) == 0 && len(h.again) == 0
+	if idle {
+		h.publish(*h.place.Load())
+	}
+	h.mu.Unlock()
+	if idle {
+		return nil
+	}
+	stale := false
+	err := h.cfg.Engine.Look(ctx, func(l *engine.Look) error {
+		if err := h.await(ctx, l.At()); err != nil {
+			return err
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if stale = h.stale(); stale {
+			return nil
+		}
+		return h.batch(ctx, l, resets)
+	})
+	if err == nil && stale {
+		err = h.renew(ctx)
+		h.wishes.mu.Lock()
+		h.wishes.resets = append(h.wishes.resets, resets...)
+		h.wishes.mu.Unlock()
+		nudge(h.wake)
+	}
+	return err
+}
+
+func (q *intake) newest() journal.Seq {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.last
+}
+
+// await waits until the entries have come that a state includes.
+func (h *Hub) await(ctx context.Context, at journal.Seq) error {
+	if h.intake.arrived(at) {
+		return nil
+	}
+	late := time.NewTimer(arriveTime)
+	defer late.Stop()
+	for !h.intake.arrived(at) {
+		select {
+		case <-h.intake.more:
+		case <-late.C:
+			return errLate
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	nudge(h.intake.more)
+	return nil
+}
+
+// batch handles the entries that a state includes: those that changed what rules look at
+// first, because nothing may be judged by what is not so any more.
+func (h *Hub) batch(ctx context.Context, l *engine.Look, resets []*sub) error {
+	entries, known := h.intake.take(l.At())
+	place := *h.place.Load()
+	for _, e := range entries {
+		h.memory.Forget(e)
+	}
+	l.Know(h.memory)
+	base := place
+	for _, e := range entries {
+		h.look(ctx, e, base)
+	}
+	for _, e := range entries {
+		h.sessions(e)
+		if err := h.entry(ctx, l, e, base, known); err != nil {
+			// The topics concerned ask again, so that nothing is lost.
+			h.cfg.Log.Warn("an entry could not be judged", "entry", e.Seq.String(), "cause", err)
+		}
+		place = e.Seq
+		seq := e.Seq // the entry itself may go
+		h.place.Store(&seq)
+	}
+	if !known {
+		// More entries are to come before what is asked now would be at its place.
+		h.publish(place)
+		return nil
+	}
+	at := l.At()
+	h.place.Store(&at)
+	err := h.answers(ctx, l)
+	if err == nil {
+		err = h.resets(ctx, l, resets)
+	}
+	h.publish(at)
+	return err
+}
+
+// look finds the topics that must ask again after an entry.
+func (h *Hub) look(_ context.Context, e *journal.Entry, base journal.Seq) {
+	for i := range e.Changes {
+		c := &e.Changes[i]
+		h.touched[c.Collection] = e.Seq
+		h.uses.touch(c, func(t *topic) {
+			if t.from.Compare(e.Seq) < 0 {
+				h.wait(t, base)
+			}
+		})
+		for t := range h.holds[engine.Held{Collection: c.Collection, ID: c.ID}] {
+			if t.from.Compare(e.Seq) < 0 {
+				h.wait(t, base)
+			}
+		}
+	}
+}
+
+// entry judges the changes of an entry for the topics that they may touch. Where not all
+// entries are known that the state includes, only by what stands in the record itself.
+func (h *Hub) entry(ctx context.Context, l *engine.Look, e *journal.Entry, base journal.Seq,
+	known bool) error {
+	var touched []*topic
+	var failed error
+	for i := range e.Changes {
+		c := &e.Changes[i]
+		err := h.own.touch(ctx, l.Reader(), c, func(t *topic) {
+			if t.waiting || t.from.Compare(e.Seq) >= 0 {
+				return
+			}
+			if !known && (len(t.facts.Sources) > 0 || len(t.held) > 0) {
+				h.wait(t, base)
+				return
+			}
+			if len(t.hits) == 0 {
+				touched = append(touched, t)
+			}
+			if n := len(t.hits); n == 0 || t.hits[n-1] != c {
+				t.hits = append(t.hits, c)
+			}
+		})
+		if err != nil { // which topics it touches is not known
+			failed = err
+			if p := h.own[c.Collection]; p != nil {
+				p.each(func(t *topic) { h.wait(t, base) })
+			}
+		}
+	}
+	by := byOf(e)
+	for _, t := range touched {
+		if !t.waiting {
+			out, again, err := h.judge(ctx, l, t)
+			if err != nil {
+				failed = err
+			}
+			if again {
+				h.wait(t, base)
+				t.carry = out
+			} else {
+				h.tell(t, base, e.Seq, by, out, nil)
+			}
+		}
+		clear(t.hits)
+		t.hits = t.hits[:0]
+	}
+	return failed
+}
+
+// each calls fn with all topics of a place.
+func (p *place) each(fn func(*topic)) {
+	for t := range p.all {
+		fn(t)
+	}
+	for _, at := range p.paths {
+		for _, some := range at.topics {
+			for t := range some {
+				fn(t)
+			}
+		}
+	}
+}
+
+// byOf returns the connection whose call made the entry.
+func byOf(e *journal.Entry) string {
+	_, id, _ := strings.Cut(e.Origin.Door, "/")
+	return id
+}
+
+// answers lets topics that wait ask again, as many as may at once. One that cannot be
+// answered is tried again later, a few times.
+func (h *Hub) answers(ctx context.Context, l *engine.Look) (failed error) {
+	n := min(len(h.again), againMax)
+	now := append([]*topic(nil), h.again[:n]...)
+	h.again = append(h.again[:0], h.again[n:]...)
+	for _, t := range now {
+		if !t.waiting { // it ended
+			continue
+		}
+		err := h.ask(ctx, l, t)
+		if err == nil {
+			t.failures = 0
+			continue
+		}
+		failed = err
+		if t.failures++; t.failures < failuresMax || ctx.Err() != nil {
+			h.again = append(h.again, t)
+			continue
+		}
+		h.over(t, fault.Wrap(fault.Unavailable, err, "The query cannot be answered now."))
+	}
+	return failed
+}
+
+// resets sends the whole answer anew to those that were paused.
+func (h *Hub) resets(ctx context.Context, l *engine.Look, subs []*sub) error {
+	found := map[*topic][]engine.Item{}
+	for _, s := range subs {
+		t := s.topic
+		if _, there := t.subs[s]; !there || s.from.Compare(l.At()) > 0 {
+			continue
+		}
+		if t.waiting {
+			h.wishes.mu.Lock()
+			h.wishes.resets = append(h.wishes.resets, s)
+			h.wishes.mu.Unlock()
+			continue
+		}
+		items, ok := found[t]
+		if !ok {
+			rows, err := t.watch.Answer(ctx, l)
+			if err != nil {
+				if f := fault.From(err); passing(f) {
+					return f
+				}
+				h.over(t, fault.From(err))
+				continue
+			}
+			h.counts.queries.Add(1)
+			items = itemsOf(rows)
+			found[t] = items
+		}
+		h.reset(s, l.At(), items)
+	}
+	return nil
+}
+
+// publish lets the connections have what was staged for them.
+func (h *Hub) publish(place journal.Seq) {
+	for c := range h.staged {
+		if h.release(c, place) {
+			delete(h.staged, c)
+		}
+	}
+}
+
+// sessions ends the connections of those whose session an entry ended, or whose account.
+func (h *Hub) sessions(e *journal.Entry) {
+	var ended []ident.Record
+	if h.cfg.Revoked != nil {
+		ended = h.cfg.Revoked(e)
+	}
+	var users []ident.Record
+	for i := range e.Changes {
+		if c := &e.Changes[i]; c.Collection == spec.Users && c.After.Zero() {
+			users = append(users, c.ID)
+		}
+	}
+	if len(ended) == 0 && len(users) == 0 {
+		return
+	}
+	for c := range h.conns {
+		for _, id := range ended {
+			if c.subject.Session == id && id != "" {
+				h.leave(c, signedOut())
+			}
+		}
+		for _, id := range users {
+			if c.subject.Who == ident.User && c.subject.ID == id {
+				h.leave(c, signedOut())
+			}
+		}
+	}
+}
+
+func signedOut() *fault.Fault {
+	return fault.New(fault.Unauthenticated, "The session has ended. Sign in again.")
+}
+
+// tick does what only time asks for.
+func (h *Hub) tick(ctx context.Context) {
+	now := time.Now()
+	h.mu.Lock()
+	var due []*Conn
+	if h.cfg.Expires != nil {
+		for c := range h.conns {
+			if c.subject.Session != "" && !c.check.After(now) {
+				due = append(due, c)
+			}
+		}
+	}
+	for _, t := range h.topics {
+		if len(t.subs) == 0 && now.Sub(t.idle) > lingerTime && !t.waiting {
+			h.drop(t)
+		}
+	}
+	if now.Sub(h.timed) >= timedEach {
+		h.timed = now
+		for _, t := range h.topics {
+			if t.watch.Timed() {
+				h.wait(t, *h.place.Load())
+			}
+		}
+	}
+	stale := h.stale()
+	h.mu.Unlock()
+	if stale {
+		if err := h.renew(ctx); err != nil {
+			h.cfg.Log.Warn("subscriptions could not be moved to another app", "cause", err)
+		}
+	}
+	if len(due) > 0 {
+		h.checkSessions(ctx, now, due)
+	}
+}
+
+// checkSessions ends the connections whose sessions have ended by themselves.
+func (h *Hub) checkSessions(ctx context.Context, now time.Time, due []*Conn) {
+	ends := make(map[ident.Record]time.Time, len(due))
+	err := h.cfg.Engine.Look(ctx, func(l *engine.Look) error {
+		for _, c := range due {
+			id := c.session()
+			if _, ok := ends[id]; ok {
+				continue
+			}
+			at, err := h.cfg.Expires(ctx, l.View(), id)
+			if err != nil {
+				return err
+			}
+			ends[id] = at
+		}
+		return nil
+	})
+	if err != nil {
+		h.cfg.Log.Warn("sessions could not be looked at", "cause", err)
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range due {
+		at, ok := ends[c.subject.Session]
+		left := at.Sub(h.cfg.Now())
+		switch {
+		case !ok: // it has another session by now
+		case left <= 0:
+			h.leave(c, signedOut())
+		default:
+			c.check = now.Add(min(left, sessionEach))
+		}
+	}
+}
+
+func (c *Conn) session() ident.Record {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	return c.subject.Session
+}
+
+func recordID(v value.Value) ident.Record { return ident.Record(v.Text()) }
+
+func notFound(err error) bool { return fault.Is(err, fault.NotFound) }
