@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -65,10 +66,12 @@ func (s *Server) Listen() (string, error) {
 func (s *Server) Admin() string { return s.admin }
 
 func (s *Server) start(l net.Listener, h http.Handler) {
-	srv := rest.Server(h)
-	s.servers = append(s.servers, srv)
+	d := &drain{Listener: l, next: h}
+	srv := rest.Server(d)
+	srv.ConnState = d.state
+	s.servers, s.drains = append(s.servers, srv), append(s.drains, d)
 	s.listening.Go(func() {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(d); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("a listener ended", "address", l.Addr().String(), "cause", err)
 		}
 	})
@@ -120,6 +123,11 @@ func (s *Server) Close() error {
 	if s.sockets != nil {
 		s.sockets.Close(ctx) // else what goes on would be waited for
 	}
+	var leaving sync.WaitGroup
+	for _, d := range s.drains {
+		leaving.Go(d.end)
+	}
+	leaving.Wait()
 	for _, srv := range s.servers {
 		if err := srv.Shutdown(ctx); err != nil {
 			errs = append(errs, srv.Close())

@@ -99,6 +99,7 @@ type Server struct {
 	site        atomic.Pointer[folder]
 	admin       string
 	servers     []*http.Server
+	drains      []*drain
 	listening   sync.WaitGroup
 	endChores   context.CancelFunc
 	chores      sync.WaitGroup
