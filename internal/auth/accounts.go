@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
@@ -88,6 +89,19 @@ func (a *Accounts) Authenticate(ctx context.Context, r Reader, credential string
 	}
 	return ident.Subject{Who: ident.User, ID: ident.Record(session.Get(fieldUser).Text()),
 		Session: ident.Record(session.Slots[spec.SlotID].Text())}, nil
+}
+
+// Expires returns until when the credentials of a session hold, zero if it has ended.
+func (a *Accounts) Expires(ctx context.Context, r Reader, session ident.Record) (
+	time.Time, error) {
+	row, err := r.Get(ctx, Sessions, session)
+	if fault.Is(err, fault.NotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return row.Get(fieldExpires).Time(), nil
 }
 
 // UserOf returns the user with the address, zero if there is none.

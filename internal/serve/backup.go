@@ -19,6 +19,8 @@ import (
 type copied interface {
 	// Usable says why the database must not be served.
 	Usable(ctx context.Context) error
+	// Epoch names the history that the journal tells.
+	Epoch(ctx context.Context) (string, error)
 	// Snapshot, Leave and Fill are as in sqlstore.
 	Snapshot(ctx context.Context, fn func(*sqlstore.Snapshot) error) error
 	Leave(ctx context.Context, to string, fn func(*sqlstore.Snapshot) error) error

@@ -267,6 +267,9 @@ func (m *movable) Schema() *spec.Schema { return m.at.Load().Schema() }
 // Usable asks the database in use.
 func (m *movable) Usable(ctx context.Context) error { return m.at.Load().Usable(ctx) }
 
+// Epoch asks the database in use.
+func (m *movable) Epoch(ctx context.Context) (string, error) { return m.at.Load().Epoch(ctx) }
+
 // Snapshot asks the database in use.
 func (m *movable) Snapshot(ctx context.Context, fn func(*sqlstore.Snapshot) error) error {
 	return m.at.Load().Snapshot(ctx, fn)

@@ -120,6 +120,7 @@ func (s *Server) Close() error {
 	if s.rpc != nil {
 		s.rpc.Close()
 	}
+	s.closeLive()
 	if s.sockets != nil {
 		s.sockets.Close(ctx) // else what goes on would be waited for
 	}

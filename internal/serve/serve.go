@@ -249,7 +249,9 @@ func (s *Server) tie(ctx context.Context, c Compiled) (err error) {
 	}
 	s.startMails()
 	s.startDeliveries(ctx)
-	s.live = live.New(live.Config{Engine: calls{s}, Append: transport.AppendItem})
+	if err := s.openLive(ctx); err != nil {
+		return err
+	}
 	s.openChannels(ctx)
 	s.openSockets()
 	s.openRPC()

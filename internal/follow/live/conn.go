@@ -88,7 +88,7 @@ func (h *Hub) Connect(ctx context.Context, call engine.Call) (*Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.closed:
+	case h.closed || !h.started():
 		return nil, closing()
 	case len(h.conns) >= ConnsMax:
 		f := fault.New(fault.Unavailable, "This server has %d connections, its most.", ConnsMax)

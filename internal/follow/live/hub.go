@@ -9,11 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/galleybackend/galley/internal/auth"
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
-	"github.com/galleybackend/galley/internal/store"
 )
 
 // Bounds, each of which is named by the error that it causes.
@@ -80,7 +80,7 @@ type Config struct {
 	// Revoked returns the sessions that an entry ended, Expires until when a session
 	// lasts: zero if it has ended. nil knows no sessions.
 	Revoked func(e *journal.Entry) []ident.Record
-	Expires func(ctx context.Context, v store.View, session ident.Record) (time.Time, error)
+	Expires func(ctx context.Context, r auth.Reader, session ident.Record) (time.Time, error)
 	// Now is the app's own time; nil means the machine's.
 	Now func() time.Time
 	Log *slog.Logger
@@ -183,6 +183,9 @@ func (h *Hub) Start(ctx context.Context) error {
 
 // At writes a place as it goes over the wire: epoch and place.
 func (h *Hub) At(seq journal.Seq) string { return h.cfg.Epoch + ":" + seq.String() }
+
+// started reports whether subscriptions can begin.
+func (h *Hub) started() bool { return h.place.Load() != nil }
 
 // Stats returns what is told of the hub.
 func (h *Hub) Stats() Stats {
