@@ -186,9 +186,11 @@ func (c *command) gen() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "gen ts|go|openapi|asyncapi|proto|schema", Short: "Write files for other tools",
 		GroupID: groupMore, Args: cobra.ExactArgs(1),
-		Example:   "  galley gen openapi > openapi.json\n  galley gen go --package app",
+		Example: "  galley gen openapi > openapi.json\n  galley gen go --package app\n" +
+			"  galley gen ts --out web/src/galley.ts",
 		ValidArgs: []string{"ts", "go", "openapi", "asyncapi", "proto", "schema"},
-		Long: "ts: types of the app's actions for the editor, into .galley/\n" +
+		Long: "ts: types of the app's actions and of its client for the editor, into .galley/,\n" +
+			"    and those of the package @galley/client (--out)\n" +
 			"go: types and tables for actions in Go, into the folder app/ (--out)\n" +
 			"openapi: the OpenAPI 3.1 document of what is open, to stdout\n" +
 			"asyncapi: the AsyncAPI 3 document of the socket, to stdout\n" +
@@ -211,6 +213,11 @@ func (c *command) gen() *cobra.Command {
 func (c *command) runGen(what string, compiled serve.Compiled, to, pkg string) error {
 	switch what {
 	case "ts":
+		if to != "" {
+			if err := c.write(to, codegen.Client(compiled.Spec)); err != nil {
+				return err
+			}
+		}
 		return c.writeFiles(serve.Editor(compiled))
 	case "schema":
 		if to != "" {

@@ -66,9 +66,11 @@ type command struct {
 	config  config.Config
 	json    bool
 	color   bool
-	in      io.Reader
-	out     io.Writer
-	err     io.Writer
+	// types is where dev writes the types of the client, "" for nowhere.
+	types string
+	in    io.Reader
+	out   io.Writer
+	err   io.Writer
 }
 
 // Main runs the command line and returns its exit code.

@@ -106,7 +106,8 @@ func (c *command) dev() *cobra.Command {
 		Long: "Serves the app on this machine alone, reads it again at each save, applies safe\n" +
 			"changes of the schema at once, fills an empty database from seed/*.jsonl, and writes\n" +
 			"types for the editor into .galley/. A save that is broken never takes the app down.",
-		Example: "  galley dev\n  galley dev --app examples/shop --listen 127.0.0.1:0",
+		Example: "  galley dev\n  galley dev --app examples/shop --listen 127.0.0.1:0\n" +
+			"  galley dev --types web/src/galley.ts",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkLimits(); err != nil {
 				return err
@@ -115,6 +116,7 @@ func (c *command) dev() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "open the app, write the types, and end")
+	cmd.Flags().StringVar(&c.types, "types", "", "where to write the types of @galley/client as well")
 	c.runs(cmd)
 	return cmd
 }
@@ -220,11 +222,18 @@ func (c *command) editor(s *serve.Server) error {
 	if c.program.Files != nil {
 		return nil // an embedded app has no folder
 	}
+	files := map[string][]byte{}
 	for name, text := range serve.Editor(s.Compiled()) {
 		path := filepath.Join(c.config.AppDir(), filepath.FromSlash(name))
 		if name == "tsconfig.json" && exists(path) {
 			continue // it is the developer's own
 		}
+		files[path] = text
+	}
+	if c.types != "" {
+		files[c.types] = codegen.Client(s.Spec())
+	}
+	for path, text := range files {
 		if old, err := os.ReadFile(path); err == nil && string(old) == string(text) {
 			continue
 		}

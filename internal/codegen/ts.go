@@ -10,7 +10,8 @@ import (
 )
 
 // TypeScript returns what editors and type checkers read of an app, by path below its
-// folder: the types of the module "galley", and how to check with them. signedIn tells
+// folder: the types of the module "galley", those of the client that pages load, and how to
+// check with them. signedIn tells
 // of which functions, such as actions/checkout, the caller is known to be signed in; nil
 // means of none. The tsconfig.json of the app's own folder is for an app that has none.
 func TypeScript(s *spec.Spec, signedIn func(name string) bool) map[string][]byte {
@@ -27,6 +28,7 @@ func TypeScript(s *spec.Spec, signedIn func(name string) bool) map[string][]byte
 		"Secret": true, "Failure": true, "Headers": true, "Response": true, "URL": true}, false)
 	return map[string][]byte{
 		".galley/galley.d.ts":   t.declarations(),
+		".galley/client.d.ts":   clientModule(s),
 		".galley/tsconfig.json": []byte(tsconfigInner),
 		"tsconfig.json":         []byte(tsconfigOuter),
 	}

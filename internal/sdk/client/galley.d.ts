@@ -49,26 +49,27 @@ type IdOf<C extends string> = Loose<Name> extends true ? string : Id<C>;
 /** A record of a collection, as it is read. */
 export type Row<C extends Name> = In<Collections[C], "record", any>;
 
-/** The relations that can be expanded: the name of one, or a path of several. */
-export type Path<C, Depth extends 0[] = []> = Depth["length"] extends 3 ? never
-  : C extends keyof Collections
-    ? Loose<keyof In<Collections[C], "expand", {}>> extends true ? string
-    : { [K in keyof In<Collections[C], "expand", {}> & string]:
-        K | `${K}.${Path<To<In<Collections[C], "expand", {}>[K]>, [...Depth, 0]>}` }[keyof In<Collections[C], "expand", {}> & string]
-    : never;
+type Map<C> = C extends keyof Collections ? In<Collections[C], "expand", {}> : {};
 type To<R> = R extends { to: infer T } ? T : never;
-type Shape<R, Inner> = R extends { many: true } ? readonly Inner[]
-  : R extends { optional: true } ? Inner | undefined : Inner;
 type Head<E> = E extends `${infer H}.${string}` ? H : E;
 type Tail<E, H extends string> = E extends `${H}.${infer T}` ? T : never;
 
+/** The relations that can be expanded: the name of one, or a path of several. */
+export type Path<C> = PathOf<Map<C>>;
+type PathOf<M, Depth extends 0[] = []> = Depth["length"] extends 3 ? never
+  : Loose<keyof M> extends true ? string
+  : { [K in keyof M & string]: M[K] extends { in: infer I } ? `${K}.${PathOf<I, Depth>}`
+      : K | `${K}.${PathOf<Map<To<M[K]>>, [...Depth, 0]>}` }[keyof M & string];
+type Shape<R, Inner> = R extends { many: true } ? readonly Inner[]
+  : R extends { optional: true } ? Inner | undefined : Inner;
+type Beside<M, E> = { readonly [H in Head<E> & keyof M & string]: Shape<M[H],
+  M[H] extends { in: infer I } ? Beside<I, Tail<E, H>> : Expanded<To<M[H]>, Tail<E, H>>> };
+
 /** A record with what was expanded beside it. */
-export type Expanded<C, E extends string> = C extends Name
+export type Expanded<C, E> = C extends Name
   ? [E] extends [never] ? Row<C>
     : Loose<E> extends true ? Row<C> & { readonly expand: any }
-    : Row<C> & { readonly expand: { readonly [H in Head<E> & string]:
-        Shape<In<In<Collections[C], "expand", {}>, H, any>,
-          Expanded<To<In<In<Collections[C], "expand", {}>, H, any>>, Tail<E, H>>> } }
+    : Row<C> & { readonly expand: Beside<Map<C>, E> }
   : any;
 
 /** What a live list asks for. */
@@ -212,7 +213,7 @@ export interface Channel extends Store<readonly Present[]> {
 }
 
 /** The user's record as he may see it himself. */
-export type User = Part<"user", { readonly id: string; readonly [field: string]: any }>;
+export type SignedIn = Part<"user", { readonly id: string; readonly [field: string]: any }>;
 
 /** A device on which somebody is signed in. */
 export interface Session {
@@ -250,7 +251,8 @@ export class Problem extends Error {
 }
 
 interface House {
-  readonly actions: { readonly [A in keyof Actions]: Call<Actions[A]> };
+  readonly actions: Loose<keyof Actions> extends true ? Record<string, any>
+    : { readonly [A in keyof Actions]: Call<Actions[A]> };
   /** Does all or nothing. */
   batch<const O extends readonly Operation[]>(operations: O, options?: { key?: string }):
     Promise<{ -readonly [I in keyof O]: Result<O[I]> }>;
@@ -262,17 +264,18 @@ interface House {
   /** Joins a channel. */
   channel(name: string, options?: { state?: unknown }): Channel;
   /** Asks another server through this one. */
-  readonly proxy: { readonly [P in Part<"proxies", string>]:
-    (path: string, query?: { readonly [name: string]: string | number | boolean },
-      options?: { method?: string; body?: unknown }) => Promise<any> };
+  readonly proxy: Loose<Part<"proxies", string>> extends true ? Record<string, any>
+    : { readonly [P in Part<"proxies", string>]:
+      (path: string, query?: { readonly [name: string]: string | number | boolean },
+        options?: { method?: string; body?: unknown }) => Promise<any> };
   readonly auth: {
     /** Who is signed in, as far as is known by now. */
-    readonly user: User | null;
+    readonly user: SignedIn | null;
     /** Calls the function once it is known who is signed in, and at each change. */
-    onChange(fn: (user: User | null) => void): () => void;
+    onChange(fn: (user: SignedIn | null) => void): () => void;
     /** The new user, signed in; null where the address must be confirmed first. */
-    signUp(input: Part<"signUp", { email: string; password: string; [field: string]: any }>): Promise<User | null>;
-    signIn(input: { email: string; password: string }): Promise<User>;
+    signUp(input: Part<"signUp", { email: string; password: string; [field: string]: any }>): Promise<SignedIn | null>;
+    signIn(input: { email: string; password: string }): Promise<SignedIn>;
     signOut(): Promise<void>;
     sessions(): Promise<Session[]>;
     endSession(id: string): Promise<void>;
@@ -288,9 +291,10 @@ interface House {
   };
 }
 
-/** The API of this app. */
-export type Api = House & { readonly [C in Name as C extends keyof House ? never : C]: Collection<C> }
-  & { readonly [V in keyof Views]: { list(query?: Omit<ListQuery, "expand">): Promise<Page<Views[V]>> } };
+/** The API of this app. Without generated types every name is taken. */
+export type Api = House & (Loose<Name> extends true ? { readonly [name: string]: any }
+  : { readonly [C in Name as C extends keyof House ? never : C]: Collection<C> }
+    & { readonly [V in keyof Views]: { list(query?: Omit<ListQuery, "expand">): Promise<Page<Views[V]>> } });
 
 /** The API of an app: of the page's own origin, unless url names another. */
 export function galley(options?: { url?: string; fetch?: typeof fetch }): Api;

@@ -170,6 +170,13 @@ func (r *reader) head(root map[string]*node) {
 			case !r.src.folder(text):
 				r.fail(n, "", "there is no folder %s", text)
 			}
+			for _, name := range []string{"galley.js", "galley.d.ts"} {
+				if found, err := r.src.glob(text + "/" + name); err == nil && len(found) > 0 {
+					r.fail(n, "remove it or give it another name",
+						"%s/%s would never be served: /%s is the client that Galley serves itself", text,
+						name, name)
+				}
+			}
 			r.spec.Site = text
 		}
 	}

@@ -228,13 +228,18 @@ test("what was written while offline arrives in order, once, under its key", asy
   equal([live.state, live.items.map((r: any) => r.title)], ["offline", ["bb"]]);
   await until("pending", () => api.outbox.pending.length === 4);
   const sent: Frame[] = [];
-  w.reply = (f) => {
-    if (f.follow) return { ok: { sub: "s5", at: "e:1", changes: [] } };
+  const take = (f: Frame): Frame | undefined => {
     sent.push(f);
     // The line breaks once, after the server did it and before it could say so.
-    if (sent.length === 2) return void w.socket.lose(1006);
+    if (sent.length === 2) return;
     if (f.method === "DELETE") return { status: 409, problem: { code: "in_use", status: 409 } };
     return { status: 200, body: { id: f.body.id }, at: `e:${sent.length + 1}` };
+  };
+  w.reply = (f, s) => f.follow ? { ok: { sub: "s5", at: "e:1", changes: [] } } : take(f) ?? void s.lose(1006);
+  w.answer = (s) => {
+    const a = take(s);
+    if (!a) w.line = !setTimeout(() => (w.line = true), 20);
+    return a ? { status: a.status, body: a.problem ?? a.body, headers: { "galley-at": a.at ?? "" } } : { status: 500 };
   };
   w.line = true;
   equal((await Promise.all(all))[3], "in_use");
