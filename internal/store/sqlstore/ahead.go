@@ -134,6 +134,7 @@ func (s *Store) redo(
 		t.memo, t.since = d.tx, d.since
 	}
 	d.tx, d.err = nil, nil
+	g.ran++
 	g.drafts++ // a statement that fails has no savepoint to go back to
 	defer t.abandon()
 	err := fn(t)

@@ -14,16 +14,29 @@ const (
 	// groupCalls bounds the calls that one commit serves.
 	groupCalls = 64
 	// groupTime bounds how long a group's first call waits for the others.
-	groupTime = 5 * time.Millisecond
+	groupTime = 10 * time.Millisecond
+	// gatherTime bounds how long a group that is too small waits for its next call.
+	gatherTime = 500 * time.Microsecond
 	// queueMax bounds the calls that wait for the line.
 	queueMax = 8192
 )
 
 // line lets one call write at a time, in the order of their coming.
+//
+// How many calls share a commit decides what each of them costs. Those that come again
+// and again would, by themselves, fall into groups of which most are small. So a group
+// that is smaller than half of the crowd waits a little for its next call, and one that
+// has half of it commits, so that the other half decides meanwhile what it will write.
 type line struct {
 	mu    sync.Mutex
 	held  bool
 	queue []*ticket
+	// parked is an open group that waits for its next call, which closes taken.
+	parked *group
+	taken  chan struct{}
+	// crowd is how many calls came of late in the time of two groups, and before is how
+	// many the last group had.
+	crowd, before int
 }
 
 // ticket is a place in the queue. turn gets the open group, or a nil one.
@@ -32,6 +45,8 @@ type ticket struct{ turn chan *group }
 // group is a transaction that several calls share.
 type group struct {
 	calls int
+	// ran counts those whose functions ran in the line.
+	ran   int
 	began time.Time
 	// dirty says that a call of the group has something to commit.
 	dirty bool
@@ -63,6 +78,12 @@ func (l *line) enter(ctx context.Context) (*group, error) {
 		l.mu.Unlock()
 		return nil, nil
 	}
+	if g := l.parked; g != nil {
+		l.parked = nil
+		close(l.taken)
+		l.mu.Unlock()
+		return g, nil
+	}
 	if len(l.queue) >= queueMax {
 		l.mu.Unlock()
 		return nil, &fault.Fault{Kind: fault.Unavailable, RetryAfter: 1,
@@ -89,16 +110,47 @@ func (l *line) enter(ctx context.Context) (*group, error) {
 	return <-t.turn, nil
 }
 
-// hand gives the line with the open group to the next in the queue and reports
-// whether there was one.
+// hand gives the line with the open group to the next call and reports whether there
+// was one.
 func (l *line) hand(g *group) bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.queue) == 0 {
+	half := 2*g.calls >= l.crowd
+	switch {
+	// Where functions run in the line, nothing is gained by others that run ahead.
+	case half && (len(l.queue) == 0 || 2*g.ran < g.calls):
+		l.mu.Unlock()
 		return false
+	case len(l.queue) > 0:
+		l.next(g)
+		l.mu.Unlock()
+		return true
 	}
-	l.next(g)
-	return true
+	taken := make(chan struct{})
+	l.parked, l.taken = g, taken
+	l.mu.Unlock()
+	enough := time.NewTimer(gatherTime)
+	defer enough.Stop()
+	select {
+	case <-taken:
+		return true
+	case <-enough.C:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.taken != taken || l.parked == nil {
+		return true
+	}
+	l.parked = nil
+	l.crowd /= 2
+	return false
+}
+
+// learn takes from a group that is over how many calls come.
+func (l *line) learn(g *group) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.crowd = max(g.calls+max(l.before, len(l.queue)), l.crowd-l.crowd/8)
+	l.before = g.calls
 }
 
 // leave gives the line to the next in the queue, or frees it.
@@ -144,6 +196,7 @@ func (s *Store) pass(g *group) {
 		return
 	}
 	s.settle(g)
+	s.line.learn(g)
 	s.line.leave()
 	close(g.done)
 }

@@ -228,6 +228,7 @@ func (s *Store) run(
 		return journal.Entry{}, s.gaveUp(err)
 	}
 	t.group, t.saved = g, true
+	g.ran++
 	defer t.abandon()
 	err = fn(t)
 	entry, err = s.finish(ctx, g, t, origin, expired, err)
