@@ -634,7 +634,7 @@ func TestColoursAndJSON(t *testing.T) {
 
 func TestSiteLeavesTheClientsNamesToTheHouse(t *testing.T) {
 	for _, name := range []string{"galley.js", "galley.d.ts"} {
-		_, findings := appfile.Parse(map[string][]byte{"galley.yaml": []byte("app: a\nsite: web\n"),
+		_, findings := Parse(map[string][]byte{"galley.yaml": []byte("app: a\nsite: web\n"),
 			"web/index.html": nil, "web/" + name: nil})
 		if len(findings) != 1 || !strings.Contains(findings[0].Message, "/"+name+" is the client") {
 			t.Errorf("%s: %v", name, findings)
