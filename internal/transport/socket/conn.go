@@ -242,7 +242,9 @@ func (c *conn) message(kind websocket.MessageType, r io.Reader, b []byte) ([]byt
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
 		}
-		n, err := r.Read(b[len(b):cap(b)])
+		// The library reads as much as it is asked for, so it is asked for no more than one
+		// byte over the bound.
+		n, err := r.Read(b[len(b):min(cap(b), FrameMax+1)])
 		b = b[:len(b)+n]
 		switch {
 		case len(b) > FrameMax:

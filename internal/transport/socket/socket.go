@@ -47,7 +47,7 @@ const (
 	// AddressMax is the greatest number of connections of one address that is not this
 	// machine's, and ConnectionMax of all, unless Config says another.
 	AddressMax    = 1000
-	ConnectionMax = 50_000
+	ConnectionMax = 20_000
 	// PingTime is how often a peer is asked for a sign of life, PeerTime how long it may
 	// give none, and WriteTime how long it may take nothing of what is written.
 	PingTime  = 25 * time.Second
