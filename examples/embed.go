@@ -33,4 +33,6 @@ func Template(name string) (fs.FS, bool) {
 }
 
 // Templates lists the examples, the one to begin with first.
-func Templates() []string { return []string{"shop", "social", "kanban", "chat", "flights", "newsletter", "blog", "empty"} }
+func Templates() []string {
+	return []string{"shop", "social", "kanban", "chat", "flights", "newsletter", "blog", "empty"}
+}

@@ -36,6 +36,21 @@ var complaints = []string{"status of 401", "status of 403", "status of 404", "st
 type Page struct {
 	t   *testing.T
 	ctx context.Context
+	// expected is what the console may say beside complaints.
+	expected *expected
+}
+
+type expected struct {
+	mu    sync.Mutex
+	texts []string
+}
+
+func (e *expected) has(text string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.ContainsFunc(e.texts, func(part string) bool {
+		return strings.Contains(text, part)
+	})
 }
 
 // Open opens an address in a browser of its own, which is closed with the test. Whatever the
@@ -53,7 +68,32 @@ func Open(t *testing.T, address string) Page {
 		stopBrowser()
 		t.Fatalf("start chromium (`make setup` installs it): %v", err)
 	}
-	messages := chromedp.Console(ctx)
+	p := Page{t: t, ctx: ctx, expected: new(expected)}
+	p.hear(func() {
+		closeTab()
+		stopBrowser()
+	})
+	p.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
+	return p
+}
+
+// Beside opens an address in the same browser for somebody else, with cookies of his own.
+func (p Page) Beside(t *testing.T, address string) Page {
+	t.Helper()
+	ctx, closeTab := chromedp.NewContext(p.ctx, chromedp.WithNewBrowserContext())
+	if err := chromedp.Do(ctx); err != nil {
+		closeTab()
+		t.Fatal(err)
+	}
+	other := Page{t: t, ctx: ctx, expected: new(expected)}
+	other.hear(closeTab)
+	other.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
+	return other
+}
+
+// hear listens to the console until the end of the test, which ends the page.
+func (p Page) hear(end func()) {
+	messages := chromedp.Console(p.ctx)
 	var heard sync.WaitGroup
 	var bad []string
 	heard.Go(func() {
@@ -64,26 +104,29 @@ func Open(t *testing.T, address string) Page {
 			allowed := m.Source == "network" && slices.ContainsFunc(complaints, func(c string) bool {
 				return strings.Contains(m.Text, c)
 			})
-			if !allowed {
+			if !allowed && !p.expected.has(m.Text) {
 				bad = append(bad, fmt.Sprintf("%s: %s (%s)", m.Type, m.Text, m.URL))
 			}
 		}
 	})
-	t.Cleanup(func() {
-		closeTab()
-		stopBrowser()
+	p.t.Cleanup(func() {
+		end()
 		heard.Wait()
 		for _, m := range bad {
-			t.Errorf("the console says %s", m)
+			p.t.Errorf("the console says %s", m)
 		}
 	})
-	p := Page{t, ctx}
-	p.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
-	return p
+}
+
+// Expect has the console say what holds one of these texts, from now on.
+func (p Page) Expect(texts ...string) {
+	p.expected.mu.Lock()
+	defer p.expected.mu.Unlock()
+	p.expected.texts = append(p.expected.texts, texts...)
 }
 
 // In returns the same page for a test within its test.
-func (p Page) In(t *testing.T) Page { return Page{t, p.ctx} }
+func (p Page) In(t *testing.T) Page { return Page{t, p.ctx, p.expected} }
 
 func (p Page) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()

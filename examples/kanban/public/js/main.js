@@ -1,5 +1,5 @@
 // The page: who is signed in, which place the address names, and whether the line is up.
-import { api } from "./api.js";
+import { api, cel } from "./api.js";
 import { enter, you } from "./account.js";
 import { board } from "./board.js";
 import { boards } from "./boards.js";
@@ -44,21 +44,26 @@ addEventListener("hashchange", () => {
   main.focus({ preventScroll: true });
 });
 
-// What is not sent yet is said, and what was refused later on.
+// Whether the line is up, and what waits for it.
+let pulse = null;
 function line() {
   const waiting = api.outbox.pending.length;
-  const words = waiting === 0 ? "" : waiting === 1 ? "1 change waits" : `${waiting} changes wait`;
-  find("line").hidden = !words && navigator.onLine;
-  find("line").textContent = navigator.onLine ? words : ["Offline", words].filter(Boolean).join(". ");
+  const off = !navigator.onLine || pulse?.state === "offline";
+  const words = waiting === 1 ? "1 change waits" : waiting > 1 ? `${waiting} changes wait` : "";
+  find("line").hidden = !off;
+  find("line").textContent = ["Offline", words].filter(Boolean).join(". ");
 }
 addEventListener("online", line);
 addEventListener("offline", line);
 api.outbox.onChange(line);
-line();
 
-let who;
+let who, end = () => {};
 api.auth.onChange(() => {
-  const id = api.auth.user?.id;
-  if (id !== who || who === undefined) show();
+  const id = api.auth.user?.id ?? null;
+  if (id === who) return;
   who = id;
+  end();
+  pulse = id && api.users.live({ filter: cel`id == ${id}` });
+  end = pulse ? pulse.subscribe(line) : () => {};
+  show();
 });
