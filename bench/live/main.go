@@ -14,6 +14,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"flag"
 	"fmt"
 	"os"
@@ -307,9 +308,10 @@ func makeChanges(ctx context.Context, t *target, conns int, end time.Time, topic
 	return nil
 }
 
+// request is a POST under a key of its own.
 func request(addr, path, body string) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"+
-		"Content-Length: %d\r\n\r\n%s", path, addr, len(body), body)
+		"Idempotency-Key: %s\r\nContent-Length: %d\r\n\r\n%s", path, addr, rand.Text(), len(body), body)
 }
 
 func post(ctx context.Context, addr, path, body string) (int, []byte, error) {
