@@ -23,6 +23,8 @@ emails:
   booked: {on: bookings.created, to: "'desk@example.com'"}
 deliveries:
   partner: {on: bookings.created, to: TO, secret: HOOK_KEY, retry: 0}
+proxies:
+  partner: {url: TO, routes: [GET /rates], allow: true}
 `
 
 // coordinator is an app whose job and whose partner fail until all is well.
@@ -34,7 +36,7 @@ func coordinator(t *testing.T) (p *place, well *atomic.Bool) {
 		}
 	}))
 	t.Cleanup(partner.Close)
-	p = newPlace(t, strings.Replace(coordinating, "TO", partner.URL, 1))
+	p = newPlace(t, strings.ReplaceAll(coordinating, "TO", partner.URL))
 	p.write("emails/booked.html", "Subject: Court {{.record.court}}\n<p>Have fun</p>\n")
 	p.write("secrets.dev", "HOOK_KEY=a-secret-of-this-test\n")
 	p.write("jobs/prepare.ts", `import { job } from "galley";
@@ -116,6 +118,33 @@ func TestFollowersAreSeen(t *testing.T) {
 	p.want(exitFailed, "No entry was set apart under 01k9.", "followers", "retry", "01k9")
 	p.want(exitFailed, "No entry was set apart under 01k9.", "followers", "skip", "01k9")
 	p.want(exitUsage, "Did you mean galley followers parked?", "followers", "parkd")
+}
+
+func TestWorkIsCounted(t *testing.T) {
+	p, _ := coordinator(t)
+	s := p.launch("dev", "--admin", "127.0.0.1:0")
+	s.listens()
+	_, metrics, _ := strings.Cut(s.wait("Metrics"), "http")
+	p.want(exitDone, "", "set", "bookings", "court=one")
+	p.listed("failed", "jobs", "list")
+	p.listed("failed", "deliveries", "list")
+	p.listed("sent", "mail", "list")
+	if status, _ := s.get("/api/proxy/partner/rates"); status != http.StatusBadGateway {
+		t.Errorf("the proxy answers %d", status)
+	}
+	s.address = "http" + strings.TrimSpace(strings.TrimSuffix(metrics, "/metrics"))
+	for _, want := range []string{`operation="jobs.prepare",outcome="failed"`,
+		`operation="deliveries.partner",outcome="failed"`, `operation="emails.booked",outcome="sent"`,
+		`operation="proxies.partner",outcome="proxy_failed"`} {
+		// It is counted a moment after it can be seen.
+		late, text := time.Now().Add(soon), ""
+		for !strings.Contains(text, "galley_work_total{"+want+"} 1\n") {
+			if time.Now().After(late) {
+				t.Fatalf("the metrics have no %s:\n%s", want, text)
+			}
+			_, text = s.get("/metrics")
+		}
+	}
 }
 
 func TestAMissingValueSaysWhereItMayStand(t *testing.T) {

@@ -19,6 +19,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	calls    *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	work     *prometheus.CounterVec
 
 	series sync.Map // of seriesKey to *series
 	known  sync.Map // of operation to whether it was ever more than not found
@@ -45,8 +46,12 @@ func NewMetrics() *Metrics {
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25,
 				.5, 1, 2.5, 5, 10},
 		}, []string{"operation"}),
+		work: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "galley_work_total",
+			Help: "Jobs, emails, deliveries and answers of proxies by what came of them.",
+		}, []string{"operation", "outcome"}),
 	}
-	m.registry.MustRegister(m.calls, m.seconds, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.calls, m.seconds, m.work, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -57,6 +62,15 @@ func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 // Handler returns the page that Prometheus reads. It belongs on the admin's address.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Worked counts what came of something that was done beside calls: a run of a job, a mail,
+// a delivery, an answer of a proxy. Operations are those of the app file, so that they are
+// bounded.
+func (m *Metrics) Worked(operation, outcome string) {
+	if m != nil {
+		m.work.WithLabelValues(operation, outcome).Inc()
+	}
 }
 
 func (m *Metrics) count(c *Call) {

@@ -52,7 +52,7 @@ func (s *Server) makeAfter(runners map[string]action.Runner) {
 	client := s.wall.Client(outbound.Reach{})
 	s.jobs = job.New(job.Config{
 		Store: s.store, Follow: s.followers, Now: s.cfg.Now, Log: s.log, Client: client,
-		Mask:     s.mask,
+		Mask: s.mask, Count: s.worked,
 		Find:     func(name string) *job.Job { return s.kindsOf().jobs[name] },
 		Names:    func() []string { return s.kindsOf().names },
 		Transact: calls{s}.Transact,
@@ -64,6 +64,9 @@ func (s *Server) makeAfter(runners map[string]action.Runner) {
 		},
 	})
 }
+
+// worked counts what came of something that was done beside calls.
+func (s *Server) worked(operation, outcome string) { s.metrics.Worked(operation, outcome) }
 
 // openAfter begins to follow the journal. A command in its own process does not: what it
 // commits is done by the server.

@@ -116,6 +116,7 @@ type jobWhole struct {
 	Begun    *time.Time     `json:"begun,omitempty"`
 	Ended    *time.Time     `json:"ended,omitempty"`
 	Node     ident.Record   `json:"node,omitempty"`
+	Trace    string         `json:"trace"`
 	Input    any            `json:"input,omitempty"`
 	Result   any            `json:"result,omitempty"`
 	Problem  *job.Problem   `json:"problem,omitempty"`
@@ -125,7 +126,7 @@ type jobWhole struct {
 
 func (s *Server) wholeOf(i job.Info) jobWhole {
 	out := jobWhole{jobLine: lineOf(i), Progress: i.Progress, Node: i.Node, Problem: i.Problem,
-		Cause: i.Cause, Steps: i.Steps}
+		Trace: job.Trace(i.ID), Cause: i.Cause, Steps: i.Steps}
 	if k := s.engine.App().Job(i.Name); k != nil {
 		out.Retry = k.Spec.Retry
 	}

@@ -46,7 +46,7 @@ func (s *Server) makeMails(secret []byte) {
 	c := mail.Config{
 		Store: s.store, Nodes: s.followers,
 		App: func() *app.App { return s.engine.App() }, InForce: s.moved,
-		From: m.From, Now: s.cfg.Now, Log: s.log, Key: derived(secret, "links in mails"),
+		From: m.From, Now: s.cfg.Now, Log: s.log, Count: s.worked, Key: derived(secret, "links in mails"),
 		URL: func() string {
 			if at := s.address.Load(); m.URL == "" && at != nil {
 				return *at

@@ -44,7 +44,7 @@ func (s *Server) openOutside() error {
 	s.proxy = proxy.New(proxy.Config{
 		App:   func() *app.App { return s.engine.App() },
 		Admit: calls{s}.Admit, Wall: s.wall, Secret: s.secret, Mask: s.mask, Log: s.log,
-		Now: s.cfg.Now,
+		Now: s.cfg.Now, Count: s.worked,
 	})
 	return nil
 }
@@ -80,6 +80,7 @@ func (s *Server) makeDeliveries() {
 	s.deliveries = delivery.New(delivery.Config{
 		Store: s.store, Follow: s.followers, App: func() *app.App { return s.engine.App() },
 		InForce: s.moved, Secret: s.secret, Wall: s.wall, Mask: s.mask, Now: s.cfg.Now, Log: s.log,
+		Count: s.worked,
 	})
 }
 

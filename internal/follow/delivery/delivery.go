@@ -73,6 +73,9 @@ type Config struct {
 	Mask *observe.Mask
 	Now  func() time.Time
 	Log  *slog.Logger
+	// Count counts what came of each try, by the delivery and its outcome; nil counts
+	// nothing.
+	Count func(operation, outcome string)
 	// Again is how long to wait after the n-th failure; nil means the house's times.
 	Again func(n int64) time.Duration
 }
@@ -106,6 +109,9 @@ func New(c Config) *Deliveries {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Count == nil {
+		c.Count = func(string, string) {}
 	}
 	if c.InForce == nil {
 		c.InForce = func() error { return nil }

@@ -142,7 +142,14 @@ func (d *Deliveries) deliver(row value.Record) {
 	// What came of it is written even if the node is about to end.
 	ctx := context.WithoutCancel(d.ctx)
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, lookEach) {
-		err := d.write(ctx, func(tx store.Tx) error { return d.ended(ctx, tx, x, idOf(row), r) })
+		outcome := ""
+		err := d.write(ctx, func(tx store.Tx) (err error) {
+			outcome, err = d.ended(ctx, tx, x, idOf(row), r)
+			return err
+		})
+		if err == nil && outcome != "" {
+			d.cfg.Count("deliveries."+row.Get(fieldName).Text(), outcome)
+		}
 		if err == nil || d.ctx.Err() != nil {
 			return // or who comes next finds a delivery of a node that is gone
 		}
@@ -211,12 +218,12 @@ func asked(text string, now time.Time) time.Duration {
 }
 
 // ended writes what came of a try, and if it was the last one lets the next delivery of
-// the record go.
+// the record go. It returns how that is counted, "" for nothing.
 func (d *Deliveries) ended(ctx context.Context, tx store.Tx, x *spec.Delivery, id ident.Record,
-	r result) error {
+	r result) (string, error) {
 	row, err := lenient(tx.Get(ctx, Collection, id))
 	if err != nil || row.Zero() || row.Get(fieldNode).Text() != string(d.cfg.Follow.Node()) {
-		return err // another node has it
+		return "", err // another node has it
 	}
 	now, tries := d.cfg.Now(), row.Get(fieldTries).Int()
 	if !r.broken {
@@ -237,7 +244,7 @@ func (d *Deliveries) ended(ctx context.Context, tx store.Tx, x *spec.Delivery, i
 		}
 		row.Set(fieldDue, value.OfTime(now.Add(wait)))
 		_, err := tx.Put(ctx, Collection, row)
-		return err
+		return "again", err
 	}
 	state := Done
 	if r.problem != "" {
@@ -250,9 +257,9 @@ func (d *Deliveries) ended(ctx context.Context, tx store.Tx, x *spec.Delivery, i
 	lane := row.Get(fieldLane)
 	row.Set(fieldLane, value.OfNull())
 	if _, err := tx.Put(ctx, Collection, row); err != nil {
-		return err
+		return "", err
 	}
-	return d.next(ctx, tx, lane)
+	return state, d.next(ctx, tx, lane)
 }
 
 // next makes the first delivery of a lane due.

@@ -127,6 +127,9 @@ func (j *Jobs) written(w *work, saved state) {
 	switch {
 	case saved == ended || saved == waiting:
 		j.forget(w)
+		if saved == ended {
+			j.count(w)
+		}
 		if saved == waiting || w.end.state == Waiting {
 			j.expect(w.end.due)
 		}

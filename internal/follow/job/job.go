@@ -87,6 +87,8 @@ type Config struct {
 	Client *http.Client
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Count counts what came of each run, by the job and its outcome; nil counts nothing.
+	Count func(operation, outcome string)
 	// Workers is how many jobs run together at this node, 0 for the house's number;
 	// Computing how many of them compute at once, 0 for half of the processors.
 	Workers   int
@@ -215,6 +217,9 @@ func New(c Config) *Jobs {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Count == nil {
+		c.Count = func(string, string) {}
 	}
 	if c.Client == nil {
 		c.Client = http.DefaultClient

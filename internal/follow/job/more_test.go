@@ -3,6 +3,9 @@ package job_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -423,6 +426,47 @@ func TestWhatWasSetApartIsRepairedBesideTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.await(bad, job.Done)
+}
+
+func TestRequestsOfAStepCarryItsTrace(t *testing.T) {
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("Traceparent"))
+	}))
+	t.Cleanup(server.Close)
+	const own = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	kinds := map[string]*kind{"ask": {run: func(ctx context.Context, _ value.Record,
+		s action.Steps) (value.Value, error) {
+		for i, trace := range []string{"", "", own} {
+			_, err := s.Step(ctx, fmt.Sprint("ask ", i), func(ctx context.Context,
+				step action.Step) (value.Value, error) {
+				r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+				if err != nil {
+					return value.OfNull(), err
+				}
+				if trace != "" {
+					r.Header.Set("Traceparent", trace)
+				}
+				res, err := step.Client.Do(r)
+				if err == nil {
+					err = res.Body.Close()
+				}
+				return value.OfNull(), err
+			})
+			if err != nil {
+				return value.OfNull(), err
+			}
+		}
+		return value.OfNull(), nil
+	}}}
+	n := start(t, memory(t), false, kinds, nil)
+	id := n.add("ask", "null")[0]
+	n.await(id, job.Done)
+	form := regexp.MustCompile("^00-" + job.Trace(id) + "-[0-9a-f]{16}-01$")
+	if len(got) != 3 || !form.MatchString(got[0]) || !form.MatchString(got[1]) || got[0] == got[1] ||
+		got[2] != own {
+		t.Errorf("the requests carried %q", got)
+	}
 }
 
 func TestBackoffGrowsWithinItsBounds(t *testing.T) {

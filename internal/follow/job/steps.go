@@ -2,6 +2,8 @@ package job
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -246,7 +248,8 @@ func (s *steps) Step(ctx context.Context, name string,
 	stepping, cancel := context.WithTimeout(ctx, s.job.stepTime())
 	defer cancel()
 	client := *s.jobs.cfg.Client
-	client.Transport = yielding{s, client.Transport}
+	client.Transport = yielding{s, "00-" + Trace(s.work.id) + "-" + hashed(key, 8) + "-01",
+		client.Transport}
 	out, err := run(stepping, action.Step{Key: key, Client: &client, Now: s.now()})
 	if err != nil {
 		return value.Value{}, err
@@ -492,12 +495,25 @@ func (s *steps) Now() time.Time { return s.work.created }
 
 // Log implements action.Steps.
 func (s *steps) Log() *slog.Logger {
-	return s.jobs.cfg.Log.With("job", s.work.name, "id", string(s.work.id))
+	return s.jobs.cfg.Log.With("job", s.work.name, "id", string(s.work.id),
+		"trace", Trace(s.work.id))
 }
 
-// yielding gives the leave to compute back while it waits for another server.
+// Trace is the W3C trace of a job: the requests of its steps carry it, each step with a span
+// of its own.
+func Trace(id ident.Record) string { return hashed(string(id), 16) }
+
+// hashed is a number of bytes of a text's hash, in hex.
+func hashed(text string, size int) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:size])
+}
+
+// yielding gives the leave to compute back while it waits for another server. Requests that
+// name no trace carry its own.
 type yielding struct {
 	steps *steps
+	trace string
 	next  http.RoundTripper
 }
 
@@ -508,6 +524,10 @@ func (y yielding) RoundTrip(r *http.Request) (*http.Response, error) {
 	next := y.next
 	if next == nil {
 		next = http.DefaultTransport
+	}
+	if r.Header.Get("Traceparent") == "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Traceparent", y.trace)
 	}
 	res, err := next.RoundTrip(r)
 	if err == nil {

@@ -169,11 +169,22 @@ func (j *Jobs) turn(ctx context.Context, take bool) error {
 	return nil
 }
 
+// count tells what came of a run that is written. One that only waits is not over.
+func (j *Jobs) count(w *work) {
+	switch {
+	case w.end.state != Waiting:
+		j.cfg.Count("jobs."+w.name, w.end.state)
+	case w.end.problem != "":
+		j.cfg.Count("jobs."+w.name, "again")
+	}
+}
+
 // finish forgets the jobs whose ends are written. The caller holds j.mu.
 func (j *Jobs) finish(ends []*work) {
 	j.ended = slices.Delete(j.ended, 0, len(ends))
 	for _, w := range ends {
 		j.forget(w)
+		j.count(w)
 		if w.end.state == Waiting {
 			j.expect(w.end.due)
 		}

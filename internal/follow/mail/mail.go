@@ -70,6 +70,8 @@ type Config struct {
 	// Now is the app's own time.
 	Now func() time.Time
 	Log *slog.Logger
+	// Count counts what came of each try, by the email and its outcome; nil counts nothing.
+	Count func(operation, outcome string)
 	// Pace is for tests.
 	Pace Pace
 }
@@ -136,6 +138,9 @@ func New(c Config) *Mails {
 	}
 	if c.Pace.Again == 0 {
 		c.Pace.Again = againHouse
+	}
+	if c.Count == nil {
+		c.Count = func(string, string) {}
 	}
 	if c.InForce == nil {
 		c.InForce = func() error { return nil }

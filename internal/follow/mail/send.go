@@ -30,6 +30,17 @@ type work struct {
 	// claim is the number of this claim, holder this node with it, as the letter says.
 	claim  int64
 	holder string
+	// over is the last state of a letter that ends here, "" for one that is to be sent.
+	over string
+}
+
+// count tells what came of a letter, as it is written.
+func (m *Mails) count(row value.Record) {
+	outcome := row.Get(fieldState).Text()
+	if outcome == Waiting {
+		outcome = "again"
+	}
+	m.cfg.Count("emails."+row.Get(fieldEmail).Text(), outcome)
 }
 
 // sendAll sends what is due until ctx ends.
@@ -114,6 +125,7 @@ func (m *Mails) claim(ctx context.Context) (works []work, more bool, err error) 
 	}
 	now := m.cfg.Now()
 	var ids []ident.Record
+	var over []value.Record
 	err = m.cfg.Store.Read(ctx, func(v store.View) error {
 		rows, err := v.Find(ctx, query.Query{Plan: duePlan, Args: []value.Value{value.OfTime(now)}})
 		ids = ids[:0]
@@ -130,13 +142,16 @@ func (m *Mails) claim(ctx context.Context) (works []work, more bool, err error) 
 			return err
 		}
 		a := m.cfg.App()
-		works = works[:0]
+		works, over = works[:0], over[:0]
 		for _, id := range ids {
 			w, err := m.take(ctx, tx, a, id, now)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
-			}
-			if w != nil {
+			case w == nil:
+			case w.over != "":
+				over = append(over, w.row)
+			default:
 				works = append(works, *w)
 			}
 		}
@@ -144,6 +159,9 @@ func (m *Mails) claim(ctx context.Context) (works []work, more bool, err error) 
 	})
 	if err != nil {
 		return nil, false, err
+	}
+	for _, row := range over {
+		m.count(row)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -170,7 +188,7 @@ func (m *Mails) release(w work) {
 	}
 }
 
-// take claims one letter; nil if there is nothing to send.
+// take claims one letter, or ends it; nil if there is nothing to send.
 func (m *Mails) take(ctx context.Context, tx store.Tx, a *app.App, id ident.Record, now time.Time) (
 	*work, error) {
 	row, err := lenient(tx.Get(ctx, Letters, id))
@@ -180,7 +198,8 @@ func (m *Mails) take(ctx context.Context, tx store.Tx, a *app.App, id ident.Reco
 	w := &work{id: id, app: a, email: a.Email(row.Get(fieldEmail).Text()),
 		reader: reader{ident.Record(row.Get(fieldUser).Text()), row.Get(fieldAddress).Text()}}
 	if w.email == nil {
-		return nil, m.end(ctx, tx, row, Parked, "the app has no such email any more", nil)
+		w.over, w.row = Parked, row
+		return w, m.end(ctx, tx, row, Parked, "the app has no such email any more", nil)
 	}
 	if w.reader.user != "" {
 		// The address is that of today.
@@ -197,7 +216,8 @@ func (m *Mails) take(ctx context.Context, tx store.Tx, a *app.App, id ident.Reco
 		return nil, err
 	}
 	if why := people.forbids(w.email, id, now); why != "" {
-		return nil, m.end(ctx, tx, row, Held, why, w.email)
+		w.over, w.row = Held, row
+		return w, m.end(ctx, tx, row, Held, why, w.email)
 	}
 	if err := m.reserve(ctx, tx, people, w.email, id); err != nil {
 		return nil, err
@@ -342,6 +362,7 @@ func (m *Mails) mark(ctx context.Context, w work) error {
 		return err
 	})
 	if err == nil && forbidden {
+		m.cfg.Count("emails."+w.email.Name, Held)
 		return errForbidden
 	}
 	return err
@@ -360,13 +381,16 @@ func (m *Mails) own(ctx context.Context, tx store.Tx, w work) (value.Record, err
 // ctx ends: then who comes next finds a letter of a node that is gone.
 func (m *Mails) finish(ctx context.Context, w work, fn func(store.Tx, value.Record) error) {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, lookEach) {
-		err := m.write(ctx, Letters, func(tx store.Tx) error {
-			row, err := m.own(ctx, tx, w)
-			if err != nil {
+		var row value.Record
+		err := m.write(ctx, Letters, func(tx store.Tx) (err error) {
+			if row, err = m.own(ctx, tx, w); err != nil {
 				return err
 			}
 			return fn(tx, row)
 		})
+		if err == nil {
+			m.count(row)
+		}
 		if err == nil || errors.Is(err, errLost) || ctx.Err() != nil {
 			return
 		}

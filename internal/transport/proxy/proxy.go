@@ -66,6 +66,9 @@ type Config struct {
 	Log *slog.Logger
 	// Now tells the time; nil means the machine's clock.
 	Now func() time.Time
+	// Count counts what came of each request, by the proxy and its outcome; nil counts
+	// nothing.
+	Count func(operation, outcome string)
 }
 
 // Door asks other servers. It is safe for concurrent use.
@@ -95,6 +98,9 @@ func New(c Config) *Door {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Count == nil {
+		c.Count = func(string, string) {}
 	}
 	return &Door{Config: c, targets: map[string]*target{},
 		kept: cache.New[*transport.Raw](cacheSize, timeoutMost, c.Now)}
@@ -135,10 +141,22 @@ func (d *Door) Ask(ctx context.Context, call engine.Call, p transport.Passed) (
 		body: p.Body, trace: trace(call.Seen)}
 	answer, how, err := d.answer(ctx, t, ask)
 	note(call.Seen, t, ask, answer, how, err)
+	d.count(t, how, err)
 	if err != nil {
 		return transport.Raw{}, err
 	}
 	return conditional(p.Header, method, answer), nil
+}
+
+// count tells what came of a request: how the answer was come by, or why there is none.
+func (d *Door) count(t *target, how string, err error) {
+	switch {
+	case err != nil:
+		how = fault.From(err).CodeOr()
+	case how == "":
+		how = "asked"
+	}
+	d.Count("proxies."+t.proxy.Name, how)
 }
 
 // errNowhere is the answer for what is not listed: that a server has more than that is
