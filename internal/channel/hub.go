@@ -57,6 +57,7 @@ type Hub struct {
 		list []*membership
 	}
 	numbers numbers
+	bus     *bus
 }
 
 // New returns a Hub, which judges memberships again while Run runs.
@@ -64,14 +65,22 @@ func New(c Config) *Hub {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Hub{cfg: c, log: c.Log, ask: make(chan struct{}, 1), rooms: map[string]*room{},
+	if c.Beat == 0 {
+		c.Beat = beatEach
+	}
+	return &Hub{cfg: c, log: c.Log, bus: newBus(), ask: make(chan struct{}, 1), rooms: map[string]*room{},
 		reads: map[string]map[*room]bool{}}
 }
 
 // Run judges memberships again when they are in doubt, and speaks with the hubs of other
 // processes, until ctx ends.
 func (h *Hub) Run(ctx context.Context) {
+	var talking sync.WaitGroup
+	if h.cfg.Bus != nil {
+		talking.Go(func() { h.talk(ctx) })
+	}
 	h.judge(ctx)
+	talking.Wait()
 }
 
 // Connect makes a connection that may be in channels; who names it, over all processes.

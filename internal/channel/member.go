@@ -195,6 +195,7 @@ func (m *Member) Send(ctx context.Context, call engine.Call, name string, messag
 		e.User = string(subject.ID)
 	}
 	m.hub.deliver(name, m, e)
+	m.hub.say(note{Channel: name, Kind: Message, Who: m.who, By: e.User, Message: message})
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,7 +140,13 @@ func (r *room) concerns(c *journal.Change, m *membership) bool {
 // lock.
 func (r *room) joined(p Present, node string) {
 	s := r.seats[p.Who]
+	if node == "" && r.shows() {
+		r.hub.say(note{Channel: r.name, Kind: Joined, Who: p.Who, User: p.User, State: p.State})
+	}
 	switch {
+	case s != nil && !s.gone && s.node == node && bytes.Equal(s.User, p.User) &&
+		bytes.Equal(s.State, p.State):
+		return // it is said again
 	case s == nil:
 		s = &seat{since: r.version + 1}
 		r.seats[p.Who] = s
@@ -159,6 +166,9 @@ func (r *room) left(who, node string) {
 	s := r.seats[who]
 	if s == nil || s.gone || s.node != node {
 		return
+	}
+	if node == "" {
+		r.hub.say(note{Channel: r.name, Kind: Left, Who: who})
 	}
 	r.bytes -= len(s.State)
 	s.State, s.User, s.gone = nil, nil, true
@@ -191,6 +201,9 @@ func (r *room) changed(who, node string, state []byte) {
 	s := r.seats[who]
 	if s == nil || s.gone || s.node != node {
 		return
+	}
+	if node == "" && r.shows() {
+		r.hub.say(note{Channel: r.name, Kind: State, Who: who, State: state})
 	}
 	r.bytes += len(state) - len(s.State)
 	s.State = state

@@ -18,6 +18,7 @@ import (
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 	"github.com/galleybackend/galley/internal/store/sqlite"
 )
 
@@ -50,6 +51,8 @@ channels:
     send: true
     presence: [name]
 `
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // byID signs people in by the id of their record.
 type byID struct{}
@@ -91,7 +94,15 @@ func compile(t testing.TB, text string) *app.App {
 	return a
 }
 
+// open returns a world of its own.
 func open(t testing.TB, text string) *world {
+	t.Helper()
+	db, a := database(t, text)
+	return on(t, db, a, channel.Config{})
+}
+
+// database returns a database with the schema of an app.
+func database(t testing.TB, text string) (store.Store, *app.App) {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), sqlite.Config{})
 	if err != nil {
@@ -103,12 +114,18 @@ func open(t testing.TB, text string) *world {
 		}
 	})
 	a := compile(t, text)
+	apply(t, db, a)
+	return db, a
+}
+
+// apply gives a database the schema of an app.
+func apply(t testing.TB, db store.Store, a *app.App) {
+	t.Helper()
 	origin := journal.Origin{Call: ident.NewCall(), Operation: "schema", Now: time.Now(),
 		Subject: ident.Subject{Who: ident.System, Name: "migrate"}}
 	if _, err := db.Apply(t.Context(), origin, spec.Diff(nil, a.Schema), nil); err != nil {
 		t.Fatal(err)
 	}
-	return on(t, db, a, channel.Config{})
 }
 
 // on returns a world on a store which has the app's schema.

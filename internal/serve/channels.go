@@ -19,6 +19,9 @@ type talk struct {
 // followers.
 func (s *Server) openChannels(ctx context.Context) {
 	bus, _ := s.store.(store.Bus)
+	if m, ok := s.store.(*movable); ok {
+		bus = roving{m}
+	}
 	s.channels = channel.New(channel.Config{Engine: calls{s}, Bus: bus, Log: s.log})
 	if s.cfg.door && s.cfg.database == nil {
 		return
@@ -38,6 +41,39 @@ func (s *Server) closeChannels() {
 	if s.endChannels != nil {
 		s.endChannels()
 	}
+}
+
+// roving is the bus of the database in use, which may be another one later. A database
+// without a bus is used by one process.
+type roving struct{ *movable }
+
+// Publish says a word.
+func (r roving) Publish(ctx context.Context, word []byte) error {
+	if b, ok := r.at.Load().database.(store.Bus); ok {
+		return b.Publish(ctx, word)
+	}
+	return nil
+}
+
+// Listen hears words until ctx ends.
+func (r roving) Listen(ctx context.Context, hear func([]byte)) error {
+	for ctx.Err() == nil {
+		h := r.at.Load()
+		here, leave := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-h.gone:
+				leave()
+			case <-here.Done():
+			}
+		}()
+		if b, ok := h.database.(store.Bus); ok {
+			_ = b.Listen(here, hear) // it ends with its context alone
+		}
+		<-here.Done()
+		leave()
+	}
+	return nil
 }
 
 // Enter is the engine's, on the app in force.
