@@ -10,7 +10,8 @@ import (
 //go:embed empty/galley.yaml
 //go:embed shop/galley.yaml shop/secrets.dev shop/tsconfig.json
 //go:embed shop/actions shop/jobs shop/webhooks shop/lib shop/emails shop/tests
-//go:embed shop/public shop/seed shop/provider
+//go:embed shop/public shop/seed shop/provider/README.md shop/provider/main.go
+//go:embed shop/provider/provider.go shop/provider/hooks.go
 //go:embed social/galley.yaml social/actions social/hooks social/emails social/tests
 //go:embed social/public social/seed
 //go:embed newsletter/galley.yaml newsletter/secrets.dev newsletter/actions newsletter/jobs

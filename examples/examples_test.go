@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/galleybackend/galley/examples"
@@ -107,5 +108,24 @@ func TestTestsThatTheDocumentsShowHold(t *testing.T) {
 		}})
 	if err != nil || sum.Passed != len(blocks) {
 		t.Errorf("%d hold, want %d: %v", sum.Passed, len(blocks), err)
+	}
+}
+
+// What galley init copies of the shop holds a provider that can be run as its README says.
+func TestTheProviderOfACopyRuns(t *testing.T) {
+	files, _ := examples.Template("shop")
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, files); err != nil {
+		t.Fatal(err)
+	}
+	programs, err := filepath.Glob(filepath.Join(dir, "provider", "*.go"))
+	if err != nil || len(programs) == 0 {
+		t.Fatal("there is no provider", err)
+	}
+	args := append([]string{"run"}, programs...)
+	cmd := exec.CommandContext(t.Context(), "go", append(args, "-help")...)
+	cmd.Dir = dir
+	if text, err := cmd.CombinedOutput(); !strings.Contains(string(text), "-app") {
+		t.Errorf("%v: %s", err, text)
 	}
 }
