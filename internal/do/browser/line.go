@@ -58,6 +58,13 @@ func (l *Line) Cut() {
 	clear(l.all)
 }
 
+// To has the line lead to another server from now on.
+func (l *Line) To(server string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.to = strings.TrimPrefix(server, "http://")
+}
+
 // Mend lets everything through again.
 func (l *Line) Mend() {
 	l.mu.Lock()
@@ -83,7 +90,10 @@ func (l *Line) carry(near net.Conn) {
 	if !l.hold(near) {
 		return
 	}
-	far, err := net.Dial("tcp", l.to)
+	l.mu.Lock()
+	to := l.to
+	l.mu.Unlock()
+	far, err := net.Dial("tcp", to)
 	if err != nil {
 		_ = near.Close() // the server is gone
 		return

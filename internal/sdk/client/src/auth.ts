@@ -44,7 +44,7 @@ export function makeAuth(o: {
 
   /** know asks the server who we are, once. It throws while that cannot be known. */
   const know = () =>
-    (asked ??= o.link.ask({ method: "GET", path: "/api/auth/session" }).then(
+    (asked ??= o.link.ask({ method: "GET", path: "/api/auth/session", still: true }).then(
       (a) => set(a.body.user),
       (p: Problem) => {
         if (p.status !== 401 && p.status !== 404) {

@@ -9,6 +9,8 @@ export interface Ask {
   version?: number;
   /** Whether it must go over HTTP, because its answer sets a cookie. */
   http?: boolean;
+  /** Whether nobody needs to hear that it failed. */
+  still?: boolean;
   /** After how many milliseconds without an answer it may be asked again. */
   limit?: number;
 }
@@ -114,7 +116,7 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
       } catch (e) {
         const p = e as Problem;
         if (p.status === 401 && !ask.path.startsWith("/api/auth/")) onEnded.forEach((fn) => fn());
-        if (dev && p.status) {
+        if (dev && p.status && !ask.still) {
           console.info(`galley: ${ask.method} ${ask.path}: ${p.code}. ${p.detail ?? p.message} (galley trace ${p.request})`);
         }
         throw p;
