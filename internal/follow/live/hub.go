@@ -122,6 +122,9 @@ type Hub struct {
 	timed  time.Time
 	closed bool
 
+	// reading is held by who reads the journal for one who comes back.
+	reading chan struct{}
+
 	counts counts
 	end    context.CancelFunc
 	tasks  sync.WaitGroup
@@ -156,7 +159,7 @@ func New(c Config) *Hub {
 		conns: map[*Conn]struct{}{}, topics: map[string]*topic{}, own: index{}, uses: uses{},
 		holds:  map[engine.Held]map[*topic]struct{}{},
 		staged: map[*Conn]struct{}{}, touched: map[string]journal.Seq{},
-		memory: engine.NewMemory()}
+		memory: engine.NewMemory(), reading: make(chan struct{}, 1)}
 	h.intake.more = make(chan struct{}, 1)
 	h.intake.room = make(chan struct{}, 1)
 	return h

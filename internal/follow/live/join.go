@@ -18,15 +18,27 @@ func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (St
 	if err != nil {
 		return Start{}, err
 	}
+	var known past
+	since, ok := h.seqOf(q.Since)
+	back := q.Since != "" && ok
 	for try := range triesMax {
-		start, wait, done := h.join(c, q, w, rows)
+		start, wait, done := h.join(c, q, w, rows, known)
+		if done && start.Reset && back && !known.known {
+			// Not all is remembered: the journal may tell.
+			h.undo(c, start.Sub)
+			back = false
+			rows, known, err = h.since(ctx, w, since)
+			if err != nil {
+				return Start{}, err
+			}
+			continue
+		}
 		if done {
 			return start, nil
 		}
 		if h.isGone(c) {
 			return Start{}, c.end()
 		}
-		pause(ctx, time.Duration(try)*time.Millisecond)
 		if wait != nil {
 			select {
 			case <-wait:
@@ -34,14 +46,23 @@ func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (St
 				return Start{}, ctx.Err()
 			}
 		}
+		pause(ctx, time.Duration(try)*time.Millisecond)
 		if !w.Current() {
 			if w, rows, err = h.cfg.Engine.Watch(ctx, call); err != nil {
+				return Start{}, err
+			}
+			known = past{}
+			continue
+		}
+		if known.known && try < triesMax/2 {
+			if rows, known, err = h.since(ctx, w, since); err != nil {
 				return Start{}, err
 			}
 			continue
 		}
 		// What was read is older than what the topics know: it is read again in a state
 		// that they do not know yet.
+		known = past{}
 		err = h.cfg.Engine.Look(ctx, func(l *engine.Look) error {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -50,7 +71,7 @@ func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (St
 			}
 			var err error
 			if rows, err = w.Answer(ctx, l); err == nil {
-				start, wait, done = h.joined(c, q, w, rows)
+				start, wait, done = h.joined(c, q, w, rows, known)
 			}
 			return err
 		})
@@ -64,16 +85,25 @@ func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (St
 	return Start{}, fault.New(fault.Unavailable, "Too much changes for the subscription to begin.")
 }
 
-func (h *Hub) join(c *Conn, q Query, w *engine.Watch, rows engine.Rows) (
+func (h *Hub) join(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known past) (
 	start Start, wait <-chan struct{}, done bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.joined(c, q, w, rows)
+	return h.joined(c, q, w, rows, known)
+}
+
+// undo takes back a subscription that nobody was told of.
+func (h *Hub) undo(c *Conn, name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := c.subs[name]; s != nil {
+		h.detach(s)
+	}
 }
 
 // joined makes a subscription of rows as they were at a place, unless the topic is past
 // that or waits.
-func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows) (
+func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known past) (
 	start Start, wait <-chan struct{}, done bool) {
 	place := *h.place.Load()
 	t := h.topics[w.Key()]
@@ -106,6 +136,10 @@ func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows) (
 				start.Changes, start.Changed, start.At = changes, true, h.At(s.from)
 				return start, nil, true
 			}
+		}
+		if known.known {
+			start.Changes, start.Changed = known.changes, true
+			return start, nil, true
 		}
 		start.Reset = true
 	}

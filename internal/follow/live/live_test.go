@@ -1,9 +1,12 @@
 package live_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/follow/live"
+	"github.com/galleybackend/galley/internal/journal"
 )
 
 const board = `
@@ -129,6 +132,54 @@ func TestPushesOfACommitComeTogether(t *testing.T) {
 		}
 		if got := told(r.reached(e.Seq)); got != "s1 put put more; s2 put" && got != "s2 put more; s1 put put" {
 			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestWhoComesBackGetsWhatChanged(t *testing.T) {
+	onBoth(t, board, func(t *testing.T, n *node) {
+		ana := n.create("users", `{"name":"ana","email":"a@x.org"}`)
+		b := n.create("boards", `{"name":"b"}`)
+		list := n.create("lists", `{"board":%q,"name":"l"}`, b)
+		n.create("members", `{"board":%q,"user":%q}`, b, ana)
+		stay := n.create("cards", `{"list":%q,"title":"t","position":1}`, list)
+		gone := n.create("cards", `{"list":%q,"title":"u","position":2}`, list)
+		n.create("cards", `{"list":%q,"title":"v","position":3}`, list)
+		r := n.reader(ana)
+		f := r.follow("cards", "sort", "position", "limit", "10")
+		r.conn.Close()
+		n.update("cards", stay, `{"title":"T"}`)
+		n.delete("cards", gone)
+		n.create("cards", `{"list":%q,"title":"w","position":4}`, list)
+		for _, limit := range []string{"10", "9"} { // the topic remembers, the journal tells
+			s := n.reader(ana)
+			start, err := s.conn.Follow(t.Context(), live.Query{Collection: "cards", Since: f.at,
+				Params: params("sort", "position", "limit", limit)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !start.Changed || start.Reset || len(start.Changes) != 3 {
+				t.Errorf("limit %s: got %d changes, reset %v", limit, len(start.Changes), start.Reset)
+			}
+			g := &followed{query: f.query, have: maps.Clone(f.have)}
+			g.start(&start)
+			if err := n.same(ana, g); err != nil {
+				t.Errorf("limit %s: %v", limit, err)
+			}
+		}
+		for name, since := range map[string]string{"another history": "other:3", "no place": "x",
+			"the future": n.hub.At(journal.Seq{Lo: 1 << 40}), "a smaller window": f.at} {
+			start, err := n.reader(ana).conn.Follow(t.Context(), live.Query{Collection: "cards",
+				Since: since, Params: params("sort", "position", "limit", "2")})
+			if err != nil || !start.Reset || len(start.Items) != 2 {
+				t.Errorf("%s: got %d items, reset %v, %v", name, len(start.Items), start.Reset, err)
+			}
+		}
+		n.create("members", `{"board":%q,"user":%q}`, n.create("boards", `{"name":"c"}`), ana)
+		start, err := n.reader(ana).conn.Follow(t.Context(), live.Query{Collection: "cards",
+			Since: f.at, Params: params("sort", "position", "limit", "8")})
+		if err != nil || !start.Reset {
+			t.Errorf("a membership in between: reset %v, %v", start.Reset, err)
 		}
 	})
 }
