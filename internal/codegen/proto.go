@@ -87,8 +87,10 @@ type ProtoField struct {
 	Enum     *ProtoEnum
 	Known    string
 	Repeated bool
-	// Optional fields tell whether they were given.
+	// Optional fields tell whether they were given, as messages always do.
 	Optional bool
+	// JSON is the field's name in JSON where two would have the same; "" is the usual one.
+	JSON string
 	// Type is the field's type in the app file; nil where it is none of its fields.
 	Type *value.Type
 }
@@ -154,6 +156,9 @@ func NewProto(sp *spec.Spec, views map[string]*value.Shape, lockText []byte) (*P
 	}
 	b.actions()
 	b.reserve()
+	for _, m := range b.out.Messages {
+		m.rename()
+	}
 	return b.out, nil
 }
 
@@ -211,6 +216,23 @@ func (b *protoBuilder) service(name, doc string) *ProtoService {
 	s := &ProtoService{Name: b.taken.take(name), Doc: doc}
 	b.out.Services = append(b.out.Services, s)
 	return s
+}
+
+// rename gives fields of a message that would have the same name in JSON their own.
+func (m *ProtoMessage) rename() {
+	taken := map[string]bool{}
+	for _, f := range m.Fields {
+		name := pascal("x_"+f.Name, false)
+		if taken[name] {
+			f.JSON = f.Name
+		}
+		taken[name] = true
+	}
+}
+
+// presence reports whether the field says that it is optional.
+func (f *ProtoField) presence() bool {
+	return f.Optional && !f.Repeated && f.Kind != ProtoMessageOf && f.Kind != ProtoKnown
 }
 
 // reserve keeps the numbers of what is gone.

@@ -58,7 +58,7 @@ func (p *Proto) describe(m *ProtoMessage) *descriptorpb.DescriptorProto {
 		switch {
 		case m.Choice != "":
 			d.Field[i].OneofIndex = proto.Int32(0)
-		case f.Optional && !f.Repeated:
+		case f.presence():
 			// An optional field is the only one of a oneof that nobody sees.
 			d.Field[i].Proto3Optional = proto.Bool(true)
 			d.Field[i].OneofIndex = proto.Int32(int32(len(d.OneofDecl)))
@@ -72,6 +72,9 @@ func (p *Proto) describe(m *ProtoMessage) *descriptorpb.DescriptorProto {
 func (p *Proto) describeField(f *ProtoField) *descriptorpb.FieldDescriptorProto {
 	d := &descriptorpb.FieldDescriptorProto{Name: proto.String(f.Name),
 		Number: proto.Int32(f.Number), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
+	if f.JSON != "" {
+		d.JsonName = proto.String(f.JSON)
+	}
 	if f.Repeated {
 		d.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
 	}

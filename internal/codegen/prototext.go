@@ -134,10 +134,14 @@ func (w *protoWriter) message(m *ProtoMessage) {
 		switch {
 		case f.Repeated:
 			kind = "repeated " + kind
-		case f.Optional:
+		case f.presence():
 			kind = "optional " + kind
 		}
-		w.line(indent + kind + " " + f.Name + " = " + strconv.Itoa(int(f.Number)) + ";")
+		end := ";"
+		if f.JSON != "" {
+			end = " [json_name = " + strconv.Quote(f.JSON) + "];"
+		}
+		w.line(indent + kind + " " + f.Name + " = " + strconv.Itoa(int(f.Number)) + end)
 	}
 	if m.Choice != "" {
 		w.line("  }")

@@ -1,0 +1,3 @@
+import { action } from "galley";
+
+export default action("nothing", () => {});
