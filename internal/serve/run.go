@@ -120,10 +120,10 @@ func (s *Server) Close() error {
 	if s.rpc != nil {
 		s.rpc.Close()
 	}
-	s.closeLive()
 	if s.sockets != nil {
 		s.sockets.Close(ctx) // else what goes on would be waited for
 	}
+	s.closeLive()
 	var leaving sync.WaitGroup
 	for _, d := range s.drains {
 		leaving.Go(d.end)

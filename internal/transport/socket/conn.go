@@ -84,8 +84,9 @@ func (d *Door) Socket(w http.ResponseWriter, r *http.Request, call engine.Call) 
 func (c *conn) run() {
 	defer c.door.leave("socket", c.call.Request.IP)
 	defer c.cancel()
-	if err := c.connect(); err != nil {
-		c.refuse(err)
+	refused := c.connect()
+	if refused != nil {
+		c.refuse(refused)
 	}
 	written := make(chan struct{})
 	go func() {
@@ -93,8 +94,10 @@ func (c *conn) run() {
 		defer c.guard()
 		c.write()
 	}()
-	c.read()
-	c.finish(0, "")
+	if refused == nil {
+		c.read()
+		c.finish(0, "")
+	}
 	<-written
 	c.cancel()
 	c.calls.Wait()
@@ -167,7 +170,7 @@ func (c *conn) refuse(err error) {
 	case fault.Malformed, fault.Invalid, fault.TooLarge:
 		c.finish(codeProtocol, f.Message)
 	case fault.Unavailable:
-		c.finish(codeRestart, f.Message)
+		c.end(time.Duration(max(f.RetryAfter, 1)) * time.Second)
 	case fault.Exhausted:
 		c.finish(codeOverloaded, f.Message)
 	default:
@@ -179,7 +182,9 @@ func (c *conn) refuse(err error) {
 // end implements peer.
 func (c *conn) end(again time.Duration) {
 	c.mu.Lock()
-	c.again = again
+	if c.again == 0 {
+		c.again = again
+	}
 	c.mu.Unlock()
 	c.poke()
 }

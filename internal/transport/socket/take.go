@@ -92,9 +92,7 @@ func (c *conn) quick(f *frame) {
 	var err error
 	switch f.verb {
 	case verbAuth:
-		if err = c.live.Authenticate(c.ctx, f.name); err == nil {
-			c.call.Credential = f.name
-		}
+		err = c.authenticate(f.name)
 	case verbUnfollow:
 		if err = c.live.Unfollow(f.name); err == nil {
 			c.forget(f.name)
@@ -109,6 +107,28 @@ func (c *conn) quick(f *frame) {
 		return
 	}
 	c.answer(f.id, func(b []byte) []byte { return append(append(b, `,"ok":`...), body...) }, "")
+}
+
+// authenticate makes the caller the one whom a session says. A connection that follows
+// belongs to a session, and can only be told of another token of it.
+func (c *conn) authenticate(credential string) error {
+	err := c.live.Authenticate(c.ctx, credential)
+	if err != nil && fault.Is(err, fault.Malformed) {
+		call := c.template()
+		call.Credential = credential
+		again, failed := c.door.cfg.Live.Connect(c.ctx, call)
+		if failed != nil {
+			return failed
+		}
+		defer again.Close()
+		if again.Subject() == c.live.Subject() {
+			err = nil
+		}
+	}
+	if err == nil {
+		c.call.Credential = credential
+	}
+	return err
 }
 
 // template is a call of this connection's caller.
