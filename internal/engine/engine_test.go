@@ -86,6 +86,18 @@ func TestActionHasARateOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestAnActionThatWritesIsNotThereForReaders(t *testing.T) {
+	w := open(t, shop(t), nil)
+	ana := buyers(w, 1)[0]
+	for _, params := range []url.Values{nil, {"items": {"nonsense"}}, {"nothing": {"of"}}} {
+		_, err := w.engine.Query(t.Context(), engine.Call{ID: ident.NewCall(), Verb: engine.Action,
+			Target: "checkout", Credential: string(ana), Params: params})
+		if !fault.Is(err, fault.NotFound) {
+			t.Errorf("with %v it is %v", params, err)
+		}
+	}
+}
+
 func TestActionInABatchHasItsRate(t *testing.T) {
 	w := open(t, shop(t), func(c *engine.Config) { c.Limits = true })
 	ana, pen := buyers(w, 1)[0], product(w, "P", 1000)

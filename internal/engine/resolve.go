@@ -45,14 +45,14 @@ var verbNames = [...]string{Get: "get", List: "list", Aggregate: "aggregate", Cr
 func (r *run) resolve(reads bool) (*operation, error) {
 	r.stage("resolve")
 	op, err := r.operation(r.call)
+	if op != nil && op.reads() != reads {
+		return nil, errNotFound() // each is asked in its own way, and in no other
+	}
 	if err != nil {
 		return nil, err
 	}
 	if s := r.call.Seen; s != nil {
 		s.Operation = op.name
-	}
-	if op.reads() != reads {
-		return nil, errNotFound() // each is asked in its own way, and in no other
 	}
 	return op, r.checkKey(op)
 }
