@@ -1,0 +1,570 @@
+package live_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/follow/live"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/transport"
+	"github.com/galleybackend/galley/internal/value"
+)
+
+// chaosWrites is how many calls the chaos makes on each database; GALLEY_CHAOS says
+// another number.
+const chaosWrites = 300
+
+// TestChaosLeavesEverySubscriptionTrue lets writers change records, memberships and what
+// rules look at, while clients drop, come back, follow elsewhere and read slowly, on every
+// node. What each of them had after each push is held against the journal.
+func TestChaosLeavesEverySubscriptionTrue(t *testing.T) {
+	writes := chaosWrites
+	if text := os.Getenv("GALLEY_CHAOS"); text != "" {
+		var err error
+		if writes, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("sqlite", func(t *testing.T) { chaos(t, []*node{onSQLite(t, board)}, writes) })
+	t.Run("postgres", func(t *testing.T) { chaos(t, onPostgres(t, board, 2), writes) })
+}
+
+// model is the world as the journal tells it.
+type model map[string]map[ident.Record]value.Record
+
+func (m model) apply(e *journal.Entry) {
+	for _, c := range e.Changes {
+		if m[c.Collection] == nil {
+			m[c.Collection] = map[ident.Record]value.Record{}
+		}
+		if c.After.Zero() {
+			delete(m[c.Collection], c.ID)
+		} else {
+			m[c.Collection][c.ID] = c.After
+		}
+	}
+}
+
+func (m model) member(board string, who ident.Record) bool {
+	for _, r := range m["members"] {
+		if r.Get("board").Text() == board && r.Get("user").Text() == string(who) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m model) boardOf(card value.Record) string {
+	return m["lists"][ident.Record(card.Get("list").Text())].Get("board").Text()
+}
+
+// readable is the read rule of each collection, said again.
+func (m model) readable(collection string, who ident.Record, r value.Record) bool {
+	switch {
+	case collection == "notes" || who == "carla":
+		return true
+	case collection == "boards":
+		return m.member(r.Slots[spec.SlotID].Text(), who)
+	case collection == "cards":
+		return m.member(m.boardOf(r), who)
+	default: // members, lists
+		return m.member(r.Get("board").Text(), who)
+	}
+}
+
+// asked is a query with what it means.
+type asked struct {
+	collection string
+	params     []string
+	fits       func(m model, r value.Record) bool
+	sort       string
+	desc       bool
+	limit      int
+}
+
+func (m model) answer(q *asked, who ident.Record) []value.Record {
+	var out []value.Record
+	for _, r := range m[q.collection] {
+		if m.readable(q.collection, who, r) && (q.fits == nil || q.fits(m, r)) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b value.Record) int {
+		c := 0
+		if q.sort != "" {
+			c = cmp.Compare(a.Get(q.sort).Float(), b.Get(q.sort).Float())
+		}
+		if q.desc {
+			c = -c
+		}
+		return cmp.Or(c, cmp.Compare(a.Slots[spec.SlotID].Text(), b.Slots[spec.SlotID].Text()))
+	})
+	return out[:min(len(out), cmp.Or(q.limit, 50))]
+}
+
+// known is what a client had after a push.
+type known struct {
+	who  ident.Record
+	q    *asked
+	at   journal.Seq
+	what string
+	have map[ident.Record]int64
+}
+
+type chaosWorld struct {
+	t       testing.TB
+	nodes   []*node
+	seed    uint64
+	users   []ident.Record
+	queries []*asked
+
+	mu      sync.Mutex
+	ids     map[string][]ident.Record
+	log     []known
+	wrong   []string
+	done    atomic.Bool
+	returns atomic.Int64
+	resets  atomic.Int64
+}
+
+func chaos(t *testing.T, nodes []*node, writes int) {
+	w := &chaosWorld{t: t, nodes: nodes, seed: rand.Uint64(), ids: map[string][]ident.Record{}}
+	t.Logf("seed %d", w.seed)
+	n := nodes[0]
+	for i := range 5 {
+		w.users = append(w.users, n.create("users", `{"name":"u%d","email":"u%d@x.org"}`, i, i))
+	}
+	for i := range 3 {
+		b := n.create("boards", `{"name":"b%d"}`, i)
+		w.ids["boards"] = append(w.ids["boards"], b)
+		for range 2 {
+			w.ids["lists"] = append(w.ids["lists"], n.create("lists", `{"board":%q,"name":"l"}`, b))
+		}
+		for _, u := range w.users[:3] {
+			w.ids["members"] = append(w.ids["members"],
+				n.create("members", `{"board":%q,"user":%q}`, b, u))
+		}
+	}
+	for i := range 10 {
+		w.ids["cards"] = append(w.ids["cards"], n.create("cards",
+			`{"list":%q,"title":"x%d","position":%d}`, w.ids["lists"][i%6], i, i))
+	}
+	w.ask()
+	var writers, clients sync.WaitGroup
+	for i := range 3 {
+		writers.Go(func() {
+			r := rand.New(rand.NewPCG(w.seed, uint64(i)))
+			for range writes / 3 {
+				w.write(r, nodes[r.IntN(len(nodes))])
+			}
+		})
+	}
+	for i := range 10 {
+		clients.Go(func() { w.client(rand.New(rand.NewPCG(w.seed, uint64(100+i)))) })
+	}
+	writers.Wait()
+	w.done.Store(true)
+	clients.Wait()
+	w.judge()
+	t.Logf("%d states seen, %d returns, %d resets, %+v", len(w.log), w.returns.Load(),
+		w.resets.Load(), nodes[0].hub.Stats())
+}
+
+// ask makes the queries.
+func (w *chaosWorld) ask() {
+	board, list := w.ids["boards"][0], w.ids["lists"][1]
+	text := func(field string, want ident.Record) func(model, value.Record) bool {
+		return func(_ model, r value.Record) bool { return r.Get(field).Text() == string(want) }
+	}
+	w.queries = []*asked{
+		{collection: "cards", params: []string{"filter", `list.board == "` + string(board) + `"`,
+			"sort", "position"}, fits: func(m model, r value.Record) bool {
+			return m.boardOf(r) == string(board)
+		}, sort: "position"},
+		{collection: "cards", params: []string{"list", string(list)}, fits: text("list", list)},
+		{collection: "cards", params: []string{"limit", "500"}, limit: 500},
+		{collection: "cards", params: []string{"sort", "-position", "limit", "4"}, sort: "position",
+			desc: true, limit: 4},
+		{collection: "cards", params: []string{"sort", "position", "limit", "3", "filter",
+			`title.contains("1")`}, fits: func(_ model, r value.Record) bool {
+			return strings.Contains(r.Get("title").Text(), "1")
+		}, sort: "position", limit: 3},
+		{collection: "cards", params: []string{"expand", "assignee,list"}},
+		{collection: "notes", params: []string{"kind", "a"}, fits: text("kind", "a")},
+		{collection: "notes", params: []string{"filter", "size < 50", "sort", "size", "limit", "5"},
+			fits: func(_ model, r value.Record) bool { return r.Get("size").Int() < 50 },
+			sort: "size", limit: 5},
+		{collection: "boards", params: []string{}},
+		{collection: "members", params: []string{}},
+	}
+}
+
+func (w *chaosWorld) any(r *rand.Rand, collection string) ident.Record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.ids[collection]
+	if len(all) == 0 {
+		return ident.NewRecord()
+	}
+	return all[r.IntN(len(all))]
+}
+
+// write makes one call. Many of them are refused, because a record is gone.
+func (w *chaosWorld) write(r *rand.Rand, n *node) {
+	create := func(collection, format string, args ...any) {
+		reply, err := n.try(engine.Create, collection, "", fmt.Sprintf(format, args...))
+		if err == nil {
+			w.mu.Lock()
+			w.ids[collection] = append(w.ids[collection],
+				ident.Record(reply.Item.Record.Slots[spec.SlotID].Text()))
+			w.mu.Unlock()
+		}
+	}
+	update := func(collection, format string, args ...any) {
+		_, _ = n.try(engine.Update, collection, w.any(r, collection), fmt.Sprintf(format, args...))
+	}
+	switch k := r.IntN(100); {
+	case k < 20:
+		create("cards", `{"list":%q,"title":"c%d","position":%d}`, w.any(r, "lists"), r.IntN(30), r.IntN(50))
+	case k < 40:
+		update("cards", `{"position":%d}`, r.IntN(50))
+	case k < 50:
+		update("cards", `{"list":%q}`, w.any(r, "lists"))
+	case k < 55:
+		update("cards", `{"assignee":%q,"title":"t%d"}`, w.users[r.IntN(5)], r.IntN(30))
+	case k < 62:
+		_, _ = n.try(engine.Delete, "cards", w.any(r, "cards"), "")
+	case k < 69:
+		create("members", `{"board":%q,"user":%q}`, w.any(r, "boards"), w.users[r.IntN(5)])
+	case k < 76:
+		_, _ = n.try(engine.Delete, "members", w.any(r, "members"), "")
+	case k < 78:
+		update("lists", `{"board":%q}`, w.any(r, "boards"))
+	case k < 79:
+		_, _ = n.try(engine.Update, "users", w.users[r.IntN(5)], fmt.Sprintf(`{"name":"n%d"}`, r.IntN(99)))
+	case k < 90:
+		create("notes", `{"text":"n","kind":%q,"size":%d}`, string("abc"[r.IntN(3)]), r.IntN(100))
+	case k < 97:
+		update("notes", `{"kind":%q,"size":%d}`, string("abc"[r.IntN(3)]), r.IntN(100))
+	default:
+		_, _ = n.try(engine.Delete, "notes", w.any(r, "notes"), "")
+	}
+}
+
+func (w *chaosWorld) fail(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
+}
+
+// chaosClient is one client on one connection.
+type chaosClient struct {
+	*chaosWorld
+	rand *rand.Rand
+	who  ident.Record
+	node *node
+	conn *live.Conn
+	subs map[string]*chaosSub
+	last string
+}
+
+type chaosSub struct {
+	q     *asked
+	query live.Query
+	have  map[ident.Record]int64
+	text  map[ident.Record]string
+	at    string
+}
+
+// client follows, drops and comes back until the writers have ended, and then has to know
+// what the lists say.
+func (w *chaosWorld) client(r *rand.Rand) {
+	who := w.users[r.IntN(len(w.users))]
+	if r.IntN(8) == 0 {
+		who = "carla"
+	}
+	c := &chaosClient{chaosWorld: w, rand: r, who: who}
+	var back []*chaosSub
+	for range 2 + r.IntN(3) {
+		back = append(back, &chaosSub{q: w.queries[r.IntN(len(w.queries))]})
+	}
+	for life := 0; ; life++ {
+		if err := c.connect(back); err != nil {
+			w.fail("connect: %v", err)
+			return
+		}
+		ended := w.done.Load()
+		if ended {
+			c.finish()
+			c.conn.Close()
+			return
+		}
+		c.live(5 + r.IntN(40))
+		c.conn.Close()
+		w.returns.Add(1)
+		back = back[:0]
+		for _, s := range c.subs {
+			if r.IntN(10) == 0 {
+				s.at = "" // it forgot everything
+			}
+			back = append(back, s)
+		}
+	}
+}
+
+func (c *chaosClient) connect(back []*chaosSub) error {
+	c.node = c.nodes[c.rand.IntN(len(c.nodes))]
+	call := engine.Call{Credential: string(c.who)}
+	if c.who == "carla" {
+		call = engine.Call{Trusted: true, Subject: carla}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var err error
+	if c.conn, err = c.node.hub.Connect(ctx, call); err != nil {
+		return err
+	}
+	c.subs = map[string]*chaosSub{}
+	for _, s := range back {
+		s.query = live.Query{Collection: s.q.collection, Params: params(s.q.params...), Since: s.at}
+		start, err := c.conn.Follow(ctx, s.query)
+		if err != nil {
+			return fmt.Errorf("follow %v: %w", s.q, err)
+		}
+		c.subs[start.Sub] = s
+		c.start(s, &start)
+	}
+	return nil
+}
+
+func (c *chaosClient) start(s *chaosSub, start *live.Start) {
+	if !start.Changed {
+		s.have, s.text = map[ident.Record]int64{}, map[ident.Record]string{}
+	}
+	for i := range start.Items {
+		s.put(&start.Items[i])
+	}
+	for _, x := range start.Changes {
+		s.change(x)
+	}
+	s.at = start.At
+	c.note(s, fmt.Sprintf("start reset=%v changed=%v", start.Reset, start.Changed))
+}
+
+func (s *chaosSub) put(item *engine.Item) {
+	s.have[transport.ID(item)] = transport.Version(item)
+	s.text[transport.ID(item)] = string(transport.AppendItem(nil, item))
+}
+
+func (s *chaosSub) change(x live.Change) (news bool) {
+	if x.Put == nil {
+		_, news = s.have[x.Del]
+		delete(s.have, x.Del)
+		delete(s.text, x.Del)
+		return news
+	}
+	news = s.text[transport.ID(x.Put)] != string(transport.AppendItem(nil, x.Put))
+	s.put(x.Put)
+	return news
+}
+
+// note keeps what the client has, for the judge.
+func (c *chaosClient) note(s *chaosSub, what string) {
+	_, text, _ := strings.Cut(s.at, ":")
+	at, err := journal.ParseSeq(text)
+	if err != nil {
+		c.fail("place %q: %v", s.at, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, known{c.who, s.q, at, what, maps.Clone(s.have)})
+}
+
+// take takes pushes and applies them.
+func (c *chaosClient) take() error {
+	pushes, err := c.conn.Take()
+	for _, p := range pushes {
+		c.last = p.At
+		s := c.subs[p.Sub]
+		switch {
+		case s == nil:
+		case p.Ended != nil:
+			c.fail("a subscription ended: %v", p.Ended)
+		case p.Reset != nil:
+			c.resets.Add(1)
+			c.start(s, p.Reset)
+		default:
+			if p.At == s.at {
+				c.fail("%s has two frames at %s", s.q.collection, p.At)
+			}
+			for _, x := range p.Frame.Changes() {
+				if !s.change(x) {
+					c.fail("%s %v at %s: a change that changes nothing: put %v del %v", s.q.collection,
+						s.q.params, p.At, x.Put != nil, x.Del)
+				}
+			}
+			s.at = p.At
+			c.note(s, "frame")
+		}
+	}
+	return err
+}
+
+// live reads for a while, sometimes not at all.
+func (c *chaosClient) live(times int) {
+	for range times {
+		wait := time.After(time.Duration(c.rand.IntN(20)) * time.Millisecond)
+		select {
+		case <-c.conn.Ready():
+			if err := c.take(); err != nil {
+				c.fail("take: %v", err)
+				return
+			}
+			if c.rand.IntN(3) > 0 {
+				_ = c.conn.Ack(c.last)
+			}
+		case <-wait:
+		}
+		if c.done.Load() {
+			return
+		}
+		if c.rand.IntN(15) == 0 {
+			<-time.After(time.Duration(c.rand.IntN(60)) * time.Millisecond)
+		}
+		if c.rand.IntN(12) == 0 {
+			c.unfollow()
+		}
+	}
+}
+
+func (c *chaosClient) unfollow() {
+	for name, s := range c.subs {
+		if err := c.conn.Unfollow(name); err != nil {
+			c.fail("unfollow: %v", err)
+			return
+		}
+		delete(c.subs, name)
+		start, err := c.conn.Follow(context.Background(), live.Query{Collection: s.q.collection,
+			Params: params(s.q.params...), Since: s.at})
+		if err != nil {
+			c.fail("follow again: %v", err)
+			return
+		}
+		c.subs[start.Sub] = s
+		c.start(s, &start)
+		return
+	}
+}
+
+// finish waits until everything was pushed and compares with the lists.
+func (c *chaosClient) finish() {
+	var head journal.Seq
+	err := c.node.engine.Look(context.Background(), func(l *engine.Look) error {
+		head = l.At()
+		return nil
+	})
+	if err != nil {
+		c.fail("head: %v", err)
+		return
+	}
+	c.conn.Wrote(head)
+	late := time.After(patience)
+	for want := c.node.hub.At(head); c.last != want; {
+		select {
+		case <-c.conn.Ready():
+			if err := c.take(); err != nil {
+				c.fail("take: %v", err)
+				return
+			}
+			_ = c.conn.Ack(c.last)
+		case <-late:
+			c.fail("the end did not come: at %s, want %s", c.last, want)
+			return
+		}
+	}
+	for _, s := range c.subs {
+		f := &followed{query: s.query, have: s.text}
+		if err := c.node.same(c.who, f); err != nil {
+			c.fail("%s %v of %s at the end: %v", s.q.collection, s.q.params, c.who, err)
+		}
+	}
+}
+
+// differ says how what was had differs from what was right.
+func differ(have, want map[ident.Record]int64) string {
+	var b strings.Builder
+	for id, v := range have {
+		if want[id] != v {
+			fmt.Fprintf(&b, " has %s/%d, want /%d;", id, v, want[id])
+		}
+	}
+	for id, v := range want {
+		if _, ok := have[id]; !ok {
+			fmt.Fprintf(&b, " has not %s/%d;", id, v)
+		}
+	}
+	return b.String()
+}
+
+// judge holds everything that clients had against the journal.
+func (w *chaosWorld) judge() {
+	w.t.Helper()
+	slices.SortStableFunc(w.log, func(a, b known) int { return a.at.Compare(b.at) })
+	m, next := model{}, 0
+	head := journal.Seq{}
+	err := w.nodes[0].engine.Look(w.t.Context(), func(l *engine.Look) error {
+		head = l.At()
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for e, err := range w.nodes[0].store.Follow(w.t.Context(), journal.Seq{}) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		m.apply(&e)
+		for ; next < len(w.log) && w.log[next].at.Compare(e.Seq) <= 0; next++ {
+			k := &w.log[next]
+			want := map[ident.Record]int64{}
+			for _, r := range m.answer(k.q, k.who) {
+				want[ident.Record(r.Slots[spec.SlotID].Text())] = r.Slots[spec.SlotVersion].Int()
+			}
+			if !maps.Equal(k.have, want) {
+				w.fail("%s %v of %s at %v (%s): %s", k.q.collection, k.q.params, k.who, k.at, k.what,
+					differ(k.have, want))
+			}
+		}
+		if e.Seq.Compare(head) >= 0 {
+			break
+		}
+	}
+	if next < len(w.log) {
+		w.fail("%d states are of the future", len(w.log)-next)
+	}
+	for i, text := range w.wrong {
+		if i == 10 {
+			w.t.Errorf("and %d more", len(w.wrong)-i)
+			break
+		}
+		w.t.Error(text)
+	}
+	if fault.Is(err, fault.Internal) {
+		w.t.Error(err)
+	}
+}
