@@ -270,7 +270,7 @@ func (d *frameDecoder) settle(f *frame) error {
 		d.fail("send needs a message.")
 	case f.verb == verbState && f.raw == nil:
 		d.fail("state needs a value.")
-	case !f.answered && f.verb >= verbAuth && f.verb <= verbJoin,
+	case !f.answered && f.verb >= verbAuth && f.verb <= verbJoin && f.verb != verbUnfollow,
 		!f.answered && f.verb == verbAsk:
 		d.fail("A frame that asks for an answer has an id.")
 	}

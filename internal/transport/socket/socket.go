@@ -54,9 +54,10 @@ const (
 	PeerTime  = 60 * time.Second
 	WriteTime = 30 * time.Second
 	// CloseTime is how long a peer may take to close when it was told to, and DrainTime
-	// how long calls may take to end when the server closes.
+	// how long calls may take to end when the server closes, PartTime when a session ended.
 	CloseTime = 2 * time.Second
 	DrainTime = 5 * time.Second
+	PartTime  = 200 * time.Millisecond
 )
 
 // Protocol is the subprotocol.

@@ -80,6 +80,10 @@ func (c *conn) hear(f *frame) error {
 	switch f.verb {
 	case verbAck:
 		return c.live.Ack(f.name)
+	case verbUnfollow:
+		if c.live.Unfollow(f.name) == nil {
+			c.forget(f.name)
+		}
 	case verbSend, verbState, verbLeave:
 		_, _ = c.inChannel(f) // there is no id to answer to
 	}

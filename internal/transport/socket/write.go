@@ -1,10 +1,12 @@
 package socket
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
 	"github.com/galleybackend/galley/internal/channel"
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/follow/live"
 	"github.com/galleybackend/galley/internal/transport"
 	"github.com/galleybackend/galley/internal/value"
@@ -23,29 +25,31 @@ func (c *conn) write() {
 	if c.live != nil {
 		ready = c.live.Ready()
 	}
-	var last <-chan time.Time // when calls that run are waited for no longer
+	// Calls that run are answered before the socket is closed, if they end before last.
+	var last <-chan time.Time
+	var why error
 	told := false
 	for {
-		over, closing := c.ended()
-		if closing && !told && !over {
-			told, last = true, time.After(DrainTime)
+		if over, closing := c.ended(); closing && !told && !over {
+			told, last, why = true, time.After(DrainTime), errRestart
 			w.closing()
 		}
-		err := w.turn()
-		if c.live != nil && err != nil {
-			c.refuse(err)
+		if err := w.turn(); err != nil && why == nil {
+			if fault.Is(err, fault.Unavailable) {
+				c.refuse(err)
+				continue
+			}
+			last, why = time.After(PartTime), err
 		}
 		if !w.flush() {
 			return // nobody is there
 		}
-		over, _ = c.ended()
-		switch {
-		case over:
+		if why != nil && len(c.slots) == 0 {
+			c.part(why)
+		}
+		if over, _ := c.ended(); over {
 			c.shut()
 			return
-		case told && len(c.slots) == 0:
-			c.finish(codeRestart, "The server is restarting.")
-			continue
 		}
 		select {
 		case <-c.wake:
@@ -55,9 +59,21 @@ func (c *conn) write() {
 			w.frame([]byte("{}"))
 			ping.Reset(c.door.cfg.PingTime)
 		case <-last:
-			c.finish(codeRestart, "The server is restarting.")
+			c.part(why)
 		}
 	}
+}
+
+// errRestart is why a socket is closed when the server closes.
+var errRestart = errors.New("the server is restarting")
+
+// part has the socket closed, and says why.
+func (c *conn) part(why error) {
+	if why == errRestart {
+		c.finish(codeRestart, "The server is restarting.")
+		return
+	}
+	c.refuse(why)
 }
 
 // shut tells the peer to close and waits for it, a while.
