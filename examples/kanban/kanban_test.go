@@ -52,6 +52,9 @@ func TestABoardInTwoBrowsers(t *testing.T) {
 	line := browser.NewLine(t, app.Address)
 	ana := browser.Open(t, line.Address)
 	bo := ana.Beside(t, app.Address)
+	for _, p := range []browser.Page{ana, bo} {
+		p.Expect("galley: ") // a call that is told no is told in the console, too
+	}
 
 	t.Run("who is there is seen, and where everybody points", func(t *testing.T) {
 		a, b := ana.In(t), bo.In(t)
