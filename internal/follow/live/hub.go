@@ -41,11 +41,11 @@ const (
 	// it may fail.
 	askTime     = time.Second
 	failuresMax = 5
-	// tickEach is how often is looked for what only time changes, timedEach how often
+	// tickEach is how often is looked for what only time changes, againEach how often
 	// rules that mention now are judged again, sessionEach how often it is asked whether
 	// sessions still live of which no entry said that they ended.
 	tickEach    = 250 * time.Millisecond
-	timedEach   = 10 * time.Second
+	againEach   = 10 * time.Second
 	sessionEach = 30 * time.Second
 	// lingerTime is how long a topic that nobody follows is kept for those who come back.
 	lingerTime = 30 * time.Second
@@ -81,6 +81,8 @@ type Config struct {
 	// lasts: zero if it has ended. nil knows no sessions.
 	Revoked func(e *journal.Entry) []ident.Record
 	Expires func(ctx context.Context, r auth.Reader, session ident.Record) (time.Time, error)
+	// Again is how often rules that mention now are judged again; 0 means 10 s.
+	Again time.Duration
 	// Now is the app's own time; nil means the machine's.
 	Now func() time.Time
 	Log *slog.Logger
@@ -154,6 +156,9 @@ func New(c Config) *Hub {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Again == 0 {
+		c.Again = againEach
 	}
 	h := &Hub{cfg: c, seed: maphash.MakeSeed(), wake: make(chan struct{}, 1),
 		conns: map[*Conn]struct{}{}, topics: map[string]*topic{}, own: index{}, uses: uses{},

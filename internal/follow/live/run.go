@@ -386,7 +386,7 @@ func (h *Hub) tick(ctx context.Context) {
 			h.drop(t)
 		}
 	}
-	if now.Sub(h.timed) >= timedEach {
+	if now.Sub(h.timed) >= h.cfg.Again {
 		h.timed = now
 		for _, t := range h.topics {
 			if t.watch.Timed() {

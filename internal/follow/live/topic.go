@@ -303,8 +303,8 @@ func (h *Hub) tell(t *topic, base, at journal.Seq, by string, changes []Change,
 		t.remember(at, f)
 	}
 	for s := range t.subs {
-		switch {
-		case s.from.Compare(at) >= 0:
+		switch c := s.from.Compare(at); {
+		case c > 0 || c == 0 && !t.watch.Timed(): // time changes an answer at its place
 		case whole != nil && s.from.Compare(base) > 0:
 			h.reset(s, at, whole())
 		case f != nil:
@@ -328,7 +328,7 @@ func (t *topic) remember(at journal.Seq, f *Frame) {
 
 // after returns what changed after a place, if that is known.
 func (t *topic) after(since journal.Seq) ([]Change, bool) {
-	if since.Compare(t.since) < 0 {
+	if since.Compare(t.since) < 0 || t.watch.Timed() {
 		return nil, false
 	}
 	var out []Change

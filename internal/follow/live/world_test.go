@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,8 @@ type node struct {
 	store  database
 	engine *engine.Engine
 	hub    *live.Hub
+	// expires are the sessions of which the end is known.
+	expires sync.Map
 }
 
 // byID signs people in by the id of their record.
@@ -129,7 +132,13 @@ func newNode(t testing.TB, db database, a *app.App) *node {
 		t.Fatal(err)
 	}
 	n.hub = live.New(live.Config{Engine: n.engine, Follow: db.Follow, Epoch: epoch,
-		Append: transport.AppendItem, Revoked: revoked})
+		Append: transport.AppendItem, Revoked: revoked, Again: 100 * time.Millisecond,
+		Expires: func(_ context.Context, _ auth.Reader, id ident.Record) (time.Time, error) {
+			if at, ok := n.expires.Load(id); ok {
+				return at.(time.Time), nil
+			}
+			return time.Now().Add(time.Hour), nil
+		}})
 	if err := n.hub.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
