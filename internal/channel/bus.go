@@ -136,6 +136,7 @@ func (h *Hub) talk(ctx context.Context) {
 	h.bus.mu.Lock()
 	h.bus.asks = []string{"*"}
 	h.bus.mu.Unlock()
+	h.bus.nudge()
 	beat := time.NewTicker(h.cfg.Beat)
 	defer beat.Stop()
 	failed := false

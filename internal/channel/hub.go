@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"sync"
 	"time"
@@ -100,10 +101,21 @@ func (h *Hub) Follow(e journal.Entry) {
 		h.changed(&e.Changes[i])
 	}
 	for _, i := range e.Intents {
-		if i.Kind == journal.IntentPublish {
-			h.Publish(i.Name, value.AppendJSON(nil, i.Payload.Record().Get("given")))
+		var p payload
+		if i.Kind != journal.IntentPublish {
+			continue
 		}
+		if err := json.Unmarshal(value.AppendJSON(nil, i.Payload), &p); err != nil {
+			h.log.Error("a message of code cannot be read", "entry", e.Seq.String(), "cause", err)
+			continue
+		}
+		h.Publish(i.Name, p.Given)
 	}
+}
+
+// payload is that of the intent of a message.
+type payload struct {
+	Given json.RawMessage `json:"given"`
 }
 
 // Swapped puts every membership in doubt, because another app is in force.
