@@ -405,3 +405,31 @@ func TestWhoStopsTheRunHearsSo(t *testing.T) {
 		t.Errorf("%d ran, %v", ran, err)
 	}
 }
+
+func TestAUserHasWhatEveryUserMustHave(t *testing.T) {
+	asked := strings.Replace(app["galley.yaml"], "      name: string?\n", `      name:   {type: string, max: 80}
+      short:  {type: string, max: 8}
+      about:  text
+      wallet: money
+      age:    {type: int, min: 18}
+      cold:   {type: int, max: -1}
+      kind:   [buyer, seller]
+      tags:   string[]
+      nice:   bool
+      since:  {type: time, set: now}
+      lucky:  {type: int, default: 7}
+`, 1)
+	results, _ := run(t, `
+test("nobody says anything", async (t) => {
+  const [ana, bo] = [await t.user(), await t.user({ name: "Bo", wallet: 5, kind: "seller" })];
+  expect(ana).toMatchObject({ name: "name 1", short: "short 1", about: "about 1", wallet: 0, age: 18,
+    cold: -1, kind: "buyer", tags: [], nice: false, lucky: 7 });
+  expect(bo).toMatchObject({ name: "Bo", wallet: 5, age: 18, kind: "seller" });
+});
+`, func(c *apptest.Config) {
+		c.Config.Files.(fstest.MapFS)["galley.yaml"] = &fstest.MapFile{Data: []byte(asked)}
+	})
+	if r := results["nobody says anything"]; !r.OK {
+		t.Errorf("line %d: %s", r.At.Line, r.Why)
+	}
+}

@@ -172,7 +172,9 @@ func (f *TestFile) prepare(s *spec.Spec) (*goja.Object, error) {
 	for _, a := range s.Actions {
 		actions = append(actions, map[string]any{"name": a.Name, "get": a.ReadOnly})
 	}
+	users := s.Collection(spec.Users)
 	for name, v := range map[string]any{
+		"person":      func(n int) map[string]any { return person(users, n, f.tried.Now()) },
 		"collections": collections, "views": views, "actions": actions,
 		"times":   func(name string) []string { return times[name] },
 		"now":     func() float64 { return float64(f.tried.Now().UnixMilli()) },
@@ -203,6 +205,48 @@ func (f *TestFile) prepare(s *spec.Spec) (*goja.Object, error) {
 	call, _ = goja.AssertFunction(web)
 	_, err = call(goja.Undefined(), tools.webHost())
 	return host, err
+}
+
+// person is what a user must have that a test says nothing of, where anything will do.
+func person(users *spec.Collection, n int, now time.Time) map[string]any {
+	out := map[string]any{}
+	if users == nil {
+		return out
+	}
+	for _, f := range users.Fields {
+		t := f.Type
+		if f.System || t.Optional || f.Default.Kind() != value.Absent {
+			continue
+		}
+		switch t.Kind {
+		case value.TypeString, value.TypeText:
+			if text := fmt.Sprintf("%s %d", f.Name, n); t.Pattern == nil &&
+				(t.Min == nil || t.Min.Int <= int64(len(text))) &&
+				(t.Max == nil || t.Max.Int >= int64(len(text))) {
+				out[f.Name] = text
+			}
+		case value.TypeEnum:
+			out[f.Name] = t.Words[0]
+		case value.TypeBool:
+			out[f.Name] = false
+		case value.TypeInt, value.TypeMoney:
+			var v int64
+			if t.Min != nil {
+				v = max(v, t.Min.Int)
+			}
+			if t.Max != nil {
+				v = min(v, t.Max.Int)
+			}
+			out[f.Name] = v
+		case value.TypeTime:
+			out[f.Name] = now.UTC().Format(time.RFC3339Nano)
+		case value.TypeList:
+			if t.Min == nil {
+				out[f.Name] = []any{}
+			}
+		}
+	}
+	return out
 }
 
 // saidMax bounds what a test may say.

@@ -178,7 +178,7 @@
       async user(fields) {
         const n = ++people;
         const row = await call("", "POST", "/api/users",
-          { email: `user${n}@example.com`, verified: true, ...fields });
+          { ...host.person(n), email: `user${n}@example.com`, verified: true, ...fields });
         return client(row.id, revived("users", row));
       },
       visitor: client("anonymous", {}),
