@@ -45,6 +45,7 @@ func (r *run) execute(ctx context.Context) (Reply, error) {
 		return Reply{}, err
 	}
 	r.stage("write")
+	ctx = store.Naming(ctx, op.names)
 	var done Reply
 	var early error
 	entry, err := r.engine.store.Write(ctx, r.origin(op), func(tx store.Tx) error {

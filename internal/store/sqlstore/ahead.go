@@ -48,7 +48,7 @@ func (s *Store) ahead(
 	d := &draft{since: sn.since}
 	t := &tx{view: view{store: s, conn: sn.conn, catalog: sn.catalog}, now: origin.Now,
 		ahead: sn, since: sn.since}
-	if err := errors.Join(t.expectShape(ctx), t.expectAsker(ctx, origin.Subject)); err != nil {
+	if err := errors.Join(t.expectShape(ctx), t.expectNamed(ctx, origin.Subject)); err != nil {
 		return nil, journal.Entry{}, s.reading(ctx, err)
 	}
 	if origin.Key != "" {
@@ -192,12 +192,16 @@ func (t *tx) recall(k recordKey) (value.Record, bool) {
 }
 
 // found keeps what a query found, where asking again costs a round trip.
-func (t *tx) found(q query.Query, rows []value.Record) {
+func (t *tx) found(q query.Query, found []value.Record) {
 	if !t.store.shared || t.ahead == nil {
 		return
 	}
 	q.Args = slices.Clone(q.Args)
-	t.finds = append(t.finds, find{q, clones(rows)})
+	own := clones(found)
+	t.finds = append(t.finds, find{q, own})
+	if tb := t.catalog.tables[q.Plan.From]; tb != nil && q.Plan.Out == nil {
+		t.flocks = append(t.flocks, &flock{table: tb, rows: rows{records: own}})
+	}
 }
 
 // refind returns what the query found before, if it would find the same now.

@@ -62,22 +62,11 @@ func (t *tx) Assume(ctx context.Context, collection string, ids []ident.Record) 
 	return nil
 }
 
-// fetch asks for each record by its id, all before the first answer: a database that
-// plans a question about many ids once may plan it for a small table.
+// fetch reads records that are not known.
 func (t *tx) fetch(ctx context.Context, tb *table, ids []ident.Record) error {
 	found := rows{reader: tb.reader}
-	last := len(ids) - 1
-	for i, id := range ids {
-		args := []value.Value{value.OfText(string(id))}
-		var err error
-		if i < last {
-			err = t.conn.Expect(ctx, tb.get, args, found.add)
-		} else {
-			err = t.query(ctx, tb.get, args, found.add)
-		}
-		if err != nil {
-			return t.reading(t.store.reading(ctx, err))
-		}
+	if err := t.askEach(ctx, tb, ids, found.add); err != nil {
+		return t.reading(err)
 	}
 	for _, r := range found.records {
 		if k := (recordKey{tb, ident.Record(r.Slots[spec.SlotID].Text())}); t.known(k) == nil {
@@ -87,6 +76,27 @@ func (t *tx) fetch(ctx context.Context, tb *table, ids []ident.Record) error {
 	for _, id := range ids {
 		if k := (recordKey{tb, id}); t.known(k) == nil {
 			t.remember(k, value.Record{})
+		}
+	}
+	return nil
+}
+
+// askEach asks for each record by its id, all before the first answer: a database that
+// plans a question about many ids once may plan it for a small table.
+func (t *tx) askEach(
+	ctx context.Context, tb *table, ids []ident.Record, each func(Row) error,
+) error {
+	last := len(ids) - 1
+	for i, id := range ids {
+		args := []value.Value{value.OfText(string(id))}
+		var err error
+		if i < last {
+			err = t.conn.Expect(ctx, tb.get, args, each)
+		} else {
+			err = t.query(ctx, tb.get, args, each)
+		}
+		if err != nil {
+			return t.store.reading(ctx, err)
 		}
 	}
 	return nil

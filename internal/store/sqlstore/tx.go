@@ -50,8 +50,8 @@ type tx struct {
 	finds []find
 	// claim is the scope of the call's key, if it has one.
 	claim *claim
-	// asker is the record of who asks, if it comes along.
-	asker *asker
+	// flocks are records that came together.
+	flocks []*flock
 	// behind says that the call must run anew, in the line, and plain that it must write
 	// at once there.
 	behind, plain bool
@@ -131,7 +131,17 @@ func (t *tx) current(ctx context.Context, k recordKey) (*touched, error) {
 	if r, ok := t.recall(k); ok {
 		return t.remember(k, r), nil
 	}
-	if r, ok := t.along(k); ok {
+	r, here := t.along(k)
+	if !here {
+		followed, err := t.follow(ctx, k)
+		if err != nil {
+			return nil, t.reading(err)
+		}
+		if followed {
+			r, here = t.along(k)
+		}
+	}
+	if here {
 		return t.remember(k, r), nil
 	}
 	r, err := t.one(ctx, k.table, k.id)
