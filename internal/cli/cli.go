@@ -198,8 +198,9 @@ func (c *command) root() *cobra.Command {
 	flags.BoolVar(&c.json, "json", false, "print data as JSON, one object a line")
 	root.AddCommand(
 		c.init(), c.dev(), c.serve(), c.check(), c.test(), c.migrate(), c.gen(),
-		c.get(), c.call(), c.why(),
-		c.set(), c.imports(), c.exports(), c.backup(), c.restore(), c.conform(), c.move(),
+		c.completes(c.get(), readNames), c.completes(c.call(), actionNames), c.why(),
+		c.completes(c.set(), collectionNames), c.completes(c.imports(), collectionNames),
+		c.completes(c.exports(), exportNames), c.backup(), c.restore(), c.conform(), c.move(),
 		c.jobs(), c.followers(), c.deliveries(), c.mail(), c.secrets(), c.format(), c.version(),
 	)
 	root.SetFlagErrorFunc(flagError)
