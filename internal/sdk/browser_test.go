@@ -2,6 +2,8 @@ package sdk_test
 
 import (
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/galleybackend/galley/internal/do/browser"
@@ -78,5 +80,101 @@ func TestInABrowser(t *testing.T) {
 		if got := browser.Value[string](p, `refused.join()`); got != "bad_word create bad" {
 			t.Errorf("refused was %s", got)
 		}
+	})
+
+	t.Run("what was written is sent after a reload, whoever sends it", func(t *testing.T) {
+		p, q := a.In(t), b.In(t)
+		q.Run(`refused = []`)
+		n.line.Cut()
+		p.Until(`notes.state === "offline"`)
+		q.Until(`notes.state === "offline"`)
+		p.Run(`write(api.notes.create({ text: "e", place: 11 }))`)
+		q.Until(`texts() === "B,c,a,d,e" && api.outbox.pending.length === 1`)
+		q.Run(`write(api.notes.update(notes.items[4].id, { text: "E" }))`)
+		p.Until(`texts() === "B,c,a,d,E" && api.outbox.pending.length === 2`)
+		p.Run(`write(api.notes.create({ text: "bad", place: 12 }))`)
+		q.Until(`api.outbox.pending.length === 3`)
+		p.Go("about:blank")
+		n.line.Mend()
+		q.Until(`api.outbox.pending.length === 0 && texts() === "B,c,a,d,E" && notes.items[4].version === 2`)
+		if got := browser.Value[string](q, `refused.join()`); got != "bad_word create bad" {
+			t.Errorf("refused was %s", got)
+		}
+		p.Go(n.line.Address)
+		p.Until(`window.ready && notes.state === "live" && texts() === "B,c,a,d,E"`)
+	})
+
+	t.Run("a page that was opened without the server shows what it last had", func(t *testing.T) {
+		p := a.In(t)
+		p.Until(`texts() === "B,c,a,d,E"`)
+		p.Run(`api.notes.update(notes.items[0].id, { count: { $add: 1 } })`)
+		p.Until(`api.outbox.pending.length === 0`)
+		for _, tab := range []browser.Page{p, b.In(t)} {
+			tab.Offline(strings.Replace(n.line.Address, "http", "*", 1) + "/api/*")
+		}
+		p.Go(n.line.Address + "/?again")
+		p.Until(`window.ready && notes.state === "offline" && texts() === "B,c,a,d,E"`)
+		p.Run(`write(api.notes.delete(notes.items[4].id))`)
+		p.Until(`texts() === "B,c,a,d" && api.outbox.pending.length === 1`)
+		p.Go(n.line.Address + "/?andagain")
+		p.Until(`window.ready && texts() === "B,c,a,d" && api.outbox.pending.length === 1`)
+		p.Online()
+		b.In(t).Online()
+		p.Until(`notes.state === "live" && api.outbox.pending.length === 0 && texts() === "B,c,a,d"`)
+		b.In(t).Until(`texts() === "B,c,a,d"`)
+	})
+
+	t.Run("nothing is lost or done twice when the server is killed", func(t *testing.T) {
+		p, q := a.In(t), b.In(t)
+		before := browser.Value[int](p, `notes.items[0].count`)
+		p.Run(`settled = []; refused = []; const note = notes.items[0].id;
+			for (let i = 0; i < 30; i++) {
+				write(api.notes.update(note, { count: { $add: 1 } }));
+				write(api.notes.create({ text: "k" + i, place: 100 + i, group: "k" }));
+			}`)
+		q.Run(`settled = []; for (let i = 0; i < 30; i++) {
+			write(api.notes.update(notes.items[0].id, { count: { $add: 1 } })); }`)
+		for _, some := range []int{5, 20} {
+			p.Until(`settled.length >= ` + strconv.Itoa(some))
+			if err := n.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if err := n.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			n.line.To(n.Address)
+		}
+		p.Until(`settled.length === 60 && settled.every((s) => s === "ok") && notes.state === "live"`)
+		q.Until(`settled.length === 30 && settled.every((s) => s === "ok") && notes.state === "live"`)
+		for _, tab := range []browser.Page{p, q} {
+			tab.Until(`api.outbox.pending.length === 0 && notes.items.every((n) => n.version > 0)`)
+			if got := browser.Value[int](tab, `notes.items[0].count`); got != before+60 {
+				t.Errorf("it was counted from %d to %d", before, got)
+			}
+			if got := browser.Value[string](tab, `notes.items.filter((n) => n.group === "k").map((n) => n.text).join()`); got !=
+				browser.Value[string](tab, `Array.from({ length: 30 }, (_, i) => "k" + i).join()`) {
+				t.Errorf("there are %s", got)
+			}
+		}
+	})
+
+	t.Run("who signs in next sees nothing of who was there", func(t *testing.T) {
+		p, q := a.In(t), b.In(t)
+		p.Run(`api.auth.signOut()`)
+		p.Until(`api.auth.user === null && texts() === ""`)
+		q.Until(`api.auth.user === null && texts() === ""`)
+		p.Run(`api.auth.signUp({ email: "ben@example.com", password: "correct horse battery", name: "ben" })`)
+		p.Until(`api.auth.user?.name === "ben" && notes.state === "live" && texts() === ""`)
+		q.Until(`api.auth.user?.name === "ben" && notes.state === "live"`)
+		p.Run(`api.notes.create({ text: "mine" })`)
+		q.Until(`texts() === "mine"`)
+		p.Run(`window.look = () => {
+				const r = indexedDB.open("galley");
+				r.onsuccess = () => {
+					const all = r.result.transaction("lists").objectStore("lists").getAllKeys();
+					all.onsuccess = () => (window.kept = all.result);
+				};
+			}`)
+		p.Until(`look() || window.kept?.length === 1 && kept[0].startsWith(api.auth.user.id)`)
 	})
 }

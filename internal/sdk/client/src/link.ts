@@ -47,6 +47,7 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
   const onEnded = new Set<() => void>();
   let socket: WebSocket | undefined;
   let open = false;
+  let down = false;
   let wanted = 0;
   let failed = 0;
   let last = 0;
@@ -60,6 +61,9 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
   const link = {
     token: undefined as string | undefined,
     isOpen: () => open,
+
+    /** isDown reports that the socket was lost, or could not be opened. */
+    isDown: () => wanted > 0 && down,
 
     /** add has a listener told of the socket. */
     add: (l: Listener) => void listeners.push(l),
@@ -184,6 +188,7 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
       if (s !== socket) return;
       heard = Date.now();
       open = true;
+      down = false;
       watch = setInterval(wake, silenceTime / 3);
       if (link.token) link.send({ id: ++last, auth: link.token });
       listeners.forEach((l) => l.opened());
@@ -222,6 +227,7 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
     clearInterval(watch);
     socket = undefined;
     open = false;
+    down = true;
     const all = [...waiting.values()];
     waiting.clear();
     all.forEach((w) => w.fail(offline()));

@@ -30,7 +30,7 @@ interface List {
 
 /** How long a list goes on after its last reader left, and how many are remembered. */
 const lingerTime = 1000;
-const saveTime = 500;
+const saveTime = 250;
 const checkTime = 1000;
 const listMax = 1000;
 
@@ -255,6 +255,8 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
       take(all);
     },
   });
+
+  globalThis.addEventListener?.("pagehide", () => active.forEach((l) => l.saving && save(l)));
 
   return {
     /** redraw shows what changed in the layers. */

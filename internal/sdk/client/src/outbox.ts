@@ -65,6 +65,7 @@ export function makeOutbox(o: {
   const tabs = typeof BroadcastChannel === "function" ? new BroadcastChannel(o.name) : undefined;
   let pending: readonly Layer[] = [];
   let busy = false;
+  let down = false;
   let more = false;
   let wake: (() => void) | undefined;
 
@@ -99,12 +100,13 @@ export function makeOutbox(o: {
     while (more) {
       more = false;
       const p = await only(pass).catch(() => undefined);
+      down = !!p;
       if (!p) {
         failed = 0;
         continue;
       }
       more = true;
-      pending.forEach((l) => (l.waited = true));
+      layers.forEach((l) => (l.waited = true));
       await new Promise<void>((go) => {
         wake = go;
         setTimeout(go, pause(p, failed++));
@@ -132,8 +134,8 @@ export function makeOutbox(o: {
           if (problem.status === 401 && e.user) return; // until the same user signs in again
         }
         if (!(await o.shelf.take(e.n!))) continue; // another tab has told it
-        const waited = layers.find((l) => l.key === e.key)?.waited;
-        const end = { key: e.key, at: answer?.at, body: answer?.body, problem: problem && { ...problem, title: problem.message }, change: changeOf(e), waited };
+        const tell = !owners.has(e.key) || layers.find((l) => l.key === e.key)?.waited;
+        const end = { key: e.key, at: answer?.at, body: answer?.body, problem: problem && { ...problem, title: problem.message }, change: changeOf(e), tell };
         tabs?.postMessage(end);
         settle(end);
       }
@@ -151,7 +153,7 @@ export function makeOutbox(o: {
     }
     if (end.problem) {
       const p = new Problem(end.problem);
-      if (!owner || end.waited) refused.forEach((fn) => fn(p, end.change));
+      if (end.tell) refused.forEach((fn) => fn(p, end.change));
       owner?.fail(p);
     } else owner?.done(end.body);
     tell();
@@ -190,7 +192,8 @@ export function makeOutbox(o: {
     put(change: Change, shows: Change[] = [change], key = makeKey()): Promise<any> {
       const values = change.values && plain(change.values);
       const l: Layer = { ...change, values, key, user: o.user(), time: Date.now(), shows };
-      const { n: _, ...entry } = l;
+      const entry = { ...l };
+      l.waited = down || o.link.isDown();
       const answer = new Promise<any>((done, fail) => owners.set(key, { done, fail }));
       layers = [...layers, l];
       tell();
