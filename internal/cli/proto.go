@@ -23,7 +23,11 @@ func (c *command) genProto(compiled serve.Compiled, to string) error {
 	}
 	files := p.Files()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := c.write(filepath.Join(to, filepath.FromSlash(name)), files[name]); err != nil {
+		path := filepath.Join(to, filepath.FromSlash(name))
+		if name == codegen.ProtoBufFile && exists(path) {
+			continue // it is the developer's own
+		}
+		if err := c.write(path, files[name]); err != nil {
 			return err
 		}
 	}

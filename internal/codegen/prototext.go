@@ -28,15 +28,29 @@ message Date {
 }
 `
 
+// ProtoBufFile is the name of the settings of buf, a tool for .proto files, and
+// protoBuf what they are at first: names are those of Google's guide to interfaces.
+const ProtoBufFile = "buf.yaml"
+
+const protoBuf = `version: v2
+lint:
+  use: [STANDARD]
+  except: [RPC_REQUEST_RESPONSE_UNIQUE, RPC_REQUEST_STANDARD_NAME, RPC_RESPONSE_STANDARD_NAME,
+    SERVICE_SUFFIX]
+  ignore: [google]
+breaking:
+  use: [WIRE_JSON]
+`
+
 // Path returns where the file stands below a folder of protobuf files.
 func (p *Proto) Path() string {
 	return strings.ReplaceAll(p.Package, ".", "/") + "/" + strings.TrimSuffix(p.Package, ".v1") + ".proto"
 }
 
 // Files returns the .proto files by their paths: that of the app, and those that it
-// needs and that compilers do not bring along.
+// needs and that compilers do not bring along. Beside them stand settings for buf.
 func (p *Proto) Files() map[string][]byte {
-	out := map[string][]byte{p.Path(): p.text()}
+	out := map[string][]byte{p.Path(): p.text(), ProtoBufFile: []byte(protoBuf)}
 	if slices.Contains(p.imports(), protoImports[ProtoDate]) {
 		out[protoImports[ProtoDate]] = []byte(ProtoDateFile)
 	}

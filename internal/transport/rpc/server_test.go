@@ -97,6 +97,9 @@ func open(t testing.TB, change func(*serve.Config)) *world {
 	return w
 }
 
+// configOf is the config of an app's folder.
+func configOf(app string) config.Config { return config.Config{App: app} }
+
 // fileOf makes a file of its description, with Date, which it may build on.
 func fileOf(t testing.TB, d *descriptorpb.FileDescriptorProto) protoreflect.FileDescriptor {
 	t.Helper()
