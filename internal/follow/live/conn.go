@@ -363,6 +363,9 @@ func (h *Hub) seqOf(at string) (journal.Seq, bool) {
 	if !ok || epoch != h.cfg.Epoch {
 		return journal.Seq{}, false
 	}
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return journal.Seq{Lo: n}, true
+	}
 	seq, err := journal.ParseSeq(text)
 	return seq, err == nil
 }

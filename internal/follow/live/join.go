@@ -110,6 +110,9 @@ func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known 
 	if t != nil && !t.watch.Current() {
 		return start, nil, false // the topic moves to another app first
 	}
+	if t != nil {
+		place = later(place, t.from) // its rows are not of a place before that
+	}
 	switch {
 	case t != nil && t.waiting:
 		return start, t.settled, false
@@ -132,8 +135,8 @@ func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known 
 	if q.Since != "" {
 		if since, ok := h.seqOf(q.Since); ok && since.Compare(place) <= 0 {
 			if changes, ok := t.after(since); ok {
-				s.from = later(place, t.from)
-				start.Changes, start.Changed, start.At = changes, true, h.At(s.from)
+				_, _, more := h.compare(t, rows) // what came after the topic's place
+				start.Changes, start.Changed = merge(append(changes, more...)), true
 				return start, nil, true
 			}
 		}
@@ -210,6 +213,7 @@ func (h *Hub) renew(ctx context.Context) error {
 	h.app = nil
 	for _, t := range h.topics {
 		if !t.watch.Current() {
+			t.torn = t.waiting
 			h.settle(t)
 			h.unindex(t)
 			h.unhold(t)
@@ -278,7 +282,7 @@ func (h *Hub) move(s *sub, w *engine.Watch, rows engine.Rows, err error) {
 		s.from = place
 		return // it gets everything anyway
 	}
-	if equalRows(before, t) {
+	if !before.torn && equalRows(before, t) {
 		s.from = place
 		return
 	}

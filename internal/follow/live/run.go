@@ -73,19 +73,11 @@ func (h *Hub) step(ctx context.Context) error {
 
 func (h *Hub) handle(ctx context.Context, resets []*sub, wrote []*Conn) error {
 	h.mu.Lock()
-	if len(h.topics) == 0 && len(h.conns) == 0 {
-		// Nobody is there: what comes is of no concern.
-		entries, _ := h.intake.take(h.intake.newest())
-		if n := len(entries); n > 0 {
-			h.place.Store(&entries[n-1].Seq)
-			h.began = entries[n-1].Seq
-			clear(h.touched)
-		}
-		h.mu.Unlock()
-		return nil
-	}
 	for _, c := range wrote {
 		h.staged[c] = struct{}{}
+	}
+	if len(resets) == 0 && len(h.again) == 0 && !h.stale() {
+		h.pass()
 	}
 	idle := h.intake.size() == 0 && len(resets) == 0 && len(h.again) == 0
 	if idle {
@@ -117,10 +109,46 @@ func (h *Hub) handle(ctx context.Context, resets []*sub, wrote []*Conn) error {
 	return err
 }
 
-func (q *intake) newest() journal.Seq {
+// pass lets the entries pass that are no topic's concern.
+func (h *Hub) pass() {
+	for _, e := range h.intake.skip(h.concerned) {
+		h.memory.Forget(e)
+		h.sessions(e)
+		for i := range e.Changes {
+			h.touched[e.Changes[i].Collection] = e.Seq
+		}
+		seq := e.Seq
+		h.place.Store(&seq)
+	}
+}
+
+// concerned reports whether an entry may be a topic's concern.
+func (h *Hub) concerned(e *journal.Entry) bool {
+	for i := range e.Changes {
+		c := &e.Changes[i]
+		if h.own[c.Collection] != nil || h.uses[c.Collection] != nil ||
+			h.holds[engine.Held{Collection: c.Collection, ID: c.ID}] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// skip removes the first entries, up to one that counts.
+func (q *intake) skip(counts func(e *journal.Entry) bool) []*journal.Entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.last
+	n := 0
+	for n < len(q.entries) && !counts(q.entries[n]) {
+		q.bytes -= q.sizes[n]
+		n++
+	}
+	out := q.entries[:n:n]
+	q.entries, q.sizes = q.entries[n:], q.sizes[n:]
+	if n > 0 {
+		nudge(q.room)
+	}
+	return out
 }
 
 // await waits until the entries have come that a state includes.

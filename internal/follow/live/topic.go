@@ -39,6 +39,8 @@ type topic struct {
 	waiting bool
 	base    journal.Seq
 	carry   []Change
+	// torn reports that another app came while it waited, so that what it told is not known.
+	torn    bool
 	settled chan struct{}
 	// ring are the last frames, all of those after the place since.
 	ring  []ringFrame
@@ -70,9 +72,23 @@ func newTopic(w *engine.Watch, rows engine.Rows) *topic {
 
 // fill takes the rows of an answer in, and returns the difference to those before.
 func (h *Hub) fill(t *topic, rows engine.Rows) []Change {
-	var changes []Change
-	next := make([]*row, len(rows.Rows))
-	byID := make(map[ident.Record]*row, len(rows.Rows))
+	next, byID, changes := h.compare(t, rows)
+	h.rows += len(next) - len(t.rows)
+	t.rows, t.byID, t.more = next, byID, rows.More
+	h.unhold(t)
+	for _, x := range rows.Held {
+		h.hold(t, x)
+	}
+	h.reindex(t)
+	return changes
+}
+
+// compare returns the rows of an answer as a topic holds them, and the difference to
+// those that it has.
+func (h *Hub) compare(t *topic, rows engine.Rows) (
+	next []*row, byID map[ident.Record]*row, changes []Change) {
+	next = make([]*row, len(rows.Rows))
+	byID = make(map[ident.Record]*row, len(rows.Rows))
 	var room []byte
 	for i := range rows.Rows {
 		x := &rows.Rows[i]
@@ -88,14 +104,7 @@ func (h *Hub) fill(t *topic, rows engine.Rows) []Change {
 			changes = append(changes, Change{Del: old.id, id: old.id})
 		}
 	}
-	h.rows += len(next) - len(t.rows)
-	t.rows, t.byID, t.more = next, byID, rows.More
-	h.unhold(t)
-	for _, x := range rows.Held {
-		h.hold(t, x)
-	}
-	h.reindex(t)
-	return changes
+	return next, byID, changes
 }
 
 func same(a, b []value.Value) bool { return slices.EqualFunc(a, b, value.Value.Equal) }
