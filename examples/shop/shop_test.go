@@ -4,7 +4,6 @@ package shop_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -16,27 +15,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
-
-	"github.com/chromedp/cdproto/accessibility"
-	"github.com/chromedp/chromedp"
 
 	"github.com/galleybackend/galley/examples"
+	"github.com/galleybackend/galley/internal/do/browser"
 	"github.com/galleybackend/galley/internal/do/server"
 )
-
-// patience is how long a step in the browser may take.
-const patience = 20 * time.Second
-
-// controls are the roles that need a name.
-var controls = map[string]bool{
-	"button": true, "link": true, "textbox": true, "searchbox": true, "checkbox": true,
-	"combobox": true, "spinbutton": true, "dialog": true,
-}
 
 func TestTheShopInABrowser(t *testing.T) {
 	shop := serve(t)
@@ -48,27 +34,27 @@ func TestTheShopInABrowser(t *testing.T) {
 
 	t.Run("what sells best stands in front", func(t *testing.T) {
 		p := p.in(t)
-		p.until(`document.querySelector(".best-list li[data-sold='1'] b")
+		p.Until(`document.querySelector(".best-list li[data-sold='1'] b")
 			.textContent.startsWith("White hanging")`)
-		p.look("front")
+		p.Look("front")
 	})
 
 	t.Run("shelves go on without repeating anything", func(t *testing.T) {
 		p := p.in(t)
-		p.until(`document.querySelectorAll(".card[data-product]").length === 24`)
-		p.until(`document.querySelector(".found").textContent === "2,180 products"`)
-		p.click("#more")
-		p.until(`document.querySelectorAll(".card[data-product]").length === 48`)
-		p.until(`new Set([...document.querySelectorAll(".card")].map((c) => c.dataset.product))
+		p.Until(`document.querySelectorAll(".card[data-product]").length === 24`)
+		p.Until(`document.querySelector(".found").textContent === "2,180 products"`)
+		p.Click("#more")
+		p.Until(`document.querySelectorAll(".card[data-product]").length === 48`)
+		p.Until(`new Set([...document.querySelectorAll(".card")].map((c) => c.dataset.product))
 			.size === 48`)
-		p.look("shelves")
+		p.Look("shelves")
 	})
 
 	t.Run("sorting by price puts the cheapest first", func(t *testing.T) {
 		p := p.in(t)
-		p.do(chromedp.SetValue(chromedp.CSS("#sort"), "price,name"))
-		p.run(`document.querySelector("#sort").dispatchEvent(new Event("change"))`)
-		p.until(`location.hash.includes("sort=price") && (() => {
+		p.Run(`document.querySelector("#sort").value = "price,name"`)
+		p.Run(`document.querySelector("#sort").dispatchEvent(new Event("change"))`)
+		p.Until(`location.hash.includes("sort=price") && (() => {
 			const prices = [...document.querySelectorAll(".card .price")]
 				.map((e) => Number(e.textContent.slice(1)));
 			return prices.length === 24 && prices.every((n, i) => i === 0 || prices[i - 1] <= n);
@@ -77,112 +63,112 @@ func TestTheShopInABrowser(t *testing.T) {
 
 	t.Run("search finds words of a name and takes every character as text", func(t *testing.T) {
 		p := p.in(t)
-		p.typed("#q", "retrospot mug")
-		p.until(`(() => {
+		p.Type("#q", "retrospot mug")
+		p.Until(`(() => {
 			const names = [...document.querySelectorAll(".card[data-product] h3")]
 				.map((e) => e.textContent.toLowerCase());
 			return names.length > 0 && names.every((n) => n.includes("retrospot") && n.includes("mug"));
 		})()`)
-		p.typed("#q", `" || true || "`)
-		p.until(`document.querySelector(".empty h2")?.textContent === "Nothing on the shelves for that"`)
-		p.look("nothing")
-		p.typed("#q", `\u0022`)
-		p.until(`document.querySelector(".empty h2") &&
+		p.Type("#q", `" || true || "`)
+		p.Until(`document.querySelector(".empty h2")?.textContent === "Nothing on the shelves for that"`)
+		p.Look("nothing")
+		p.Type("#q", `\u0022`)
+		p.Until(`document.querySelector(".empty h2") &&
 			document.querySelector("h1").textContent === "“\\u0022”"`)
-		p.typed("#q", "85123A")
-		p.until(`document.querySelector(".card[data-code='85123A']") &&
+		p.Type("#q", "85123A")
+		p.Until(`document.querySelector(".card[data-code='85123A']") &&
 			document.querySelectorAll(".card[data-product]").length === 1`)
 	})
 
 	t.Run("who signs up has nothing, and a voucher works once", func(t *testing.T) {
 		p := p.in(t)
-		p.click("#sign-in")
-		p.until(`document.querySelector("#account").open`)
-		p.look("sign-in")
-		p.click("#swap")
-		p.typed("#account-name", "Dora")
-		p.typed("#account-email", "dora@example.com")
-		p.typed("#account-password", "a good long secret")
-		p.click("#account-go")
-		p.until(`document.querySelector("#balance")?.textContent === "£0.00"`)
-		p.typed("#voucher", "welcome50")
-		p.click("#claim")
-		p.until(`document.querySelector("#balance").textContent === "£50.00"`)
-		p.typed("#voucher", "WELCOME50")
-		p.click("#claim")
+		p.Click("#sign-in")
+		p.Until(`document.querySelector("#account").open`)
+		p.Look("sign-in")
+		p.Click("#swap")
+		p.Type("#account-name", "Dora")
+		p.Type("#account-email", "dora@example.com")
+		p.Type("#account-password", "a good long secret")
+		p.Click("#account-go")
+		p.Until(`document.querySelector("#balance")?.textContent === "£0.00"`)
+		p.Type("#voucher", "welcome50")
+		p.Click("#claim")
+		p.Until(`document.querySelector("#balance").textContent === "£50.00"`)
+		p.Type("#voucher", "WELCOME50")
+		p.Click("#claim")
 		p.refused("form.block", "You have already claimed this voucher.")
-		p.typed("#voucher", "NOSUCHCODE")
-		p.click("#claim")
+		p.Type("#voucher", "NOSUCHCODE")
+		p.Click("#claim")
 		p.refused("form.block", "This voucher code is not valid.")
-		p.look("wallet")
+		p.Look("wallet")
 	})
 
 	t.Run("more than the wallet holds is refused, what it holds is bought", func(t *testing.T) {
 		p := p.in(t)
-		p.typed("#q", "white hanging heart t-light")
-		p.until(`document.querySelector(".card[data-code='85123A'] .add")`)
-		p.click(".card[data-code='85123A'] .add")
-		p.until(`document.querySelector("#cart-count").textContent === "1"`)
-		p.click("#open-cart")
+		p.Type("#q", "white hanging heart t-light")
+		p.Until(`document.querySelector(".card[data-code='85123A'] .add")`)
+		p.Click(".card[data-code='85123A'] .add")
+		p.Until(`document.querySelector("#cart-count").textContent === "1"`)
+		p.Click("#open-cart")
 		p.quantity("85123A", 100)
-		p.click("#pay")
+		p.Click("#pay")
 		p.refused("#cart", "Your wallet balance is too low.")
-		p.look("refused")
-		command := eval[string](p, `document.querySelector("#cart .why code").textContent`)
+		p.Look("refused")
+		command := browser.Value[string](p.Page, `document.querySelector("#cart .why code").textContent`)
 		why, err := shop.Run(t.Context(), strings.Fields(command)[1:]...)
 		if err != nil || !strings.Contains(string(why), "insufficient_funds") {
 			t.Errorf("%s: %v\n%s", command, err, why)
 		}
 		p.quantity("85123A", 2)
-		p.until(`!document.querySelector("#cart .problem")`)
+		p.Until(`!document.querySelector("#cart .problem")`)
 		p.choose("#ship-to", "DE")
-		p.until(`/^Post £\d+\.\d\d, 4 days · Courier/.test(document.querySelector("#rates").textContent)`)
-		p.typed("#discount", "NOSUCHCODE")
-		p.click("#pay")
+		p.Until(`/^Post £\d+\.\d\d, 4 days · Courier/.test(document.querySelector("#rates").textContent)`)
+		p.Type("#discount", "NOSUCHCODE")
+		p.Click("#pay")
 		p.refused("#cart", "This discount code is not valid.")
-		p.look("cart")
-		p.typed("#discount", "heart10")
-		full := pence(t, eval[string](p, `document.querySelector("#cart-total").textContent`))
+		p.Look("cart")
+		p.Type("#discount", "heart10")
+		full := pence(t, browser.Value[string](p.Page, `document.querySelector("#cart-total").textContent`))
 		paid := full - full/10
-		p.click("#pay")
-		p.until(`document.querySelector("#thanks")`)
-		p.look("thanks")
-		p.click("#cart .empty .button")
-		p.until(`document.querySelectorAll(".order[open] .line").length === 1`)
-		p.until(`document.querySelector(".order-total").textContent === ` + pounds(paid))
-		p.until(`document.querySelector(".order .line b").textContent.startsWith("White hanging")`)
-		p.until(`document.querySelector("#wallet").textContent === ` + pounds(5000-paid))
-		p.look("orders")
+		p.Click("#pay")
+		p.Until(`document.querySelector("#thanks")`)
+		p.Look("thanks")
+		p.Click("#cart .empty .button")
+		p.Until(`document.querySelectorAll(".order[open] .line").length === 1`)
+		p.Until(`document.querySelector(".order-total").textContent === ` + pounds(paid))
+		p.Until(`document.querySelector(".order .line b").textContent.startsWith("White hanging")`)
+		p.Until(`document.querySelector("#wallet").textContent === ` + pounds(5000-paid))
+		p.Look("orders")
 	})
 
 	t.Run("the last piece goes to one of two", func(t *testing.T) {
 		p := p.in(t)
 		p.open("#/?sort=stock%2Cname&stock=1")
-		p.until(`document.querySelector(".card .badge.last")`)
-		id := eval[string](p, `document.querySelector(".card[data-product]").dataset.product`)
-		p.click(".card[data-product] .add")
-		p.until(`document.querySelector("#cart-count").textContent === "1"`)
+		p.Until(`document.querySelector(".card .badge.last")`)
+		id := browser.Value[string](p.Page, `document.querySelector(".card[data-product]").dataset.product`)
+		p.Click(".card[data-product] .add")
+		p.Until(`document.querySelector("#cart-count").textContent === "1"`)
 		buyAs(t, address, "cleo@example.com", id)
-		p.click("#open-cart")
-		p.until(`document.querySelector("#cart .short")`)
-		p.click("#pay")
+		p.Click("#open-cart")
+		p.Until(`document.querySelector("#cart .short")`)
+		p.Click("#pay")
 		p.refused("#cart", "Someone else bought the last one.")
-		p.until(`document.querySelector("#cart .short").textContent.includes("Sold out")`)
-		p.look("sold-out")
-		p.click("#cart .short .link")
-		p.until(`document.querySelector("#cart-count").textContent === "0"`)
-		p.click("#cart .close")
+		p.Until(`document.querySelector("#cart .short").textContent.includes("Sold out")`)
+		p.Look("sold-out")
+		p.Click("#cart .short .link")
+		p.Until(`document.querySelector("#cart-count").textContent === "0"`)
+		p.Click("#cart .close")
 	})
 
 	t.Run("an order without an answer stays one order when asked for again", func(t *testing.T) {
 		p := p.in(t)
-		before := pence(t, eval[string](p, `document.querySelector("#wallet").textContent`))
+		before := pence(t, browser.Value[string](p.Page, `document.querySelector("#wallet").textContent`))
 		p.open("#/?q=85123A")
-		p.until(`document.querySelector(".card[data-code='85123A'] .add")`)
-		p.click(".card[data-code='85123A'] .add")
-		p.click("#open-cart")
-		p.until(`document.querySelector("#pay")`)
-		p.run(`{
+		p.Until(`document.querySelector(".card[data-code='85123A'] .add")`)
+		p.Click(".card[data-code='85123A'] .add")
+		p.Click("#open-cart")
+		p.Until(`document.querySelector("#pay")`)
+		p.Run(`{
 			const real = window.fetch;
 			window.fetch = async (...args) => {
 				const answer = await real(...args);
@@ -191,51 +177,51 @@ func TestTheShopInABrowser(t *testing.T) {
 				throw new TypeError("the connection was lost");
 			};
 		}`)
-		price := pence(t, eval[string](p, `document.querySelector("#cart-total").textContent`))
-		p.click("#pay")
-		p.until(`document.querySelector("#cart .waiting h3")
+		price := pence(t, browser.Value[string](p.Page, `document.querySelector("#cart-total").textContent`))
+		p.Click("#pay")
+		p.Until(`document.querySelector("#cart .waiting h3")
 			?.textContent === "This order has no answer yet"`)
-		p.look("lost")
-		p.do(chromedp.Reload())
-		p.until(`document.querySelector("#wallet").textContent !== ""`)
-		p.click("#open-cart")
-		p.click("#again")
-		p.until(`document.querySelector("#cart .empty").textContent.includes("nothing was paid twice")`)
-		p.until(`document.querySelector("#wallet").textContent === ` + pounds(before-price))
-		p.click("#cart .empty .button")
-		p.until(`document.querySelectorAll(".order").length === 2`)
+		p.Look("lost")
+		p.Reload()
+		p.Until(`document.querySelector("#wallet").textContent !== ""`)
+		p.Click("#open-cart")
+		p.Click("#again")
+		p.Until(`document.querySelector("#cart .empty").textContent.includes("nothing was paid twice")`)
+		p.Until(`document.querySelector("#wallet").textContent === ` + pounds(before-price))
+		p.Click("#cart .empty .button")
+		p.Until(`document.querySelectorAll(".order").length === 2`)
 	})
 
 	t.Run("a card fills the wallet, once, also while its bank fails", func(t *testing.T) {
 		p := p.in(t)
-		before := pence(t, eval[string](p, `document.querySelector("#wallet").textContent`))
-		p.click("#wallet-link")
+		before := pence(t, browser.Value[string](p.Page, `document.querySelector("#wallet").textContent`))
+		p.Click("#wallet-link")
 		p.choose("#top-up-card", "pm_card_flaky")
 		p.choose("#top-up-amount", "2500")
-		p.click("#top-up")
-		p.until(`document.querySelector("#charging .hint").textContent.includes("did not answer")`)
-		p.look("charging")
-		p.do(chromedp.Reload()) // the shop goes on, and the page finds its way back to it
-		p.until(`document.querySelector("#charging progress")`)
-		p.until(`document.querySelector("#charging .paid")`)
-		p.until(`document.querySelector("#wallet").textContent === ` + pounds(before+2500))
-		p.until(`document.querySelector("#balance").textContent === ` + pounds(before+2500))
-		p.look("charged")
+		p.Click("#top-up")
+		p.Until(`document.querySelector("#charging .hint").textContent.includes("did not answer")`)
+		p.Look("charging")
+		p.Reload() // the shop goes on, and the page finds its way back to it
+		p.Until(`document.querySelector("#charging progress")`)
+		p.Until(`document.querySelector("#charging .paid")`)
+		p.Until(`document.querySelector("#wallet").textContent === ` + pounds(before+2500))
+		p.Until(`document.querySelector("#balance").textContent === ` + pounds(before+2500))
+		p.Look("charged")
 		p.choose("#top-up-card", "pm_card_declined")
-		p.click("#top-up")
-		p.until(`document.querySelector("#charging .problem-title").textContent === "The card was declined."`)
-		p.until(`document.querySelector("#wallet").textContent === ` + pounds(before+2500))
-		p.look("declined")
+		p.Click("#top-up")
+		p.Until(`document.querySelector("#charging .problem-title").textContent === "The card was declined."`)
+		p.Until(`document.querySelector("#wallet").textContent === ` + pounds(before+2500))
+		p.Look("declined")
 	})
 
 	t.Run("who signs out sees nothing of it", func(t *testing.T) {
 		p := p.in(t)
-		p.click("#wallet-link")
-		p.click("#sign-out")
-		p.until(`!document.querySelector("#sign-in").hidden &&
+		p.Click("#wallet-link")
+		p.Click("#sign-out")
+		p.Until(`!document.querySelector("#sign-in").hidden &&
 			document.querySelector("#wallet").textContent === ""`)
 		p.open("#/orders")
-		p.until(`document.querySelector("main .empty")
+		p.Until(`document.querySelector("main .empty")
 			?.textContent.includes("Sign in to see what you bought.")`)
 	})
 }
@@ -387,203 +373,48 @@ func post(t *testing.T, url, token string, body, out any) {
 	}
 }
 
-// A page is one tab of the browser.
+// page is the shop in a browser.
 type page struct {
-	t   *testing.T
-	ctx context.Context
+	browser.Page
+	t *testing.T
 }
-
-// complaint is what a browser may say about a refusal: it counts every answer from 400 on
-// as a resource that could not be loaded.
-const complaint = "the server responded with a status of 409"
 
 // browse opens the shop in a browser. What the console says in the whole test must be about
 // refusals alone.
 func browse(t *testing.T, address string) page {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true))
-	allocator, stopBrowser := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, closeTab := chromedp.NewContext(allocator)
-	if err := chromedp.Do(ctx); err != nil {
-		stopBrowser()
-		t.Fatalf("start chromium (`make setup` installs it): %v", err)
-	}
-	messages := chromedp.Console(ctx)
-	var heard sync.WaitGroup
-	var bad []string
-	heard.Go(func() {
-		for m, err := range messages {
-			if err != nil {
-				return
-			}
-			if m.Source == "network" && strings.Contains(m.Text, complaint) {
-				continue
-			}
-			bad = append(bad, fmt.Sprintf("%s: %s (%s)", m.Type, m.Text, m.URL))
-		}
-	})
-	t.Cleanup(func() {
-		closeTab()
-		stopBrowser()
-		heard.Wait()
-		for _, m := range bad {
-			t.Errorf("the console says %s", m)
-		}
-	})
-	p := page{t, ctx}
-	p.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
-	return p
+	return page{browser.Open(t, address), t}
 }
 
-func (p page) in(t *testing.T) page { return page{t, p.ctx} }
-
-func (p page) do(steps ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		p.fatal(err)
-	}
-}
-
-// fatal shows where the page is stuck.
-func (p page) fatal(err error) {
-	p.t.Helper()
-	shot := filepath.Join(p.t.ArtifactDir(), "stuck.png")
-	if picture, e := chromedp.Run(p.ctx, chromedp.CaptureScreenshot()); e == nil {
-		_ = os.WriteFile(shot, picture, 0o600) // the error below is what counts
-	}
-	p.t.Fatalf("%v (see %s)", err, shot)
-}
-
-func (p page) run(script string) { p.do(chromedp.Evaluate[chromedp.Void](script)) }
-
-// click presses an element once the page is at rest: what is busy is about to be drawn anew.
-func (p page) click(selector string) {
-	p.t.Helper()
-	p.until(`!document.querySelector("[aria-busy=true]")`)
-	p.do(chromedp.Click(chromedp.CSS(selector)))
-}
-
-// typed replaces what a field holds, key by key.
-func (p page) typed(selector, text string) {
-	p.t.Helper()
-	field := chromedp.CSS(selector)
-	p.do(chromedp.WaitVisible(field))
-	p.run(fmt.Sprintf("document.querySelector(%s).select()", quote(selector)))
-	p.do(chromedp.SendKeys(field, text))
-}
+func (p page) in(t *testing.T) page { return page{p.In(t), t} }
 
 // choose takes an option of a list.
 func (p page) choose(selector, value string) {
 	p.t.Helper()
-	p.do(chromedp.WaitVisible(chromedp.CSS(selector)),
-		chromedp.SetValue(chromedp.CSS(selector), value))
-	p.run(fmt.Sprintf(`document.querySelector(%s).dispatchEvent(new Event("change"))`, quote(selector)))
+	p.Until(fmt.Sprintf("document.querySelector(%s)?.checkVisibility()", browser.Quote(selector)))
+	p.Run(fmt.Sprintf(`{ const f = document.querySelector(%s); f.value = %s; f.dispatchEvent(new Event("change")); }`,
+		browser.Quote(selector), browser.Quote(value)))
 }
 
-func (p page) open(hash string) { p.run("location.hash = " + quote(hash)) }
+func (p page) open(hash string) { p.Run("location.hash = " + browser.Quote(hash)) }
 
 // quantity asks for so many pieces in the open cart.
 func (p page) quantity(code string, n int) {
 	p.t.Helper()
 	field := fmt.Sprintf(`document.querySelector("#cart .line[data-code='%s'] input")`, code)
-	p.until(field)
-	p.run(fmt.Sprintf(`{ const f = %s; f.value = %d; f.dispatchEvent(new Event("change")); }`,
+	p.Until(field)
+	p.Run(fmt.Sprintf(`{ const f = %s; f.value = %d; f.dispatchEvent(new Event("change")); }`,
 		field, n))
-}
-
-// until waits until an expression holds, and fails the test if it never does.
-func (p page) until(expression string) {
-	p.t.Helper()
-	script := fmt.Sprintf(`new Promise((yes, no) => {
-		const end = performance.now() + %d;
-		(function look() {
-			let holds = false;
-			try { holds = Boolean(%s); } catch { }
-			if (holds) yes(true);
-			else if (performance.now() > end) no(new Error("this never came true"));
-			else setTimeout(look, 15);
-		})();
-	})`, patience.Milliseconds()/2, expression)
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	wait := chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise)
-	if _, err := chromedp.Run(ctx, wait); err != nil {
-		p.fatal(fmt.Errorf("%s: %w", expression, err))
-	}
-}
-
-func eval[T any](p page, expression string) T {
-	p.t.Helper()
-	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression))
-	if err != nil {
-		p.fatal(fmt.Errorf("%s: %w", expression, err))
-	}
-	return value
 }
 
 // refused waits for a refusal and for the command that tells what decided it.
 func (p page) refused(within, sentence string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf(`(() => {
+	p.Until(fmt.Sprintf(`(() => {
 		const problem = document.querySelector(%s + " .problem[role=alert]");
 		return problem?.querySelector(".problem-title").textContent === %s &&
 			/^galley why \S{8,}$/.test(problem.querySelector(".why code").textContent);
-	})()`, quote(within), quote(sentence)))
-}
-
-// look checks what is on the screen at a wide and at a narrow width: nothing sticks out, every
-// control has a name, no id stands twice. The pictures are artifacts of the test.
-func (p page) look(name string) {
-	p.t.Helper()
-	for _, width := range []int64{360, 1280} {
-		height := int64(900)
-		if width < 600 {
-			height = 740
-		}
-		p.do(chromedp.EmulateViewport(width, height))
-		if got := eval[int64](p, `document.documentElement.scrollWidth`); got > width {
-			p.t.Errorf("%s is %d wide on a screen of %d", name, got, width)
-		}
-		picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-		if err != nil {
-			p.fatal(err)
-		}
-		file := filepath.Join(p.t.ArtifactDir(), fmt.Sprintf("%s-%d.png", name, width))
-		if err := os.WriteFile(file, picture, 0o600); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	twice := eval[[]string](p, `[...document.querySelectorAll("[id]")].map((e) => e.id)
-		.filter((id, i, all) => all.indexOf(id) !== i)`)
-	if len(twice) > 0 {
-		p.t.Errorf("%s has ids that stand twice: %v", name, twice)
-	}
-	tree, err := chromedp.Call(p.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
-	if err != nil {
-		p.fatal(err)
-	}
-	for _, node := range tree.Nodes {
-		if node.Ignored || node.Role == nil || !controls[strings.Trim(string(node.Role.Value), `"`)] {
-			continue
-		}
-		if node.Name == nil || string(node.Name.Value) == `""` || len(node.Name.Value) == 0 {
-			p.t.Errorf("%s has a %s without a name", name, node.Role.Value)
-		}
-	}
-}
-
-func quote(text string) string {
-	out, err := json.Marshal(text)
-	if err != nil {
-		panic(err) // a string always encodes
-	}
-	return string(out)
+	})()`, browser.Quote(within), browser.Quote(sentence)))
 }
 
 // pence reads pounds as the page writes them.

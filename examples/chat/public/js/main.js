@@ -1,5 +1,5 @@
 // The page: who is signed in, which room the address names, and whether the line is up.
-import { api } from "./api.js";
+import { api, cel } from "./api.js";
 import { enter, you } from "./account.js";
 import { face, find, h, put } from "./dom.js";
 import { room } from "./room.js";
@@ -50,23 +50,26 @@ find("skip").addEventListener("click", (event) => {
 });
 addEventListener("hashchange", show);
 
-// What is not sent yet is said.
+// Whether the line is up, and what waits for it.
+let pulse = null;
 function line() {
   const waiting = api.outbox.pending.length;
-  const words = waiting === 0 ? "" : waiting === 1 ? "1 thing waits to be sent" : `${waiting} things wait to be sent`;
-  find("line").hidden = navigator.onLine;
+  const off = !navigator.onLine || pulse?.state === "offline";
+  const words = waiting === 1 ? "1 thing waits to be sent" : waiting > 1 ? `${waiting} things wait to be sent` : "";
+  find("line").hidden = !off;
   find("line").textContent = ["Offline", words].filter(Boolean).join(". ");
 }
 addEventListener("online", line);
 addEventListener("offline", line);
 api.outbox.onChange(line);
-line();
 
-let who;
+let who, stop = () => {};
 api.auth.onChange(() => {
   const id = api.auth.user?.id ?? null;
-  if (id !== who) {
-    who = id;
-    begin();
-  }
+  if (id === who) return;
+  who = id;
+  stop();
+  pulse = id && api.users.live({ filter: cel`id == ${id}` });
+  stop = pulse ? pulse.subscribe(line) : () => {};
+  begin();
 });

@@ -8,7 +8,7 @@ export function flight(main, keep, id) {
   const flightLive = api.flights.live({ filter: cel`id == ${id}` });
   const seatsLive = api.seats.live({ filter: cel`flight == ${id}`, sort: "seat", limit: 500 });
   const buttons = new Map(); // by seat
-  const asked = new Set(); // seats for which an answer is awaited
+  const asked = new Map(); // seats that were asked for, and what they become once that is answered
   const panel = h("section", { class: "panel", "aria-label": "Your seats" });
   const problem = h("div", { id: "problem", role: "alert" });
   const left = h("p", { class: "left", id: "left" });
@@ -42,7 +42,9 @@ export function flight(main, keep, id) {
         button.setAttribute("aria-pressed", String(kind === "mine"));
         button.setAttribute("aria-disabled", String(!["free", "mine"].includes(kind)));
       }
-      button.toggleAttribute("aria-busy", asked.has(name));
+      if (asked.get(name) === kind) asked.delete(name);
+      if (asked.has(name)) button.setAttribute("aria-busy", "true");
+      else button.removeAttribute("aria-busy");
     }
     drawPanel(t);
   }
@@ -97,19 +99,24 @@ export function flight(main, keep, id) {
     next.focus();
   }
 
+  // press asks for a seat, or gives it back. What the answer is, the server says: it is not shown
+  // before that.
   async function press(name) {
     const { kind } = buttons.get(name).dataset;
-    if (kind !== "free" && kind !== "mine" || asked.has(name)) return;
+    if (asked.has(name) || kind === "bought") return;
+    if (kind === "held") return refuse(`Seat ${name} is held by somebody else.`);
+    if (kind === "sold") return refuse(`Seat ${name} is somebody else's.`);
     if (!api.auth.user) return enter();
     put(problem);
-    asked.add(name);
+    asked.set(name, null);
     draw();
     try {
       await (kind === "free" ? api.actions.hold({ flight: id, seat: name }) : api.actions.release({ flight: id, seat: name }));
+      asked.set(name, kind === "free" ? "mine" : "free"); // as soon as the map shows it
     } catch (e) {
+      asked.delete(name);
       refuse(e.code === "seat_taken" ? `Seat ${name} is gone: somebody else was faster.` : e.message);
     }
-    asked.delete(name);
     draw();
   }
 

@@ -49,10 +49,12 @@ addEventListener("hashchange", () => {
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
 });
-const line = () => { find("line").hidden = navigator.onLine; };
+// Whether the line is up. Nothing is booked while it is not: an action does not wait for it.
+const pulse = api.planes.live();
+const line = () => { find("line").hidden = navigator.onLine && pulse.state !== "offline"; };
 addEventListener("online", line);
 addEventListener("offline", line);
-line();
+pulse.subscribe(line);
 
 let who;
 try {
