@@ -135,10 +135,16 @@ func houseFiles() (*protoregistry.Files, error) {
 	return files, nil
 }
 
-// options are those of every handler. What is asked for is a message of the descriptor.
+// Options are those of every handler of this door, with the greatest size of a message in
+// bytes. They know generated messages, too.
+func Options(most int) []connect.HandlerOption {
+	return append(codecs(), connect.WithReadMaxBytes(most),
+		connect.WithCompressMinBytes(compressMin))
+}
+
+// options are those of the handlers whose messages are of a descriptor.
 func options(in protoreflect.MessageDescriptor) []connect.HandlerOption {
-	return append(codecs(), connect.WithReadMaxBytes(MessageMax),
-		connect.WithCompressMinBytes(compressMin),
+	return append(Options(MessageMax),
 		connect.WithRequestInitializer(func(_ connect.Spec, m any) error {
 			m.(*message).desc = in
 			return nil
