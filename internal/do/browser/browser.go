@@ -217,6 +217,8 @@ func (p Page) Look(name string) {
 		for _, scheme := range []string{"dark", "light"} {
 			p.do(chromedp.EmulateViewport(width, 900))
 			p.scheme(scheme)
+			p.Until(`document.getAnimations().every((a) => a.playState !== "running" ||
+				a.effect.getComputedTiming().endTime === Infinity)`)
 			if got := Value[int64](p, `document.documentElement.scrollWidth`); got > width {
 				p.t.Errorf("%s is %d wide on a screen of %d", name, got, width)
 			}
