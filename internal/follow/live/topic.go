@@ -60,9 +60,11 @@ type row struct {
 	sum  uint64
 }
 
+// ringFrame is a frame of a place. One that sums up several entries begins after the
+// place base; others have their own place there.
 type ringFrame struct {
-	at    journal.Seq
-	frame *Frame
+	base, at journal.Seq
+	frame    *Frame
 }
 
 func newTopic(w *engine.Watch, rows engine.Rows) *topic {
@@ -309,7 +311,11 @@ func (h *Hub) tell(t *topic, base, at journal.Seq, by string, changes []Change,
 	if len(changes) > 0 {
 		f = h.frame(changes)
 		t.changed = at
-		t.remember(at, f)
+		if whole == nil {
+			t.remember(at, at, f)
+		} else {
+			t.remember(base, at, f)
+		}
 	}
 	for s := range t.subs {
 		switch c := s.from.Compare(at); {
@@ -323,8 +329,8 @@ func (h *Hub) tell(t *topic, base, at journal.Seq, by string, changes []Change,
 }
 
 // remember keeps a frame for those who come back.
-func (t *topic) remember(at journal.Seq, f *Frame) {
-	t.ring = append(t.ring, ringFrame{at, f})
+func (t *topic) remember(base, at journal.Seq, f *Frame) {
+	t.ring = append(t.ring, ringFrame{base, at, f})
 	t.bytes += len(f.json)
 	n := 0
 	for n < len(t.ring) && (len(t.ring)-n > ringFrames || t.bytes > ringBytes) {
@@ -343,6 +349,9 @@ func (t *topic) after(since journal.Seq) ([]Change, bool) {
 	var out []Change
 	for _, f := range t.ring {
 		if f.at.Compare(since) > 0 {
+			if f.base.Compare(since) < 0 {
+				return nil, false // it sums up from before the place to after it
+			}
 			out = append(out, f.frame.changes...)
 		}
 	}
