@@ -71,35 +71,42 @@ func (d *Door) Socket(w http.ResponseWriter, r *http.Request, call engine.Call) 
 	call.Seen, call.Door, call.Key = nil, "socket", ""
 	c := &conn{door: d, ws: ws, wire: wire, call: call, host: r.Host,
 		slots: make(chan struct{}, CallMax), wake: make(chan struct{}, 1)}
-	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(r.Context()))
+	// The request's own context ends with its handler.
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if len(offered) > 0 && ws.Subprotocol() == "" {
 		c.finish(codeProtocol, "The subprotocol is "+Protocol+".")
 	}
-	// The server's goroutine and what it holds are free from here.
-	go c.run()
-	return http.StatusSwitchingProtocols, nil
-}
-
-// run is the life of a socket.
-func (c *conn) run() {
-	defer c.door.leave("socket", c.call.Request.IP)
-	defer c.cancel()
+	// The server's goroutine and what it holds are free once this returns. What goes deep
+	// is done in it, so that the stacks of the socket's own stay small.
 	refused := c.connect()
 	if refused != nil {
 		c.refuse(refused)
 	}
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		defer c.guard()
-		c.write()
-	}()
-	if refused == nil {
+	c.calls.Add(1)
+	go c.writing()
+	go c.reading(refused == nil)
+	return http.StatusSwitchingProtocols, nil
+}
+
+// reading reads until the socket is closed, and then clears up.
+func (c *conn) reading(connected bool) {
+	if connected {
 		c.read()
 		c.finish(0, "")
 	}
-	<-written
-	c.cancel()
+	go c.clear()
+}
+
+// writing writes until the socket is closed.
+func (c *conn) writing() {
+	defer c.calls.Done()
+	defer c.cancel()
+	defer c.guard()
+	c.write()
+}
+
+// clear waits for what runs and leaves everything.
+func (c *conn) clear() {
 	c.calls.Wait()
 	if c.live != nil {
 		c.live.Close()
@@ -109,6 +116,7 @@ func (c *conn) run() {
 	}
 	c.door.remove(c)
 	_ = c.ws.CloseNow() // it is closed, or has nobody who would hear of it
+	c.door.leave("socket", c.call.Request.IP)
 }
 
 // connect makes the connection that subscriptions belong to.

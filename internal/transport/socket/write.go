@@ -128,11 +128,7 @@ func (w *writer) turn() error {
 		w.open()
 		*w.b = append(*w.b, c.out...)
 		w.answers += c.answers
-		c.answers = 0
-		if cap(c.out) > batchMax {
-			c.out = nil
-		}
-		c.out = c.out[:0]
+		c.answers, c.out = 0, nil // an idle socket keeps no buffer
 	}
 	known := w.sift(pushes)
 	member := c.member
