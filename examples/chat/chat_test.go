@@ -129,14 +129,20 @@ func TestARoomInTwoBrowsers(t *testing.T) {
 		b.Until(`!document.querySelector(".message.coming") && document.querySelector("#line").hidden`)
 	})
 
-	t.Run("what is taken back is read by nobody", func(t *testing.T) {
+	t.Run("what is taken back is read by nobody, however long ago it was said", func(t *testing.T) {
 		a, b := ana.In(t), bo.In(t)
-		a.Run(`[...document.querySelectorAll(".message")]
-			.find((m) => m.textContent.includes("Where is Bo?")).querySelector(".back-button").click()`)
-		a.Click("#dialog .button.wide")
+		for _, words := range []string{"Where is Bo?", "Thank you, Emil."} {
+			a.Run(fmt.Sprintf(`[...document.querySelectorAll(".message")]
+				.find((m) => m.textContent.includes(%q)).querySelector(".back-button").click()`, words))
+			a.Click("#dialog .button.wide")
+			a.Until(`!document.querySelector("dialog[open]")`)
+		}
 		for _, p := range []browser.Page{a, b} {
 			p.Until(last(3) + ` === "This was taken back. / I am in the tunnel. / Nobody hears me."`)
 		}
+		a.Until(`document.querySelectorAll(".text.gone").length === 2`)
+		numbers := `[...document.querySelectorAll(".message")].map((m) => Number(m.dataset.number))`
+		a.Until(numbers + `.length === 49 && ` + numbers + `.every((n, i) => n === i + 1)`)
 	})
 
 	t.Run("who comes in reads what was said, and who leaves nothing more", func(t *testing.T) {

@@ -3,7 +3,10 @@
 package kanban_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
@@ -144,9 +147,8 @@ func TestABoardInTwoBrowsers(t *testing.T) {
 		a.Until(`document.querySelector("#line").hidden`)
 		a.Reload()
 		a.Until(`document.querySelectorAll(".card").length === 12`)
-		out, err := app.Run(t.Context(), "get", "cards", "--filter", `title.contains("hose")`, "--json")
-		if err != nil || countLines(out) != 1 {
-			t.Errorf("the card that was written offline: %v\n%s", err, out)
+		if got := rows(t, app, "cards", `title.contains("hose")`); len(got) != 1 {
+			t.Errorf("the card that was written offline is there %d times", len(got))
 		}
 	})
 
@@ -158,6 +160,25 @@ func TestABoardInTwoBrowsers(t *testing.T) {
 		b.Type("#f-title", "Mend the gate, and paint it")
 		b.Click("#dialog .button.wide")
 		shows(a, "This week", "Cover the beds with leaves / Mend the gate, and paint it / Label the herb bed")
+	})
+
+	t.Run("both agree after a storm of moves in which the line breaks", func(t *testing.T) {
+		a, b := ana.In(t), bo.In(t)
+		for i, p := range []browser.Page{a, b} {
+			p.Run(fmt.Sprintf(storm, i+1))
+		}
+		line.Cut()
+		a.Until(`window.moved > 10`)
+		line.Mend()
+		for _, p := range []browser.Page{a, b} {
+			p.Until(`window.moved === 24`)
+			p.Until(`window.waiting === 0`)
+		}
+		order := `[...document.querySelectorAll(".card")].map((c) => c.dataset.card).join(" ")`
+		b.Until(fmt.Sprintf("%s === %q", order, stored(t, app)))
+		a.Until(fmt.Sprintf("%s === %q", order, stored(t, app)))
+		b.Reload()
+		b.Until(fmt.Sprintf("%s === %q", order, stored(t, app)))
 	})
 
 	t.Run("who is invited comes in, who is removed has the board closed", func(t *testing.T) {
@@ -182,11 +203,57 @@ func TestABoardInTwoBrowsers(t *testing.T) {
 	})
 }
 
-func countLines(out []byte) (lines int) {
-	for _, c := range out {
-		if c == '\n' {
-			lines++
-		}
+// storm moves cards to places among the others, always the same ones for a seed: most of them
+// between the first two of a list, so that the places there become narrow.
+const storm = `(async () => {
+	const { api } = await import("/js/api.js");
+	const { place } = await import("/js/board.js");
+	let seed = %d * 7919;
+	const chance = (n) => (seed = seed * 48271 %% 2147483647) %% n;
+	const cards = () => [...document.querySelectorAll(".card")].map((c) => c.dataset.card);
+	const live = api.cards.live({ filter: 'position > -1e13', limit: 500 });
+	live.subscribe(() => {});
+	while (live.state === "loading") await new Promise((go) => setTimeout(go, 10));
+	window.moved = 0;
+	window.waiting = 0;
+	for (let i = 0; i < 24; i++) {
+		const lists = [...document.querySelectorAll(".column[data-list]")].map((c) => c.dataset.list);
+		const id = cards()[chance(cards().length)], list = lists[chance(2)];
+		const others = live.items.filter((c) => c.list === list && c.id !== id)
+			.sort((a, b) => a.position - b.position || (a.id < b.id ? -1 : 1));
+		window.waiting++;
+		api.cards.update(id, { list, position: place(others, Math.min(1, others.length)) })
+			.catch((e) => console.error(e.message)).finally(() => window.waiting--);
+		window.moved++;
+		await new Promise((go) => setTimeout(go, chance(40)));
 	}
-	return lines
+})()`
+
+// stored is the order in which the server has the cards of the garden.
+func stored(t *testing.T, app *server.Server) string {
+	t.Helper()
+	var all []string
+	lists := rows(t, app, "lists", `board.name == "The shared garden"`)
+	for _, list := range lists {
+		all = append(all, rows(t, app, "cards", fmt.Sprintf("list == %q", list))...)
+	}
+	return strings.Join(all, " ")
+}
+
+// rows are the ids of what fits, by their places.
+func rows(t *testing.T, app *server.Server, collection, filter string) (ids []string) {
+	t.Helper()
+	out, err := app.Run(t.Context(), "get", collection, "--filter", filter, "--sort", "position",
+		"--limit", "500", "--json")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for line := range bytes.Lines(out) {
+		var one struct{ ID string }
+		if err := json.Unmarshal(line, &one); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, one.ID)
+	}
+	return ids
 }

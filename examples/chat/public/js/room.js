@@ -39,6 +39,8 @@ function door(room) {
 
 function inside(main, { id, name, about }, rooms, me) {
   const live = api.messages.live({ filter: cel`room == ${id}`, sort: "-number", limit: page, expand: ["author"] });
+  // What is taken back may stand far above what is followed otherwise.
+  const back = api.messages.live({ filter: cel`room == ${id} && gone`, sort: "-updated", limit: 100 });
   const people = api.members.live({ filter: cel`room == ${id}`, limit: 500 });
   const channel = api.channel(`room/${id}`);
   const log = h("ol", { class: "log", id: "log" });
@@ -49,15 +51,16 @@ function inside(main, { id, name, about }, rooms, me) {
   const unreadFrom = (rooms.member(id)?.seen ?? 0) + 1;
   const lastBefore = rooms.find(id).sent;
 
-  let older = new Map(); // by number: what a look upward has brought
+  let older = new Map(); // by number: what was seen of the room, and what a look upward has brought
   let cursor, done = false, busy = false, ended = false;
 
   // shown is all that is known without a gap, the oldest first, and what is on its way. As the
   // messages of a room are numbered, a gap is seen.
   function shown() {
     const window = live.items.filter((m) => m.number);
+    for (const m of window) older.set(m.number, m);
     const known = new Map(older);
-    for (const m of window) known.set(m.number, m);
+    for (const m of back.items) if (known.has(m.number)) known.set(m.number, { ...known.get(m.number), gone: true });
     let first = Math.min(...window.map((m) => m.number), Math.max(0, ...known.keys()) + 1);
     while (known.has(first - 1)) first--;
     if (live.state === "live" && [...older.keys()].some((n) => n < first)) {
@@ -132,12 +135,7 @@ function inside(main, { id, name, about }, rooms, me) {
     ask("Take this back?", {
       fields: [h("p", {}, "Nobody will read it any more. That something stood here is still seen.")],
       button: "Take it back",
-      async send() {
-        await api.messages.update(m.id, { gone: true });
-        const old = older.get(m.number);
-        if (old) older.set(m.number, { ...old, gone: true, text: undefined });
-        draw();
-      },
+      send: () => api.messages.update(m.id, { gone: true }),
     });
   }
 
@@ -206,7 +204,7 @@ function inside(main, { id, name, about }, rooms, me) {
       h("div", { class: "who" }, here, count),
       h("button", { class: "round", type: "button", id: "room-menu", "aria-label": "About this room", onclick: () => menu(rooms, id) }, icon("M4 10h.01M10 10h.01M16 10h.01"))),
     scroll, newest, typing, composer(id, channel, written));
-  const stops = [live.subscribe(draw), people.subscribe(drawPeople), api.outbox.onChange(draw)];
+  const stops = [live.subscribe(draw), back.subscribe(draw), people.subscribe(drawPeople), api.outbox.onChange(draw)];
   down();
   if (matchMedia("(hover: hover)").matches) find("text").focus({ preventScroll: true });
 

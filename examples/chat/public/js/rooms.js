@@ -8,7 +8,8 @@ export function rooms(place, keep) {
   const state = {
     find: (id) => all.items.find((r) => r.id === id),
     member: (id) => mine.items.find((m) => m.room === id),
-    loaded: () => all.state !== "loading" && mine.state !== "loading",
+    // loaded is whether it is known which rooms there are, if need be from the last time.
+    loaded: () => [all, mine].every((l) => l.state === "live" || l.items.length > 0),
     onChange: null,
   };
 

@@ -23,7 +23,7 @@ export function flight(main, keep, id) {
     const [now] = flightLive.items;
     const t = now && trip(now);
     if (!t) {
-      if (flightLive.state !== "loading" && !gone) {
+      if (["live", "ended"].includes(flightLive.state) && !gone) {
         gone = true;
         put(main, h("div", { class: "page empty" }, h("h1", {}, "This flight is gone"), h("a", { class: "button", href: "#/" }, "All flights")));
       }

@@ -74,8 +74,9 @@ export function board(main, keep, id) {
 
   let closed = false;
   function draw() {
-    if (closed || boardLive.state === "loading" && boardLive.items.length === 0) return;
+    if (closed) return;
     const [mine] = boardLive.items;
+    if (!mine && ["loading", "offline"].includes(boardLive.state)) return; // nobody knows yet
     if (!mine) return close();
     if (view.held && !view.card(view.held.card)) view.held = null; // somebody has deleted it
     document.title = `${mine.name} · Slipway`;
