@@ -21,11 +21,7 @@ type wire struct {
 	lose func(word string) bool
 }
 
-type ear struct {
-	words chan []byte
-	// deaf says that it hears nothing.
-	deaf bool
-}
+type ear struct{ words chan []byte }
 
 // end is one process's end of a wire.
 type end struct {

@@ -1,12 +1,22 @@
 package channel_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
+	"github.com/galleybackend/galley/internal/app"
+	"github.com/galleybackend/galley/internal/channel"
+	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 func TestMembersHearOneAnother(t *testing.T) {
@@ -263,4 +273,159 @@ func TestBoundsAreNamed(t *testing.T) {
 	if n := w.hub.Numbers(); n.Channels != 0 {
 		t.Errorf("somebody is left: %+v", n)
 	}
+}
+
+func TestAStormOfMembers(t *testing.T) {
+	w := open(t, kanban)
+	const many = 1000
+	quick, slow := w.connect("quick", ""), w.connect("slow", "")
+	for _, g := range []*guest{quick, slow} {
+		if _, err := g.join("room/x", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// All come, and all but ten go, at once.
+	var storm sync.WaitGroup
+	for n := range many {
+		storm.Go(func() {
+			g := w.connect(fmt.Sprint("g", n), "")
+			if _, err := g.join("room/x", fmt.Sprint(n)); err != nil {
+				t.Error(err)
+			}
+			if err := g.send("room/x", `"hello"`); err != nil {
+				t.Error(err)
+			}
+			if n >= 10 {
+				g.Close()
+			}
+		})
+	}
+	there, joined := map[string]bool{"slow": true}, map[string]bool{}
+	note := func(e channel.Event) {
+		switch e.Kind {
+		case channel.Joined:
+			there[e.Present.Who], joined[e.Present.Who] = true, true
+		case channel.Left:
+			if !there[e.Present.Who] {
+				t.Errorf("%s left, who was not there", e.Present.Who)
+			}
+			delete(there, e.Present.Who)
+		}
+	}
+	ended := make(chan struct{})
+	go func() { storm.Wait(); close(ended) }()
+	late := time.After(30 * time.Second)
+	for over := false; !over || len(there) != 11; {
+		select {
+		case <-quick.Ready():
+		case <-ended:
+			over, ended = true, nil
+		case <-late:
+			t.Fatalf("%d seem to be there", len(there))
+		}
+		for _, e := range quick.Take() {
+			note(e)
+		}
+	}
+	if n := w.hub.Numbers(); n.Members != 12 {
+		t.Errorf("there are %d members", n.Members)
+	}
+	// Who was slow hears of those who are there, and of some of the messages.
+	messages, came := 0, 0
+	for _, e := range slow.Take() {
+		switch e.Kind {
+		case channel.Message:
+			messages++
+		case channel.Joined:
+			came++
+		case channel.Left:
+			t.Errorf("he hears that %s left, of whom he never knew", e.Present.Who)
+		}
+	}
+	if came != 10 || messages == 0 || messages > 256 {
+		t.Errorf("%d came and %d messages did", came, messages)
+	}
+	if n := w.hub.Numbers(); n.Dropped == 0 {
+		t.Error("nothing was dropped")
+	}
+}
+
+func TestAConnectionIsInSoManyChannels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := channel.New(channel.Config{Engine: everybody{compile(t, kanban)}})
+		m := hub.Connect("c1")
+		for n := range 100 {
+			if _, err := m.Join(t.Context(), engine.Call{}, fmt.Sprint("room/", n), nil); err != nil {
+				t.Fatal(n, err)
+			}
+			time.Sleep(time.Second)
+		}
+		_, err := m.Join(t.Context(), engine.Call{}, "room/x", nil)
+		kind(t, err, fault.Exhausted)
+		if !strings.Contains(err.Error(), "100") {
+			t.Errorf("%v does not name the bound", err)
+		}
+		if err := m.Leave("room/7"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = m.Join(t.Context(), engine.Call{}, "room/x", nil); err != nil {
+			t.Error(err)
+		}
+
+		// One more than there may be in a channel.
+		full := "quiet/" + string(ident.NewRecord())
+		for n := range 10_000 {
+			_, err := hub.Connect(fmt.Sprint("d", n)).Join(t.Context(), engine.Call{}, full, nil)
+			if err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		_, err = hub.Connect("late").Join(t.Context(), engine.Call{}, full, nil)
+		kind(t, err, fault.Exhausted)
+		if !strings.Contains(err.Error(), "10000") {
+			t.Errorf("%v does not name the bound", err)
+		}
+	})
+}
+
+// everybody lets everybody in.
+type everybody struct{ app *app.App }
+
+func (e everybody) App() *app.App { return e.app }
+
+func (e everybody) Enter(_ context.Context, c engine.Call) (engine.Entrance, error) {
+	family, params := e.app.Channel(c.Target)
+	return engine.Entrance{Family: family, Params: params, User: "null"}, nil
+}
+
+func FuzzNames(f *testing.F) {
+	a := compile(f, kanban+"  day/{on:date}/{n:int}: {join: true}\n")
+	for _, name := range []string{"", "/", "room", "room/", "room/a", "room/../x", "room/%2e%2e", "board/01m7zvgj4ke009d576brvv3mew",
+		"room/u\u0308", "room/\x00", "room/a\u202eb", "day/2026-11-21/7", "day/2026-11-21/-0", "board//", "room/\xff"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		c, params := a.Channel(name)
+		if c == nil {
+			return
+		}
+		// The name is written again from what was read: there is no other spelling.
+		parts := strings.Split(c.Spec.Plain(), "/")
+		for i, n := 0, 0; i < len(parts); i++ {
+			if strings.HasPrefix(parts[i], "{") {
+				parts[i] = strings.Trim(string(value.AppendJSON(nil, params.Slots[n])), `"`)
+				if params.Slots[n].Kind() == value.Text {
+					parts[i] = params.Slots[n].Text()
+				}
+				n++
+			}
+		}
+		if again := strings.Join(parts, "/"); again != name {
+			t.Errorf("%q is read as %q", name, again)
+		}
+		if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) || len(name) > 200 ||
+			strings.Contains(name, "//") || strings.HasSuffix(name, "/") {
+			t.Errorf("%q names a channel of %s", name, c.Name)
+		}
+	})
 }

@@ -30,7 +30,7 @@ const (
 	waitingBytes = 1 << 20
 	// goneMax is how many who left are remembered for members who have not heard of it.
 	goneMax = 2 * membersMax
-	// takeMax is how many events one Take returns.
+	// takeMax is how many events one Take returns, beside the presence of one channel.
 	takeMax = 1000
 	// fewMax is how many members hear at once of each change of presence. Where there are
 	// more, changes are told together, not more often than gatherEach.

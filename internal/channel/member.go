@@ -381,11 +381,10 @@ func (m *Member) Take() []Event {
 		case w.event.Kind != 0:
 			out = append(out, w.event)
 		default:
-			var rest remains
-			if out, rest = w.of.room.take(w.of, out, takeMax-len(out)); rest == more {
-				later = append(later, w)
-			} else if rest == lost {
-				m.end(w.of, &Event{Kind: Ended, Channel: w.of.name, Code: fault.Unavailable.Code()})
+			var all bool
+			if out, all = w.of.room.take(w.of, out); !all {
+				m.end(w.of, nil)
+				out = append(out, Event{Kind: Ended, Channel: w.of.name, Code: fault.Unavailable.Code()})
 			}
 		}
 	}

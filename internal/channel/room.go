@@ -274,25 +274,16 @@ func (r *room) wake() {
 	}
 }
 
-// remains says what of presence a member has still to hear.
-type remains uint8
-
-const (
-	nothing remains = iota
-	more
-	// lost says that it is not known any more who left.
-	lost
-)
-
-// take appends what a member has not heard of presence, at most as many events.
-func (r *room) take(m *membership, to []Event, most int) ([]Event, remains) {
+// take appends what a member has not heard of presence. It reports false if it is not
+// known any more who left.
+func (r *room) take(m *membership, to []Event) ([]Event, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !m.active {
-		return to, nothing
+		return to, true
 	}
 	if m.seen < r.floor {
-		return to, lost
+		return to, false
 	}
 	s := r.last
 	for s != nil && s.changed > m.seen {
@@ -304,16 +295,12 @@ func (r *room) take(m *membership, to []Event, most int) ([]Event, remains) {
 		s = s.next
 	}
 	for ; s != nil; s = s.next {
-		if most == 0 {
-			return to, more
-		}
 		if e, ok := r.event(s, m); ok {
 			to = append(to, e)
-			most--
 		}
-		m.seen = s.changed
 	}
-	return to, nothing
+	m.seen = r.version
+	return to, true
 }
 
 // event is what a member is told of a seat.
