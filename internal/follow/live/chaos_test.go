@@ -80,6 +80,13 @@ func (m model) readable(collection string, who ident.Record, r value.Record) boo
 		return true
 	case collection == "boards":
 		return m.member(r.Slots[spec.SlotID].Text(), who)
+	case collection == "users":
+		for _, x := range m["members"] {
+			if x.Get("user").Text() == r.Slots[spec.SlotID].Text() && m.member(x.Get("board").Text(), who) {
+				return true
+			}
+		}
+		return r.Slots[spec.SlotID].Text() == string(who)
 	case collection == "cards":
 		return m.member(m.boardOf(r), who)
 	default: // members, lists
@@ -95,11 +102,16 @@ type asked struct {
 	sort       string
 	desc       bool
 	limit      int
+	// mine asks for what is assigned to who asks, or to nobody if he is none.
+	mine bool
 }
 
 func (m model) answer(q *asked, who ident.Record) []value.Record {
 	var out []value.Record
 	for _, r := range m[q.collection] {
+		if q.mine && r.Get("assignee").Text() != strings.TrimPrefix(string(who), "carla") {
+			continue
+		}
 		if m.readable(q.collection, who, r) && (q.fits == nil || q.fits(m, r)) {
 			out = append(out, r)
 		}
@@ -210,6 +222,8 @@ func (w *chaosWorld) ask() {
 			fits: func(_ model, r value.Record) bool { return r.Get("size").Int() < 50 },
 			sort: "size", limit: 5},
 		{collection: "boards", params: []string{}},
+		{collection: "users", params: []string{"sort", "id"}},
+		{collection: "cards", params: []string{"filter", `assignee == auth`, "fields", "id,title,version,hint"}, mine: true},
 		{collection: "members", params: []string{}},
 	}
 }
@@ -253,6 +267,8 @@ func (w *chaosWorld) write(r *rand.Rand, n *node) {
 		create("members", `{"board":%q,"user":%q}`, w.any(r, "boards"), w.users[r.IntN(5)])
 	case k < 76:
 		_, _ = n.try(engine.Delete, "members", w.any(r, "members"), "")
+	case k < 77:
+		update("members", `{"role":%q}`, []string{"viewer", "owner"}[r.IntN(2)])
 	case k < 78:
 		update("lists", `{"board":%q}`, w.any(r, "boards"))
 	case k < 79:

@@ -22,7 +22,7 @@ collections:
     fields: {name: string}
     allow: {read: member(record)}
   members:
-    fields: {board: {type: boards, on_delete: cascade}, user: {type: users, on_delete: cascade}}
+    fields: {board: {type: boards, on_delete: cascade}, user: {type: users, on_delete: cascade}, role: {type: [viewer, owner], default: viewer}}
     unique: [[board, user]]
     allow: {read: member(record.board)}
   lists:
@@ -34,6 +34,8 @@ collections:
       title: string
       position: float
       assignee: users?
+      cost: {type: int, default: 1, read: 'members.exists(m, m.board == record.list.board && m.user == auth && m.role == "owner")'}
+      hint: {type: string, default: psst, read: record.assignee == auth}
     allow: {read: member(record.list.board)}
   notes:
     fields: {text: string, kind: {type: string, default: a}, size: {type: int, default: 0}}
