@@ -17,10 +17,10 @@ import (
 //go:embed newsletter/galley.yaml newsletter/secrets.dev newsletter/actions newsletter/jobs
 //go:embed newsletter/emails newsletter/tests newsletter/public newsletter/seed
 //go:embed kanban/galley.yaml kanban/actions kanban/hooks kanban/lib kanban/tests
-//go:embed kanban/public kanban/seed
-//go:embed chat/galley.yaml chat/hooks chat/tests chat/public chat/seed
+//go:embed kanban/public kanban/seed kanban/README.md
+//go:embed chat/galley.yaml chat/hooks chat/tests chat/public chat/seed chat/README.md
 //go:embed flights/galley.yaml flights/actions flights/hooks flights/jobs flights/lib
-//go:embed flights/emails flights/tests flights/public flights/seed
+//go:embed flights/emails flights/tests flights/public flights/seed flights/README.md
 //go:embed blog/galley.yaml blog/secrets.dev blog/lib.ts blog/routes blog/tests
 var files embed.FS
 
