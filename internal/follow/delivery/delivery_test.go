@@ -1,7 +1,6 @@
 package delivery_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,12 +23,11 @@ import (
 	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/follow/delivery"
 	"github.com/galleybackend/galley/internal/ident"
-	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/outbound"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
-	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/dbtest"
 	"github.com/galleybackend/galley/internal/store/postgres"
 	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
 	"github.com/galleybackend/galley/internal/store/sqlite"
@@ -40,35 +37,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const secret = "whsec_bWFya2VkLXNlY3JldC1vZi10aGUtcGFydG5lcg=="
 
-// database is a store that tells its past.
-type database interface {
-	store.Store
-	store.History
-}
-
-// each runs a test on both databases. open opens one more handle on the same one.
-func each(t *testing.T, test func(t *testing.T, open func() database, shared bool)) {
-	t.Run("sqlite", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "galley.db")
-		test(t, func() database {
-			db, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, Unsafe: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return db
-		}, false)
-	})
-	t.Run("postgres", func(t *testing.T) {
-		url := pgtest.Shared(t).Database(t)
-		test(t, func() database {
-			db, err := postgres.Open(t.Context(), postgres.Config{URL: url, Readers: 6})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return db
-		}, true)
-	})
-}
+type database = dbtest.Database
 
 // message is what the other side got.
 type message struct {
@@ -207,20 +176,10 @@ func start(t *testing.T, db database, shared bool, to string, change func(*deliv
 	t.Helper()
 	a := compiled(t, to)
 	n := &node{t: t, db: db}
-	origin := journal.Origin{Call: ident.NewCall(), Operation: "schema", Key: "first",
-		Subject: ident.Subject{Who: ident.System, Name: "migrate"}, Now: time.Now()}
-	if _, err := db.Apply(t.Context(), origin, spec.Diff(nil, a.Schema), nil); err != nil {
-		t.Fatal(err)
-	}
+	dbtest.Install(t, db, a.Schema, time.Now())
 	n.engine = engine.New(engine.Config{Store: db, App: a})
 	n.runner = follow.New(follow.Config{Store: db, Shared: func() bool { return shared },
-		Head: func(ctx context.Context) (journal.Seq, error) {
-			last, err := db.Entries(ctx, store.Filter{}, journal.Seq{}, 1)
-			if err != nil || len(last) == 0 {
-				return journal.Seq{}, err
-			}
-			return last[0].Seq, nil
-		}})
+		Head: dbtest.Head(db)})
 	mask := &observe.Mask{}
 	mask.Set(map[string]string{"HOOK_KEY": secret})
 	wall := outbound.New(outbound.Config{Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
@@ -296,7 +255,7 @@ func all(state string, count int) func([]delivery.Info) bool {
 }
 
 func TestAChangeIsDelivered(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		p := newPartner(t)
 		n := start(t, open(), shared, p.URL, nil)
 		id := n.call(engine.Create, "", `{"n":1,"cost":7}`)
@@ -341,7 +300,7 @@ func TestAChangeIsDelivered(t *testing.T) {
 }
 
 func TestDeliveriesOfARecordComeInItsOrder(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		p := newPartner(t)
 		chance := rand.New(rand.NewPCG(1, 2))
 		p.answer = func(m message, nth int) int { // a hook that fails every other time
@@ -388,7 +347,7 @@ func TestDeliveriesOfARecordComeInItsOrder(t *testing.T) {
 }
 
 func TestWhatFailsForGoodIsParkedAndHoldsUpNothing(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		p := newPartner(t)
 		var bad atomic.Bool
 		bad.Store(true)
@@ -449,7 +408,7 @@ func TestTheOtherSideSaysWhenToComeAgain(t *testing.T) {
 }
 
 func TestANodeThatEndsLosesNothing(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		p := newPartner(t)
 		var slow atomic.Bool
 		slow.Store(true)
@@ -547,7 +506,7 @@ func TestANodeWithAnotherAppLeavesDeliveriesAlone(t *testing.T) {
 	p := newPartner(t)
 	old := compiled(t, p.URL, "changed")
 	var behind atomic.Bool
-	n := start(t, memory(t), false, p.URL, func(c *delivery.Config) {
+	n := start(t, dbtest.Memory(t), false, p.URL, func(c *delivery.Config) {
 		now := c.App
 		c.App = func() *app.App {
 			if behind.Load() {
@@ -573,7 +532,7 @@ func TestANodeWithAnotherAppLeavesDeliveriesAlone(t *testing.T) {
 }
 
 func TestWhatTheAppNamesNoMoreIsGivenUp(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		p := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}))
@@ -609,12 +568,4 @@ func TestWhatTheAppNamesNoMoreIsGivenUp(t *testing.T) {
 			}
 		}
 	})
-}
-
-func memory(t *testing.T) database {
-	db, err := sqlite.Open(t.Context(), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db
 }

@@ -15,11 +15,12 @@ import (
 	"github.com/galleybackend/galley/internal/follow/job"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store/dbtest"
 	"github.com/galleybackend/galley/internal/value"
 )
 
 func TestJobRunsItsSteps(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		var ran counts
 		var n *node
 		kinds := map[string]*kind{"charge": {run: func(ctx context.Context, in value.Record,
@@ -49,7 +50,7 @@ func TestJobRunsItsSteps(t *testing.T) {
 }
 
 func TestManyJobsRunOnce(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		var ran counts
 		kinds := map[string]*kind{"noop": {run: func(_ context.Context, _ value.Record,
 			s action.Steps) (value.Value, error) {
@@ -70,7 +71,7 @@ func TestManyJobsRunOnce(t *testing.T) {
 }
 
 func TestFailedAttemptIsMadeAgain(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		var ran counts
 		kinds := map[string]*kind{
 			"flaky": {Job: spec.Job{Retry: 3}, run: func(ctx context.Context, _ value.Record,
@@ -131,7 +132,7 @@ func TestFailedAttemptIsMadeAgain(t *testing.T) {
 }
 
 func TestTransactionIsDoneOnce(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		var n *node
 		kinds := map[string]*kind{}
 		n = start(t, open(), shared, kinds, nil)
@@ -168,7 +169,7 @@ func TestTransactionIsDoneOnce(t *testing.T) {
 }
 
 func TestStepsMustBeTheSame(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		var now atomic.Value
 		now.Store("charge")
 		var ran counts
@@ -208,7 +209,7 @@ func TestStepsMustBeTheSame(t *testing.T) {
 }
 
 func TestRefusalThatNothingCaughtWaitsForSomebody(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		kinds := map[string]*kind{}
 		n := start(t, open(), shared, kinds, nil)
 		mine := n.open("ana", 10)

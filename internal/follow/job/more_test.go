@@ -18,6 +18,7 @@ import (
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/dbtest"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -48,7 +49,7 @@ func (g *gate) step(ctx context.Context, s action.Steps, name string) error {
 }
 
 func TestWaitEndsWithTheEvent(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		kinds := map[string]*kind{"pay": {run: func(ctx context.Context, _ value.Record,
 			s action.Steps) (value.Value, error) {
 			v, err := s.Wait(ctx, "webhook:stripe", time.Hour)
@@ -76,7 +77,7 @@ func TestAWaitInVainWaitsForSomebody(t *testing.T) {
 		_ value.Record, s action.Steps) (value.Value, error) {
 		return s.Wait(ctx, "webhook:stripe", time.Hour)
 	}}}
-	n := start(t, memory(t), false, kinds, nil)
+	n := start(t, dbtest.Memory(t), false, kinds, nil)
 	id := n.add("pay", "null")[0]
 	for range 2 {
 		n.paused(id, 1)
@@ -107,7 +108,7 @@ func TestWhatFailsAfterAWaitInVainIsTriedAgain(t *testing.T) {
 			return value.OfText("asked"), nil
 		})
 	}}}
-	n := start(t, memory(t), false, kinds, nil)
+	n := start(t, dbtest.Memory(t), false, kinds, nil)
 	id := n.add("pay", "null")[0]
 	n.paused(id, 1)
 	n.advance(time.Hour)
@@ -117,7 +118,7 @@ func TestWhatFailsAfterAWaitInVainIsTriedAgain(t *testing.T) {
 }
 
 func TestAnEventThatComesWhileTheJobRunsIsNotMissed(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		g := newGate()
 		var second atomic.Bool
 		kinds := map[string]*kind{"pay": {run: func(ctx context.Context, _ value.Record,
@@ -144,7 +145,7 @@ func TestAnEventThatComesWhileTheJobRunsIsNotMissed(t *testing.T) {
 }
 
 func TestAtOnceAndOncePer(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		g := newGate()
 		var now, most atomic.Int64
 		kinds := map[string]*kind{
@@ -183,7 +184,7 @@ func TestAtOnceAndOncePer(t *testing.T) {
 }
 
 func TestCancelEndsBetweenSteps(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		g := newGate()
 		var ran counts
 		kinds := map[string]*kind{
@@ -229,7 +230,7 @@ func TestCancelEndsBetweenSteps(t *testing.T) {
 }
 
 func TestStopGivesJobsToTheNext(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		g := newGate()
 		var ran counts
 		kinds := map[string]*kind{"long": {run: func(ctx context.Context, _ value.Record,
@@ -259,7 +260,7 @@ func TestStopGivesJobsToTheNext(t *testing.T) {
 }
 
 func TestTwoNodesShareTheWork(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		if !shared {
 			return // one process has the database to itself
 		}
@@ -305,7 +306,7 @@ func TestTwoNodesShareTheWork(t *testing.T) {
 
 // TestNodeThatWasHeldUpCommitsNothing lets a node believe that it has its jobs still.
 func TestNodeThatWasHeldUpCommitsNothing(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		if !shared {
 			return // nobody can take its jobs
 		}
@@ -349,7 +350,7 @@ func TestNodeThatWasHeldUpCommitsNothing(t *testing.T) {
 }
 
 func TestEntryThatFailsIsSetApart(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		kinds := map[string]*kind{"noop": {run: func(context.Context, value.Record,
 			action.Steps) (value.Value, error) {
 			return value.OfNull(), nil
@@ -393,7 +394,7 @@ func TestWhatWasSetApartIsRepairedBesideTheRest(t *testing.T) {
 			}
 			return in.Get("n")
 		}}}
-	n := start(t, memory(t), false, kinds, nil)
+	n := start(t, dbtest.Memory(t), false, kinds, nil)
 	bad := n.add("poison", `{"n":1}`)[0]
 	n.await(n.add("noop", "null")[0], job.Done)
 	parked, err := n.runner.Parked(t.Context())
@@ -459,7 +460,7 @@ func TestRequestsOfAStepCarryItsTrace(t *testing.T) {
 		}
 		return value.OfNull(), nil
 	}}}
-	n := start(t, memory(t), false, kinds, nil)
+	n := start(t, dbtest.Memory(t), false, kinds, nil)
 	id := n.add("ask", "null")[0]
 	n.await(id, job.Done)
 	form := regexp.MustCompile("^00-" + job.Trace(id) + "-[0-9a-f]{16}-01$")

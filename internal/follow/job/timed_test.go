@@ -12,6 +12,7 @@ import (
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/store/dbtest"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -62,7 +63,7 @@ func (n *node) runsOf(name string, want int) []job.Info {
 }
 
 func TestClockStartsAJobOnce(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		g := newGate()
 		var stand atomic.Bool
 		kinds := map[string]*kind{"report": {run: func(ctx context.Context, _ value.Record,
@@ -110,7 +111,7 @@ func TestAClockThatWasFarAheadHoldsNothingUp(t *testing.T) {
 		action.Steps) (value.Value, error) {
 		return value.OfNull(), nil
 	}}}
-	db := memory(t)
+	db := dbtest.Memory(t)
 	n := startWith(t, db, false, kinds, nil, hourly(t, db, "report"))
 	n.runsOf("report", 0)
 	n.advance(20 * 365 * 24 * time.Hour)

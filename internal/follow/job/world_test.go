@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,9 +22,8 @@ import (
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
 	"github.com/galleybackend/galley/internal/store"
-	"github.com/galleybackend/galley/internal/store/postgres"
+	"github.com/galleybackend/galley/internal/store/dbtest"
 	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
-	"github.com/galleybackend/galley/internal/store/sqlite"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -39,36 +37,7 @@ collections:
     check: {overdrawn: record.balance >= 0}
 `
 
-// database is a store that tells its past.
-type database interface {
-	store.Store
-	store.History
-}
-
-// each runs a test on both databases. open opens one more handle on the same one, where
-// several processes may be on it.
-func each(t *testing.T, test func(t *testing.T, open func() database, shared bool)) {
-	t.Run("sqlite", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "galley.db")
-		test(t, func() database {
-			db, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, Unsafe: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return db
-		}, false)
-	})
-	t.Run("postgres", func(t *testing.T) {
-		url := pgtest.Shared(t).Database(t)
-		test(t, func() database {
-			db, err := postgres.Open(t.Context(), postgres.Config{URL: url, Readers: 6})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return db
-		}, true)
-	})
-}
+type database = dbtest.Database
 
 // code is the code of a job.
 type code func(ctx context.Context, in value.Record, s action.Steps) (value.Value, error)
@@ -109,7 +78,7 @@ func startWith(t testing.TB, db database, shared bool, kinds map[string]*kind,
 	log := slog.New(slog.DiscardHandler)
 	n.engine = engine.New(engine.Config{Store: db, App: a, Clock: n.now, Log: log})
 	c := follow.Config{Store: db, Now: n.now, Log: log,
-		Head:   func(ctx context.Context) (journal.Seq, error) { return head(ctx, db) },
+		Head:   dbtest.Head(db),
 		Shared: func() bool { return shared }}
 	if beat != nil {
 		beat(&c)
@@ -159,11 +128,7 @@ func apply(t testing.TB, db database) *app.App {
 	if spec.Failed(findings) {
 		t.Fatal(findings)
 	}
-	origin := journal.Origin{Call: ident.NewCall(), Operation: "schema", Key: "first",
-		Subject: ident.Subject{Who: ident.System, Name: "migrate"}, Now: time.Now()}
-	if _, err := db.Apply(t.Context(), origin, spec.Diff(nil, a.Schema), nil); err != nil {
-		t.Fatal(err)
-	}
+	dbtest.Install(t, db, a.Schema, time.Now())
 	return a
 }
 
@@ -183,14 +148,6 @@ func jobOf(name string, k *kind) *job.Job {
 		}
 	}
 	return out
-}
-
-func head(ctx context.Context, db database) (journal.Seq, error) {
-	last, err := db.Entries(ctx, store.Filter{}, journal.Seq{}, 1)
-	if err != nil || len(last) == 0 {
-		return journal.Seq{}, err
-	}
-	return last[0].Seq, nil
 }
 
 // now is the app's own time.
@@ -238,16 +195,6 @@ func (n *node) add(name string, inputs ...string) []ident.Record {
 		n.t.Fatal(err)
 	}
 	return ids
-}
-
-// memory opens a database of the test's own.
-func memory(t *testing.T) database {
-	t.Helper()
-	db, err := sqlite.Open(t.Context(), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db
 }
 
 // signal has an event come, and returns how many jobs waited for it.

@@ -14,10 +14,11 @@ import (
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/follow/mail"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/store/dbtest"
 )
 
 func TestAMailFollowsItsCommit(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		n := start(t, open(), shared, nil)
 		ana := n.user("ana")
 		order := n.order(ana, 1990)
@@ -58,7 +59,7 @@ func TestAMailFollowsItsCommit(t *testing.T) {
 }
 
 func TestALetterGoesWithItsAccount(t *testing.T) {
-	n := start(t, mustOpen(t), false, nil)
+	n := start(t, dbtest.Memory(t), false, nil)
 	ana := n.user("ana")
 	order := n.order(ana, 1990)
 	n.states(mail.Filter{}, 1, mail.Sent)
@@ -68,7 +69,7 @@ func TestALetterGoesWithItsAccount(t *testing.T) {
 }
 
 func TestOneLetterIsFoundAmongMany(t *testing.T) {
-	n := start(t, mustOpen(t), false, nil)
+	n := start(t, dbtest.Memory(t), false, nil)
 	ana, bo := n.user("ana"), n.user("bo")
 	n.order(ana, 1)
 	n.order(bo, 2)
@@ -87,7 +88,7 @@ func TestOneLetterIsFoundAmongMany(t *testing.T) {
 
 func TestANodeWithAnotherAppLeavesMailsAlone(t *testing.T) {
 	var moved atomic.Bool
-	n := start(t, mustOpen(t), false, func(c *mail.Config) {
+	n := start(t, dbtest.Memory(t), false, func(c *mail.Config) {
 		c.InForce = func() error {
 			if moved.Load() {
 				return fault.New(fault.Unavailable, "The app is being changed.")
@@ -110,7 +111,7 @@ func TestANodeWithAnotherAppLeavesMailsAlone(t *testing.T) {
 }
 
 func TestAnEmailThatTheAppDoesNotHaveIsSetApart(t *testing.T) {
-	n := start(t, mustOpen(t), false, nil)
+	n := start(t, dbtest.Memory(t), false, nil)
 	n.send("gone", "ana@example.com")
 	n.given("hello", `{"to":"bo@example.com","data":{"name":"Bo"}}`)
 	n.states(mail.Filter{}, 1, mail.Sent)
@@ -121,7 +122,7 @@ func TestAnEmailThatTheAppDoesNotHaveIsSetApart(t *testing.T) {
 }
 
 func TestNothingBecomesAnotherHeader(t *testing.T) {
-	n := start(t, mustOpen(t), false, func(c *mail.Config) {
+	n := start(t, dbtest.Memory(t), false, func(c *mail.Config) {
 		c.From = netmail.Address{Name: "Shop\r\nBcc: from@evil.example", Address: "hello@shop.example"}
 	})
 	for i, evil := range []string{"\r\nBcc: x@evil.example", "\nBcc: x@evil.example", "\rBcc: x@evil.example",

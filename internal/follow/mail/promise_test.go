@@ -16,6 +16,7 @@ import (
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/outbound/smtptest"
 	"github.com/galleybackend/galley/internal/store"
+	"github.com/galleybackend/galley/internal/store/dbtest"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -31,7 +32,7 @@ func counted(letters []mail.Letter) map[string]int {
 }
 
 func TestEveryHoldsOverAllEmailsThatDeclareIt(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		n := start(t, open(), shared, nil)
 		ana, bo := n.user("ana"), n.user("bo")
 		n.order(ana, 6000)
@@ -76,7 +77,7 @@ func TestEveryHoldsOverAllEmailsThatDeclareIt(t *testing.T) {
 }
 
 func TestCampaignsAtOnceSendOneMailToAPerson(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		s := smtptest.New(t, smtptest.Options{})
 		nodes := []*node{start(t, open(), shared, to(t, s))}
 		if shared {
@@ -128,7 +129,7 @@ func (n *node) links(id ident.Record) (out []*url.URL) {
 }
 
 func TestAfterAClickNothingMoreComes(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		n := start(t, open(), shared, nil)
 		ana := n.user("ana")
 		n.send("offer", ana)
@@ -170,7 +171,7 @@ func TestAfterAClickNothingMoreComes(t *testing.T) {
 }
 
 func TestUnsubscribingEndsMarketing(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		n := start(t, open(), shared, nil)
 		ana := n.user("ana")
 		n.send("deals", ana)
@@ -235,7 +236,7 @@ func TestUnsubscribingEndsMarketing(t *testing.T) {
 }
 
 func TestAnAddressThatDoesNotExistGetsNoMoreMails(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		s := smtptest.New(t, smtptest.Options{Fail: func(at smtptest.Stage, to string) *smtptest.Fault {
 			switch {
 			case at != smtptest.Recipient:
@@ -311,7 +312,7 @@ func (n *node) given(email, given string) {
 }
 
 func TestCodeSaysToWhomAndWhat(t *testing.T) {
-	n := start(t, mustOpen(t), false, nil)
+	n := start(t, dbtest.Memory(t), false, nil)
 	ana := n.user("ana")
 	order := n.order(ana, 700)
 	n.states(mail.Filter{Email: "receipt"}, 1, mail.Sent)

@@ -17,6 +17,7 @@ import (
 	"github.com/galleybackend/galley/internal/follow/mail"
 	"github.com/galleybackend/galley/internal/outbound"
 	"github.com/galleybackend/galley/internal/outbound/smtptest"
+	"github.com/galleybackend/galley/internal/store/dbtest"
 )
 
 // ids returns how often each Message-ID was taken.
@@ -64,7 +65,7 @@ func TestAMailThatFailsIsTriedAgain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := smtptest.New(t, smtptest.Options{Fail: failOnce(c.at, c.fault)})
-			n := start(t, mustOpen(t), false, to(t, s))
+			n := start(t, dbtest.Memory(t), false, to(t, s))
 			ana, bo := n.user("ana"), n.user("bo")
 			n.order(ana, 1990)
 			n.order(bo, 1990)
@@ -95,7 +96,7 @@ func (n *node) untilAdvancing(f mail.Filter, is func([]mail.Letter) bool) []mail
 
 func TestAMailWhoseEndNobodyKnows(t *testing.T) {
 	s := smtptest.New(t, smtptest.Options{Fail: failOnce(smtptest.Answer, smtptest.Fault{Drop: true})})
-	n := start(t, mustOpen(t), false, to(t, s))
+	n := start(t, dbtest.Memory(t), false, to(t, s))
 	ana := n.user("ana")
 	// A receipt must come, so that it is sent again, and can be told by its Message-ID.
 	n.order(ana, 1990)
@@ -136,7 +137,7 @@ func TestAMailThatFailsTooOftenIsParked(t *testing.T) {
 		}
 		return nil
 	}})
-	n := start(t, mustOpen(t), false, func(c *mail.Config) {
+	n := start(t, dbtest.Memory(t), false, func(c *mail.Config) {
 		to(t, s)(c)
 		c.Pace.Tries = 3
 	})
@@ -183,7 +184,7 @@ func (d *door) Send(_ context.Context, _ outbound.Mail, ready func() error) erro
 
 func TestLettersWaitForAServerThatIsAway(t *testing.T) {
 	d := &door{}
-	n := start(t, mustOpen(t), false, func(c *mail.Config) { c.Sender = d; c.Pace.Tries = 2 })
+	n := start(t, dbtest.Memory(t), false, func(c *mail.Config) { c.Sender = d; c.Pace.Tries = 2 })
 	ana := n.user("ana")
 	for range 5 {
 		n.order(ana, 1990)
@@ -202,7 +203,7 @@ func TestLettersWaitForAServerThatIsAway(t *testing.T) {
 }
 
 func TestACampaignReachesEachOnce(t *testing.T) {
-	each(t, func(t *testing.T, open func() database, shared bool) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		s := smtptest.New(t, smtptest.Options{})
 		nodes := []*node{start(t, open(), shared, to(t, s))}
 		if shared {
@@ -257,7 +258,7 @@ func TestEachMailArrivesThroughAHostileServer(t *testing.T) {
 		}
 		return nil
 	}})
-	n := start(t, mustOpen(t), false, func(c *mail.Config) {
+	n := start(t, dbtest.Memory(t), false, func(c *mail.Config) {
 		to(t, s)(c)
 		c.Pace.Tries, c.Pace.Again = 40, time.Millisecond
 	})

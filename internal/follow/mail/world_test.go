@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	netmail "net/mail"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,15 +17,12 @@ import (
 	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/follow/mail"
 	"github.com/galleybackend/galley/internal/ident"
-	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/outbound"
 	"github.com/galleybackend/galley/internal/outbound/smtptest"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
-	"github.com/galleybackend/galley/internal/store"
-	"github.com/galleybackend/galley/internal/store/postgres"
+	"github.com/galleybackend/galley/internal/store/dbtest"
 	"github.com/galleybackend/galley/internal/store/postgres/pgtest"
-	"github.com/galleybackend/galley/internal/store/sqlite"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -71,35 +67,7 @@ func templates() map[string][]byte {
 	}
 }
 
-// database is a store that tells its past.
-type database interface {
-	store.Store
-	store.History
-}
-
-// each runs a test on both databases. open opens one more handle on the same one.
-func each(t *testing.T, test func(t *testing.T, open func() database, shared bool)) {
-	t.Run("sqlite", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "galley.db")
-		test(t, func() database {
-			db, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, Unsafe: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return db
-		}, false)
-	})
-	t.Run("postgres", func(t *testing.T) {
-		url := pgtest.Shared(t).Database(t)
-		test(t, func() database {
-			db, err := postgres.Open(t.Context(), postgres.Config{URL: url, Readers: 6})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return db
-		}, true)
-	})
-}
+type database = dbtest.Database
 
 // node is a process: a store, an engine and its mails.
 type node struct {
@@ -135,16 +103,12 @@ func prepare(t testing.TB, db database, shared bool, change func(*mail.Config)) 
 	t.Helper()
 	n := &node{t: t, db: db, app: compile(t), clock: &atomic.Int64{}}
 	n.clock.Store(time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC).UnixMilli())
-	origin := journal.Origin{Call: ident.NewCall(), Operation: "schema", Key: "first",
-		Subject: ident.Subject{Who: ident.System, Name: "migrate"}, Now: n.now()}
-	if _, err := db.Apply(t.Context(), origin, spec.Diff(nil, n.app.Schema), nil); err != nil {
-		t.Fatal(err)
-	}
+	dbtest.Install(t, db, n.app.Schema, n.now())
 	log := slog.New(slog.DiscardHandler)
 	n.engine = engine.New(engine.Config{Store: db, App: n.app, Clock: n.now, Log: log,
 		Secret: []byte("a secret")})
 	n.runner = follow.New(follow.Config{Store: db, Now: n.now, Log: log,
-		Head:   func(ctx context.Context) (journal.Seq, error) { return head(ctx, db) },
+		Head:   dbtest.Head(db),
 		Shared: func() bool { return shared }})
 	config := mail.Config{Store: db, App: func() *app.App { return n.app }, Nodes: n.runner,
 		From: netmail.Address{Address: "hello@shop.example"}, Now: n.now, Log: log,
@@ -190,14 +154,6 @@ func (n *node) close() {
 	if err := n.db.Close(); err != nil {
 		n.t.Error(err)
 	}
-}
-
-func head(ctx context.Context, db database) (journal.Seq, error) {
-	last, err := db.Entries(ctx, store.Filter{}, journal.Seq{}, 1)
-	if err != nil || len(last) == 0 {
-		return journal.Seq{}, err
-	}
-	return last[0].Seq, nil
 }
 
 // now is the app's own time, which passes, and leaps where a test wants it to.
@@ -278,14 +234,4 @@ func to(t testing.TB, s *smtptest.Server) func(*mail.Config) {
 	}
 	t.Cleanup(c.Close)
 	return func(config *mail.Config) { config.Sender = c }
-}
-
-// mustOpen opens a database of its own in memory.
-func mustOpen(t testing.TB) database {
-	t.Helper()
-	db, err := sqlite.Open(t.Context(), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db
 }
