@@ -1,6 +1,7 @@
 package codegen
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -89,8 +90,8 @@ type ProtoField struct {
 	Repeated bool
 	// Optional fields tell whether they were given, as messages always do.
 	Optional bool
-	// JSON is the field's name in JSON where two would have the same; "" is the usual one.
-	JSON string
+	// Other is the name that it has in protobuf, where it cannot have its own; "" is its own.
+	Other string
 	// Type is the field's type in the app file; nil where it is none of its fields.
 	Type *value.Type
 }
@@ -137,7 +138,7 @@ func NewProto(sp *spec.Spec, views map[string]*value.Shape, lockText []byte) (*P
 		return nil, err
 	}
 	b := &protoBuilder{spec: sp, taken: names{}, lock: l,
-		out:     &Proto{Package: protoPackage(sp.App), app: sp.App, lock: l},
+		out:     &Proto{Package: sp.App + ".v1", app: sp.App, lock: l},
 		records: map[string]*ProtoMessage{}, fields: map[string][]*ProtoField{}}
 	b.recordNames = recordNames(sp, b.taken, false)
 	for _, c := range sp.Collections {
@@ -164,20 +165,6 @@ func NewProto(sp *spec.Spec, views map[string]*value.Shape, lockText []byte) (*P
 
 // Lock returns what LockFile should hold.
 func (p *Proto) Lock() []byte { return p.lock.text() }
-
-// protoPackage makes a package of an app's name.
-func protoPackage(app string) string {
-	name := strings.Map(func(r rune) rune {
-		if notWord(r) {
-			return '_'
-		}
-		return r
-	}, strings.ToLower(app))
-	if name == "" || name[0] >= '0' && name[0] <= '9' {
-		name = "app_" + name
-	}
-	return name + ".v1"
-}
 
 // protoBuilder gathers the parts.
 type protoBuilder struct {
@@ -218,16 +205,32 @@ func (b *protoBuilder) service(name, doc string) *ProtoService {
 	return s
 }
 
-// rename gives fields of a message that would have the same name in JSON their own.
+// rename gives fields that would have the same name in JSON different ones, which
+// protobuf asks for.
 func (m *ProtoMessage) rename() {
 	taken := map[string]bool{}
 	for _, f := range m.Fields {
-		name := pascal("x_"+f.Name, false)
-		if taken[name] {
-			f.JSON = f.Name
+		name := f.Name
+		for taken[camel(name)] {
+			name += "_x"
 		}
-		taken[name] = true
+		taken[camel(name)] = true
+		if name != f.Name {
+			f.Other = name
+		}
 	}
+}
+
+// label is the name of the field in protobuf.
+func (f *ProtoField) label() string { return cmp.Or(f.Other, f.Name) }
+
+// camel writes a name as protobuf does in JSON.
+func camel(name string) string {
+	first, rest, _ := strings.Cut(name, "_")
+	if rest == "" {
+		return first
+	}
+	return first + strings.TrimPrefix(pascal("x_"+rest, false), "X")
 }
 
 // presence reports whether the field says that it is optional.

@@ -63,18 +63,15 @@ func (p *Proto) describe(m *ProtoMessage) *descriptorpb.DescriptorProto {
 			d.Field[i].Proto3Optional = proto.Bool(true)
 			d.Field[i].OneofIndex = proto.Int32(int32(len(d.OneofDecl)))
 			d.OneofDecl = append(d.OneofDecl, &descriptorpb.OneofDescriptorProto{
-				Name: proto.String("_" + f.Name)})
+				Name: proto.String("_" + f.label())})
 		}
 	}
 	return d
 }
 
 func (p *Proto) describeField(f *ProtoField) *descriptorpb.FieldDescriptorProto {
-	d := &descriptorpb.FieldDescriptorProto{Name: proto.String(f.Name),
+	d := &descriptorpb.FieldDescriptorProto{Name: proto.String(f.label()),
 		Number: proto.Int32(f.Number), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
-	if f.JSON != "" {
-		d.JsonName = proto.String(f.JSON)
-	}
 	if f.Repeated {
 		d.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
 	}

@@ -86,7 +86,7 @@ func (p *Proto) text() []byte {
 		}
 	}
 	for _, s := range p.Services {
-		w.service(s)
+		w.service(p.Package, s)
 	}
 	for _, m := range p.Messages {
 		w.message(m)
@@ -113,13 +113,16 @@ func (w *protoWriter) doc(indent, text string) {
 	}
 }
 
-func (w *protoWriter) service(s *ProtoService) {
+func (w *protoWriter) service(pkg string, s *ProtoService) {
 	w.line("")
 	w.doc("", s.Doc)
 	w.line("service " + s.Name + " {")
 	for _, m := range s.Methods {
 		w.doc("  ", m.Doc)
 		out := m.Output.Name
+		if slices.ContainsFunc(s.Methods, func(o *ProtoMethod) bool { return o.Name == out }) {
+			out = "." + pkg + "." + out // else the method would be meant
+		}
 		if m.Verb == "follow" {
 			out = "stream " + out
 		}
@@ -151,11 +154,7 @@ func (w *protoWriter) message(m *ProtoMessage) {
 		case f.presence():
 			kind = "optional " + kind
 		}
-		end := ";"
-		if f.JSON != "" {
-			end = " [json_name = " + strconv.Quote(f.JSON) + "];"
-		}
-		w.line(indent + kind + " " + f.Name + " = " + strconv.Itoa(int(f.Number)) + end)
+		w.line(indent + kind + " " + f.label() + " = " + strconv.Itoa(int(f.Number)) + ";")
 	}
 	if m.Choice != "" {
 		w.line("  }")
