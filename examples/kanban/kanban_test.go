@@ -52,9 +52,14 @@ func shows(p browser.Page, list, want string) {
 
 func TestABoardInTwoBrowsers(t *testing.T) {
 	app := server.StartApp(t, "../..", ".")
+	meet(t, app, app.Address)
+}
+
+// meet has Ana, over a line that breaks, and Bo, at an address of the same app, share a board.
+func meet(t *testing.T, app *server.Server, address string) {
 	line := browser.NewLine(t, app.Address)
 	ana := browser.Open(t, line.Address)
-	bo := ana.Beside(t, app.Address)
+	bo := ana.Beside(t, address)
 	for _, p := range []browser.Page{ana, bo} {
 		p.Expect("galley: ") // a call that is told no is told in the console, too
 	}
