@@ -82,11 +82,34 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
           s.kind === "create" && { created: now, updated: now, version: 0, ...plain(s.values), id: s.id };
         if (!next) continue;
         made.set(s.id!, next);
-        if (holds(l.query.filter, next) ?? (s.kind === "create" || map.has(s.id!))) map.set(s.id!, next);
+        const whole = beside(l, next, old);
+        if (!whole) map.delete(s.id!);
+        else if (holds(l.query.filter, next) ?? (s.kind === "create" || map.has(s.id!))) map.set(s.id!, whole);
         else map.delete(s.id!);
       }
     }
     return [...map.values()].sort(l.order).slice(0, l.query.limit ?? Infinity);
+  }
+
+  /**
+   * beside puts the records that a list expands beside one that was changed here. It returns
+   * undefined where they are not known, as nobody expects a record without them.
+   */
+  function beside(l: List, next: Values, old?: Values): Values | undefined {
+    let expand = next.expand;
+    for (const path of l.query.expand ?? []) {
+      const [head, ...deeper] = path.split(".") as [string, ...string[]];
+      const id = next[head];
+      if (expand && old?.[head] === id) continue;
+      let found: Values | undefined;
+      for (const x of deeper.length ? [l] : active) {
+        if (!deeper.length) found ??= x.server?.get(id);
+        for (const r of x.server?.values() ?? []) if (r[head] === id) found ??= r.expand?.[head];
+      }
+      if (found || id === null) expand = { ...expand, [head]: found };
+      else if (!expand) return undefined;
+    }
+    return expand === next.expand ? next : { ...next, expand };
   }
 
   /** draw computes lists and tells their readers, all after all are computed. */

@@ -166,6 +166,25 @@ test("a card goes from one filtered list to another at once", async () => {
   equal([ids(one), ids(two)], ["b,d", "a,c"]);
 });
 
+test("a record is shown with what its list expands, or not before the server shows it", async () => {
+  const { w, api } = open();
+  const [ana, ben] = [{ id: "u1", name: "Ana" }, { id: "u2", name: "Ben" }];
+  lists(w, { cards: [card("a", { owner: "u1", expand: { owner: ana } })], users: [ana, ben] });
+  const live = api.cards.live({ expand: ["owner"], sort: "title" }), users = api.users.live();
+  live.subscribe(() => {});
+  users.subscribe(() => {});
+  await until("live", () => live.state === "live" && users.state === "live");
+  w.reply = () => undefined;
+  api.cards.create({ id: "b", title: "b", owner: "u2" });
+  api.cards.create({ id: "c", title: "c" });
+  api.cards.create({ id: "d", title: "d", owner: "u9" });
+  api.cards.create({ id: "e", title: "e", owner: null });
+  const owners = () => live.items.map((r: any) => r.id + r.expand.owner?.name).join();
+  equal(owners(), "aAna,bBen,eundefined");
+  api.cards.update("a", { owner: "u2" });
+  equal(owners(), "aBen,bBen,eundefined");
+});
+
 test("after a break it goes on where it was", async () => {
   const { w, api } = open();
   lists(w, { cards: [card("a")] }, "e:5");
