@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
@@ -56,26 +57,9 @@ const ListMax = 1000
 // not empty, and made before a delivery, where one is given.
 func (d *Deliveries) List(ctx context.Context, state, name string, before ident.Record, limit int) (
 	[]Info, error) {
-	var where []query.Expr
-	var args []value.Value
-	for field, is := range map[string]string{fieldState: state, fieldName: name} {
-		if is != "" {
-			where = append(where, query.Same{L: at(field, value.TypeString),
-				R: param(len(args), value.TypeString)})
-			args = append(args, value.OfText(is))
-		}
-	}
-	if before != "" {
-		where = append(where, query.Compare{Op: "<", L: at(spec.FieldID, value.TypeID),
-			R: param(len(args), value.TypeID)})
-		args = append(args, value.OfText(string(before)))
-	}
-	plan := &query.Plan{From: Collection, Limit: min(max(limit, 1), ListMax),
-		Sort: []query.Order{{By: at(spec.FieldID, value.TypeID), Desc: true}}}
-	if len(where) > 0 {
-		plan.Where = query.And{Of: where}
-	}
-	rows, err := d.find(ctx, plan, args...)
+	q := follow.Newest(Collection, before, min(max(limit, 1), ListMax),
+		follow.Is{Field: fieldState, Text: state}, follow.Is{Field: fieldName, Text: name})
+	rows, err := d.find(ctx, q.Plan, q.Args...)
 	out := make([]Info, len(rows))
 	for i, row := range rows {
 		out[i] = infoOf(row, false)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/follow"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
@@ -143,30 +144,11 @@ const ListMax = 1000
 // empty, and made before a job, where one is given.
 func (j *Jobs) List(ctx context.Context, state, name string, before ident.Record, limit int) (
 	[]Info, error) {
-	var where []query.Expr
-	var args []value.Value
-	add := func(field, is string) {
-		if is != "" {
-			where = append(where, query.Same{L: at(Collection, field, value.TypeString),
-				R: param(len(args), value.TypeString)})
-			args = append(args, value.OfText(is))
-		}
-	}
-	add(fieldState, state)
-	add(fieldName, name)
-	id := at(Collection, spec.FieldID, value.TypeID)
-	if before != "" {
-		where = append(where, query.Compare{Op: "<", L: id, R: param(len(args), value.TypeID)})
-		args = append(args, value.OfText(string(before)))
-	}
-	plan := &query.Plan{From: Collection, Limit: min(max(limit, 1), ListMax),
-		Sort: []query.Order{{By: id, Desc: true}}}
-	if len(where) > 0 {
-		plan.Where = query.And{Of: where}
-	}
+	q := follow.Newest(Collection, before, min(max(limit, 1), ListMax),
+		follow.Is{Field: fieldState, Text: state}, follow.Is{Field: fieldName, Text: name})
 	var out []Info
 	err := j.cfg.Store.Read(ctx, func(v store.View) error {
-		rows, err := v.Find(ctx, query.Query{Plan: plan, Args: args})
+		rows, err := v.Find(ctx, q)
 		out = make([]Info, len(rows))
 		for i, row := range rows {
 			out[i] = InfoOf(row)
