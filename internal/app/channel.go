@@ -25,6 +25,8 @@ type Channel struct {
 	// Reads are the collections whose records Join, and what is shown of its members,
 	// depend on, sorted.
 	Reads []string
+	// looks are the places at which Join looks into a collection, where each has ties.
+	looks map[string][][]rule.Tie
 	// Shown are the slots of users that members see of one another; nil where they do
 	// not see who is there.
 	Shown []int
@@ -51,9 +53,6 @@ func (a *App) Channel(name string) (*Channel, value.Record) {
 // Concerns reports whether a change of one of the collections that Reads names may matter
 // to a user who is in the channel with the parameters.
 func (x *Channel) Concerns(c *journal.Change, params value.Record, user ident.Record) bool {
-	if x.Join != nil && slices.Contains(x.Join.Reads(), c.Collection) {
-		return true
-	}
 	if c.Collection == spec.Users && c.ID == user {
 		return true
 	}
@@ -62,7 +61,36 @@ func (x *Channel) Concerns(c *journal.Change, params value.Record, user ident.Re
 			return true
 		}
 	}
+	looks, narrow := x.looks[c.Collection]
+	if !narrow {
+		return x.Join != nil && slices.Contains(x.Join.Reads(), c.Collection)
+	}
+	for _, ties := range looks {
+		if tied(ties, c.Before, params, user) || tied(ties, c.After, params, user) {
+			return true
+		}
+	}
 	return false
+}
+
+// tied reports whether a record may be one that a place of the rule finds.
+func tied(ties []rule.Tie, record, params value.Record, user ident.Record) bool {
+	if record.Zero() {
+		return false
+	}
+	for _, t := range ties {
+		want := value.OfText(string(user))
+		if i, ok := params.Shape.Index(t.Name); ok {
+			want = params.Slots[i]
+		} else if user == "" {
+			want = value.OfNull()
+		}
+		got := record.Get(t.Field)
+		if got.Kind() != value.Absent && !got.Equal(want) && !(got.IsNull() && want.IsNull()) {
+			return false
+		}
+	}
+	return true
 }
 
 // channelsOf compiles the channels.
@@ -106,9 +134,13 @@ func (x *Channel) reads() {
 			add(f.Type.Of)
 		}
 	}
+	x.looks = map[string][][]rule.Tie{}
 	if x.Join != nil {
 		for _, name := range x.Join.Reads() {
 			add(name)
+			if places, ok := x.Join.Ties(name); ok {
+				x.looks[name] = places
+			}
 		}
 	}
 	slices.Sort(x.Reads)

@@ -2,8 +2,14 @@ package app_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/spec"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 const board = `app: kanban
@@ -102,5 +108,76 @@ func TestRulesOfChannelsAreJudged(t *testing.T) {
 		if !strings.Contains(said, "error") || !strings.Contains(said, want) {
 			t.Errorf("%s: got %q, want %q", text, said, want)
 		}
+	}
+}
+
+func TestAChangeConcernsThoseWhomTheRuleLooksFor(t *testing.T) {
+	a, _ := compile(t, board+`channels:
+  one/{board:boards}: {join: member(board)}
+  open/{board:boards}: {join: board.open || member(board)}
+  lead/{board:boards}: {join: 'auth != null && members.exists(m, m.board == board && m.board.open)'}
+  any/{board:boards}: {join: 'members.all(m, m.user == auth)'}
+  size/{board:boards}: {join: 'members.filter(m, m.board == board.id).size() > 1'}
+  kin/{board:boards}: {join: 'members.exists(m, m.user == auth && members.exists(o, o.board == m.board))'}
+  self/{user:users}: {join: user == auth}
+`, nil)
+	id := func(n int) ident.Record { return ident.Record(strings.Repeat("0", 25) + strconv.Itoa(n)) }
+	mine, other, ana, ben := id(1), id(2), id(3), id(4)
+	change := func(collection string, of ident.Record, fields map[string]ident.Record) *journal.Change {
+		r := value.NewRecord(a.Schema.Table(collection).Shape)
+		r.Slots[spec.SlotID] = value.OfText(string(of))
+		for i := range r.Slots {
+			if r.Slots[i].Kind() == value.Absent {
+				r.Slots[i] = value.OfNull()
+			}
+		}
+		for name, v := range fields {
+			r.Set(name, value.OfText(string(v)))
+		}
+		return &journal.Change{Collection: collection, ID: of, Before: r}
+	}
+	member := func(board, user ident.Record) *journal.Change {
+		return change("members", id(9), map[string]ident.Record{"board": board, "user": user})
+	}
+	for _, c := range []struct {
+		channel string
+		change  *journal.Change
+		want    bool
+	}{
+		{"one", member(mine, ana), true},
+		{"one", member(mine, ben), false},
+		{"one", member(other, ana), false},
+		{"one", change("boards", mine, nil), true},
+		{"one", change("boards", other, nil), false},
+		{"one", change("users", ana, nil), true},
+		{"one", change("users", ben, nil), false},
+		{"open", change("boards", mine, nil), true},
+		{"open", change("boards", other, nil), false},
+		{"open", member(mine, ben), false},
+		{"lead", member(mine, ben), true},
+		{"lead", member(other, ana), false},
+		{"lead", change("boards", other, nil), true},
+		{"any", member(other, ben), true},
+		{"size", member(mine, ben), true},
+		{"size", member(other, ana), false},
+		{"kin", member(other, ben), true},
+		{"self", change("users", mine, nil), true},
+		{"self", change("users", ben, nil), false},
+	} {
+		x, params := a.Channel(c.channel + "/" + string(mine))
+		if got := x.Concerns(c.change, params, ana); got != c.want {
+			t.Errorf("%s: a change of %s %s concerns ana: %v", c.channel, c.change.Collection,
+				value.AppendRecord(nil, c.change.Before), got)
+		}
+		// What a record becomes matters as what it was.
+		after := *c.change
+		after.Before, after.After = value.Record{}, after.Before
+		if got := x.Concerns(&after, params, ana); got != c.want {
+			t.Errorf("%s: a new record of %s concerns ana: %v", c.channel, c.change.Collection, got)
+		}
+	}
+	x, params := a.Channel("one/" + string(mine))
+	if x.Concerns(member(mine, ana), params, "") {
+		t.Error("a member concerns who is not signed in")
 	}
 }
