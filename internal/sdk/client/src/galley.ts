@@ -45,11 +45,8 @@ export function galley(options: { url?: string; fetch?: typeof fetch } = {}): an
   globalThis.addEventListener?.("online", outbox.go);
   outbox.read().catch(() => {});
 
-  const get = async (path: string, query: Record<string, unknown> = {}) => {
-    const q = new URLSearchParams();
-    for (const [k, v] of Object.entries(query)) if (v !== undefined) q.set(k, String(v));
-    return (await link.ask({ method: "GET", path: path + (q.size ? "?" + q : "") })).body;
-  };
+  const get = async (path: string, query?: Record<string, unknown>) =>
+    (await link.ask({ method: "GET", path: path + search(query) })).body;
 
   const collection = (name: string) => {
     const path = "/api/" + name;
@@ -103,10 +100,12 @@ export function galley(options: { url?: string; fetch?: typeof fetch } = {}): an
       }
     };
 
-  const proxy = (name: string) => (path: string, query?: Record<string, unknown>, o: { method?: string; body?: unknown } = {}) => {
-    const q = new URLSearchParams(Object.entries(query ?? {}).map(([k, v]) => [k, String(v)]));
-    return link.ask({ method: o.method ?? (o.body === undefined ? "GET" : "POST"), body: o.body, path: `/api/proxy/${name}/${path}${q.size ? "?" + q : ""}`, http: true }).then((a) => a.body);
-  };
+  const proxy = (name: string) =>
+    async (path: string, query?: Record<string, unknown>, { method, body }: { method?: string; body?: unknown } = {}) =>
+      (await link.ask({
+        method: method ?? (body === undefined ? "GET" : "POST"), body, http: true,
+        path: `/api/proxy/${name}/${path}` + search(query),
+      })).body;
 
   const own: Record<string, unknown> = {
     auth: auth.api,
@@ -144,6 +143,12 @@ export function galley(options: { url?: string; fetch?: typeof fetch } = {}): an
   const api = names(collection, own);
   first ??= api;
   return api;
+}
+
+/** search writes parameters as the query of an address, none if there are none. */
+function search(query: Record<string, unknown> = {}): string {
+  const q = Object.entries(query).filter(([, v]) => v !== undefined).map(([k, v]) => [k, String(v)]);
+  return q.length ? "?" + new URLSearchParams(q) : "";
 }
 
 /** names makes of each name asked for what the function says, once. */

@@ -172,10 +172,7 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
     } catch { } // of another server, behind a proxy
     if (r.ok) return { body, at: r.headers.get("galley-at") ?? undefined };
     const after = Number(r.headers.get("retry-after")) || undefined;
-    if (!body?.code) {
-      body = { code: r.status === 502 ? "unavailable" : "internal", status: r.status === 502 ? 503 : r.status, title: `The server answered with status ${r.status}.` };
-    }
-    throw new Problem(body, after);
+    throw new Problem(body?.code ? body : strange(r.status), after);
   }
 
   function connect() {
@@ -215,7 +212,7 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
     if (f.id !== undefined) {
       const w = waiting.get(f.id);
       waiting.delete(f.id);
-      if (f.problem) w?.fail(new Problem(f.problem, f.retry_after));
+      if (f.problem || f.status >= 400) w?.fail(new Problem(f.problem ?? strange(f.status), f.retry_after));
       else w?.done(f);
     } else if (f.closing) again = f.closing.reconnect_in ?? 0;
     else if (Object.keys(f).length) listeners.forEach((l) => l.pushed(f));
@@ -270,5 +267,11 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
   }
   return link;
 }
+
+/** strange is what stands for an answer of somebody else; a gateway's 502 is no server's. */
+const strange = (status: number) => ({
+  code: status === 502 ? "unavailable" : "internal", status: status === 502 ? 503 : status,
+  title: `The answer has the status ${status}.`,
+});
 
 const size = (body: unknown) => (body === undefined ? 0 : new Blob([JSON.stringify(body)]).size);

@@ -257,6 +257,7 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
     l.stop();
     l.stop = l.sub = l.at = l.server = undefined;
     active.delete(l);
+    sweep();
   }
 
   o.link.add({
@@ -287,6 +288,7 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
 
     /** check has the server say where it is, for lists that a layer waits for in vain. */
     check(at: string) {
+      sweep();
       setTimeout(() => {
         for (const l of active) {
           if (!l.sub || reached(l.at, at)) continue;

@@ -62,7 +62,7 @@ export function makeOutbox(o: {
   const owners = new Map<string, { done(v: any): void; fail(p: Problem): void }>();
   const changed = new Set<(pending: readonly Change[]) => void>();
   const refused = new Set<Refused>();
-  const tabs = typeof BroadcastChannel === "function" ? new BroadcastChannel(o.name) : undefined;
+  const tabs = globalThis.indexedDB ? new BroadcastChannel(o.name) : undefined;
   let pending: readonly Layer[] = [];
   let busy = false;
   let down = false;
