@@ -94,34 +94,46 @@ func (r *reader) proxyRoutes(n *node, p *spec.Proxy) {
 		r.fail(n, "write routes: [GET /rates]", "%s lists no routes, so nothing can be asked", p.Name)
 	}
 	for _, item := range items {
-		text, ok := r.plain(item, "a route")
+		route, ok := r.methodPath(item, "a route", "GET /rates", `"GET /rates/{id}"`)
 		if !ok {
 			continue
 		}
-		method, path, _ := strings.Cut(text, " ")
-		path = strings.TrimSpace(path)
-		at := *item
-		at.text, at.width = method, len(method)
-		if !slices.Contains(proxyMethods, method) {
-			r.unknown(&at, proxyMethods, "write a method and a path, such as GET /rates",
-				"%q is no method of a route", method)
-			continue
-		}
-		if why := badPath(path); why != "" {
-			r.fail(item, "write a method and a path, such as GET /rates or \"GET /rates/{id}\"",
-				"the path of a route %s", why)
-			continue
-		}
-		route := spec.ProxyRoute{Method: method, Path: path, Pos: item.pos}
-		same := func(o spec.ProxyRoute) bool {
-			return o.Method == method && pathShape(o.Path) == pathShape(path)
-		}
+		same := func(o spec.ProxyRoute) bool { return sameRequests(o, route) }
 		if slices.ContainsFunc(p.Routes, same) {
-			r.fail(item, "", "%s is listed twice", text)
+			r.fail(item, "", "%s %s is listed twice", route.Method, route.Path)
 			continue
 		}
 		p.Routes = append(p.Routes, route)
 	}
+}
+
+// methodPath reads a method and a path, of which the examples are one without and one with
+// a parameter.
+func (r *reader) methodPath(item *node, what, example, named string) (spec.ProxyRoute, bool) {
+	text, ok := r.plain(item, what)
+	if !ok {
+		return spec.ProxyRoute{}, false
+	}
+	method, path, _ := strings.Cut(text, " ")
+	path = strings.TrimSpace(path)
+	at := *item
+	at.text, at.width = method, len(method)
+	if !slices.Contains(proxyMethods, method) {
+		r.unknown(&at, proxyMethods, "write a method and a path, such as "+example,
+			"%q is no method of a route", method)
+		return spec.ProxyRoute{}, false
+	}
+	if why := badPath(path); why != "" {
+		r.fail(item, "write a method and a path, such as "+example+" or "+named,
+			"the path of a route %s", why)
+		return spec.ProxyRoute{}, false
+	}
+	return spec.ProxyRoute{Method: method, Path: path, Pos: item.pos}, true
+}
+
+// sameRequests reports whether two routes take the same requests.
+func sameRequests(a, b spec.ProxyRoute) bool {
+	return a.Method == b.Method && pathShape(a.Path) == pathShape(b.Path)
 }
 
 // pathShape is a path without the names of its parameters.

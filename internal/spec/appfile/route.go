@@ -1,11 +1,6 @@
 package appfile
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/galleybackend/galley/internal/spec"
-)
+import "github.com/galleybackend/galley/internal/spec"
 
 // The bounds of routes.
 const (
@@ -90,37 +85,24 @@ func (r *reader) paths(n *node, x *spec.Route) {
 		}
 	}
 	for _, item := range items {
-		text, ok := r.plain(item, "path")
+		route, ok := r.methodPath(item, "path", "GET /sitemap.txt", `"GET /p/{slug}"`)
 		if !ok {
 			continue
 		}
-		method, path, _ := strings.Cut(text, " ")
-		path = strings.TrimSpace(path)
-		at := *item
-		at.text, at.width = method, len(method)
-		if !slices.Contains(proxyMethods, method) {
-			r.unknown(&at, proxyMethods, "write a method and a path, such as GET /sitemap.txt",
-				"%q is no method of a route", method)
+		if first := r.samePath(route); first != nil {
+			r.tell(item, spec.Finding{Message: route.Method + " " + route.Path + " is served twice",
+				See: first.Pos})
 			continue
 		}
-		if why := badPath(path); why != "" {
-			r.fail(item, "write a method and a path, such as GET /feed.xml or \"GET /p/{slug}\"",
-				"the path of a route %s", why)
-			continue
-		}
-		if first := r.samePath(method, path); first != nil {
-			r.tell(item, spec.Finding{Message: text + " is served twice", See: first.Pos})
-			continue
-		}
-		x.Paths = append(x.Paths, spec.ProxyRoute{Method: method, Path: path, Pos: item.pos})
+		x.Paths = append(x.Paths, route)
 	}
 }
 
 // samePath returns the path that takes the same requests, or nil.
-func (r *reader) samePath(method, path string) *spec.ProxyRoute {
+func (r *reader) samePath(route spec.ProxyRoute) *spec.ProxyRoute {
 	for _, x := range r.spec.Routes {
 		for i, p := range x.Paths {
-			if p.Method == method && pathShape(p.Path) == pathShape(path) {
+			if sameRequests(p, route) {
 				return &x.Paths[i]
 			}
 		}
