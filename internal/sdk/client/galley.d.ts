@@ -77,7 +77,7 @@ export interface Query<E extends string = string> {
   filter?: Filter;
   /** Fields to order by, such as "-created,name". */
   sort?: string;
-  /** The most records, up to 500. */
+  /** The most records, up to 500; 50 if none is given. */
   limit?: number;
   /** Relations whose records stand beside, under expand. */
   expand?: readonly E[];

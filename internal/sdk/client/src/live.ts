@@ -88,7 +88,7 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
         else map.delete(s.id!);
       }
     }
-    return [...map.values()].sort(l.order).slice(0, l.query.limit ?? Infinity);
+    return [...map.values()].sort(l.order).slice(0, Math.min(l.query.limit ?? 50, 500));
   }
 
   /**
