@@ -32,6 +32,7 @@ test-faults: setup build
 	GALLEY_SIM_CALLS=250 go test -timeout 8m -count=1 -run TestSimulation ./internal/sim
 	go test -timeout 8m -count=1 -tags faults -run TestWholeProof ./internal/conform
 	go test -timeout 12m -count=1 -tags faults ./internal/faults
+	go test -timeout 8m -count=1 -tags faults -run 'TestConformance|TestGrpcurl' ./internal/transport/rpc
 	go test -timeout 4m -count=1 -tags faults -run Servers ./examples/kanban
 	go run ./bench/tpcc -small -kills 20 -calls 1000 -languages go -galley $(GALLEY)
 
