@@ -321,7 +321,7 @@ func TestAStormOfMembers(t *testing.T) {
 		case <-ended:
 			over, ended = true, nil
 		case <-late:
-			t.Fatalf("%d seem to be there", len(there))
+			t.Fatalf("%d seem to be there; the storm is over: %v", len(there), over)
 		}
 		for _, e := range quick.Take() {
 			note(e)

@@ -227,7 +227,7 @@ func (h *Hub) deliver(name string, but *Member, e Event) {
 	defer r.mu.Unlock()
 	for _, m := range r.members {
 		if m.member != but && m.active {
-			m.member.push(m, e)
+			m.member.push(m, &e)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,9 @@ type Member struct {
 	in     map[string]*membership
 	// queue is what waits to be told, messages and bytes how many messages are in it and
 	// how large they are.
+	// Those before from are no messages any more.
 	queue    []waiting
+	from     int
 	messages int
 	bytes    int
 	// left is how many words may be sent, as of then.
@@ -33,11 +36,11 @@ type Member struct {
 	then time.Time
 }
 
-// waiting is an event that waits, or, where it has no kind, the place at which presence
-// is told.
+// waiting is an event that waits, or, where there is none, the place at which presence is
+// told. A message that was dropped leaves a zero one.
 type waiting struct {
 	of    *membership
-	event Event
+	event *Event
 }
 
 // Join makes the connection a member of the channel, and returns who is there, itself
@@ -152,7 +155,7 @@ func (m *Member) end(x *membership, told *Event) {
 	m.mu.Unlock()
 	m.stop(x)
 	if told != nil {
-		m.push(nil, *told)
+		m.push(nil, told)
 	}
 }
 
@@ -299,7 +302,7 @@ func compact(text []byte, most int, what string) ([]byte, error) {
 func (m *Member) Ready() <-chan struct{} { return m.ready }
 
 // push has an event told; of is nil for one that ends a membership.
-func (m *Member) push(of *membership, e Event) {
+func (m *Member) push(of *membership, e *Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -318,14 +321,17 @@ func (m *Member) push(of *membership, e Event) {
 
 // drop forgets the oldest message.
 func (m *Member) drop() {
-	for i, w := range m.queue {
-		if w.event.Kind == Message {
-			m.queue = append(m.queue[:i], m.queue[i+1:]...)
-			m.messages--
-			m.bytes -= len(w.event.text)
-			m.hub.numbers.dropped.Add(1)
-			return
-		}
+	for m.queue[m.from].event == nil || m.queue[m.from].event.Kind != Message {
+		m.from++
+	}
+	m.messages--
+	m.bytes -= len(m.queue[m.from].event.text)
+	m.hub.numbers.dropped.Add(1)
+	m.queue[m.from] = waiting{}
+	m.from++
+	if m.from > 2*waitingMax {
+		m.queue = slices.DeleteFunc(m.queue, func(w waiting) bool { return w == waiting{} })
+		m.from = 0
 	}
 }
 
@@ -362,9 +368,9 @@ func (m *Member) wake() {
 func (m *Member) Take() []Event {
 	m.mu.Lock()
 	queue := m.queue
-	m.queue, m.messages, m.bytes = nil, 0, 0
+	m.queue, m.from, m.messages, m.bytes = nil, 0, 0, 0
 	for _, w := range queue {
-		if w.event.Kind == 0 {
+		if w.event == nil && w.of != nil {
 			w.of.marked = false
 		}
 	}
@@ -373,13 +379,14 @@ func (m *Member) Take() []Event {
 	var later []waiting
 	for _, w := range queue {
 		switch {
+		case w == waiting{}:
 		case len(out) >= takeMax || w.of != nil && w.of.doubtful.Load():
 			later = append(later, w)
 		case w.of == nil:
-			out = append(out, w.event)
+			out = append(out, *w.event)
 		case w.of.over.Load():
-		case w.event.Kind != 0:
-			out = append(out, w.event)
+		case w.event != nil:
+			out = append(out, *w.event)
 		default:
 			var all bool
 			if out, all = w.of.room.take(w.of, out); !all {
@@ -401,7 +408,7 @@ func (m *Member) back(list []waiting, soon bool) {
 	}
 	kept := list[:0]
 	for _, w := range list {
-		if w.event.Kind == 0 {
+		if w.event == nil {
 			if w.of.marked {
 				continue
 			}
@@ -412,7 +419,7 @@ func (m *Member) back(list []waiting, soon bool) {
 		}
 		kept = append(kept, w)
 	}
-	m.queue = append(kept, m.queue...)
+	m.queue, m.from = append(kept, m.queue...), 0
 	if soon {
 		m.wake()
 	}
