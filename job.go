@@ -83,8 +83,8 @@ func (j *Job) Transaction(name string, run func(tx *Tx) error) error {
 func (j *Job) Sleep(name string, d time.Duration) error { return j.job.Sleep(name, d) }
 
 // Wait fills to, which may be nil, from the next event of that name, such as
-// webhook:stripe. If none comes in time the error's Code is timeout; any other error must
-// be returned.
+// webhook:stripe. If none comes in time, which is 30 days where timeout is 0, the error's
+// Code is timeout; any other error must be returned.
 func (j *Job) Wait(event string, timeout time.Duration, to any) error {
 	return j.job.Wait(event, timeout, to)
 }

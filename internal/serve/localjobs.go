@@ -126,7 +126,7 @@ type jobWhole struct {
 
 func (s *Server) wholeOf(i job.Info) jobWhole {
 	out := jobWhole{jobLine: lineOf(i), Progress: i.Progress, Node: i.Node, Problem: i.Problem,
-		Trace: job.Trace(i.ID), Cause: i.Cause, Steps: i.Steps}
+		Trace: job.Trace(i.ID), Cause: i.Cause, Steps: append([]job.StepInfo{}, i.Steps...)}
 	if k := s.engine.App().Job(i.Name); k != nil {
 		out.Retry = k.Spec.Retry
 	}

@@ -429,16 +429,13 @@ func (m *machine) span(v goja.Value, what string) time.Duration {
 	return 0
 }
 
-// waitMost is how long a wait lasts that names no bound.
-const waitMost = 30 * 24 * time.Hour
-
 // jobWait is job.wait.
 func (m *machine) jobWait(c goja.FunctionCall) goja.Value {
 	j := m.outside("job.wait")
-	event, d := m.stepName(c.Argument(0), "job.wait"), waitMost
+	event, d := m.stepName(c.Argument(0), "job.wait"), time.Duration(0)
 	if o, ok := c.Argument(1).(*goja.Object); ok {
 		if v := o.Get("timeout"); v != nil && !goja.IsUndefined(v) {
-			d = m.span(v, "the timeout of job.wait")
+			d = max(m.span(v, "the timeout of job.wait"), time.Millisecond) // 0 says nothing
 		}
 	}
 	return m.later(func() (goja.Value, error) {

@@ -97,6 +97,8 @@ func TestJobEndsAsItsStepsDo(t *testing.T) {
 		} catch { return 1 }`, "failure out_of_stock"},
 		"a wait in vain is caught": {`try { await job.wait("webhook:x", { timeout: "1h" }) } catch (e) {
 			throw new Error("caught " + e.code) }`, "Error: caught timeout"},
+		"a wait of no time": {`try { await job.wait("webhook:x", { timeout: "0s" }) } catch (e) {
+			throw new Error("caught " + e.message) }`, "No webhook:x within 1ms"},
 		"a step in a step": {`await job.step("a", () => job.step("b", () => 1));`,
 			"job.step cannot be used inside a step"},
 		"a transaction in a step": {`await job.step("a", () => job.transaction("b", () => 1));`,

@@ -42,6 +42,8 @@ const (
 	ResultMax = 1 << 20
 	// StepTime is how long an attempt of a step may take, if the job says nothing else.
 	StepTime = time.Minute
+	// WaitTime is how long a wait lasts, if the code says nothing else.
+	WaitTime = 30 * 24 * time.Hour
 	// Memory is how many bytes a job's code may hold, for languages that can be measured.
 	Memory = 128 << 20
 	// workersMin is the least number of jobs that run together at a node.

@@ -94,6 +94,18 @@ func TestAWaitInVainWaitsForSomebody(t *testing.T) {
 	n.await(id, job.Done)
 }
 
+func TestAWaitThatNamesNoBoundHasOne(t *testing.T) {
+	kinds := map[string]*kind{"pay": {run: func(ctx context.Context, _ value.Record,
+		s action.Steps) (value.Value, error) {
+		return s.Wait(ctx, "webhook:stripe", 0)
+	}}}
+	n := start(t, dbtest.Memory(t), false, kinds, nil)
+	id := n.add("pay", "null")[0]
+	n.paused(id, 1)
+	n.advance(job.WaitTime)
+	equal(t, "the problem", n.await(id, job.Failed).Problem.Code, "timeout")
+}
+
 func TestWhatFailsAfterAWaitInVainIsTriedAgain(t *testing.T) {
 	tried := 0
 	kinds := map[string]*kind{"pay": {Job: spec.Job{Retry: 3}, run: func(ctx context.Context,

@@ -384,10 +384,11 @@ func (s *steps) Wait(ctx context.Context, event string, timeout time.Duration) (
 		row := s.stamped(kindWait, event)
 		row.Set(fieldEnded, value.OfNull())
 		row.Set(fieldEvent, value.OfText(event))
-		if timeout > 0 {
-			due = value.OfTime(s.now().Add(timeout))
-			row.Set(fieldDue, due)
+		if timeout <= 0 {
+			timeout = WaitTime
 		}
+		due = value.OfTime(s.now().Add(timeout))
+		row.Set(fieldDue, due)
 		return value.Value{}, s.pause(ctx, row, due)
 	}
 	if text := kept.Get(fieldProblem).Text(); text != "" {
