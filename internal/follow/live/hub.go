@@ -37,6 +37,8 @@ const (
 	queueBytes = 16 << 20
 	// againMax is how many topics ask their query again in one state.
 	againMax = 64
+	// againTime bounds how long they keep others waiting.
+	againTime = 50 * time.Millisecond
 	// askTime bounds how long a query may take that is asked again, failuresMax how often
 	// it may fail.
 	askTime     = time.Second
@@ -354,4 +356,17 @@ func (w *wishes) take() (resets []*sub, wrote []*Conn) {
 	resets, wrote = w.resets, w.wrote
 	w.resets, w.wrote = nil, nil
 	return resets, wrote
+}
+
+// back gives back what could not be done yet.
+func (w *wishes) back(resets []*sub) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resets = append(w.resets, resets...)
+}
+
+func (w *wishes) some() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.resets) > 0
 }

@@ -55,23 +55,22 @@ func (h *Hub) run(ctx context.Context) {
 func (h *Hub) hasWork() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.again) > 0
+	return len(h.again) > 0 || h.wishes.some()
 }
 
 // step handles what there is.
 func (h *Hub) step(ctx context.Context) error {
 	resets, wrote := h.wishes.take()
-	err := h.handle(ctx, resets, wrote)
-	if err != nil { // what was asked for is still wanted
-		h.wishes.mu.Lock()
-		h.wishes.resets = append(h.wishes.resets, resets...)
-		h.wishes.wrote = append(h.wishes.wrote, wrote...)
-		h.wishes.mu.Unlock()
+	done, err := h.handle(ctx, resets, wrote)
+	if !done { // what was asked for is still wanted
+		h.wishes.back(resets)
 	}
 	return err
 }
 
-func (h *Hub) handle(ctx context.Context, resets []*sub, wrote []*Conn) error {
+// handle reports whether it came to the end.
+func (h *Hub) handle(ctx context.Context, resets []*sub, wrote []*Conn) (
+	done bool, err error) {
 	h.mu.Lock()
 	for _, c := range wrote {
 		h.staged[c] = struct{}{}
@@ -85,10 +84,10 @@ func (h *Hub) handle(ctx context.Context, resets []*sub, wrote []*Conn) error {
 	}
 	h.mu.Unlock()
 	if idle {
-		return nil
+		return true, nil
 	}
 	stale := false
-	err := h.cfg.Engine.Look(ctx, func(l *engine.Look) error {
+	err = h.cfg.Engine.Look(ctx, func(l *engine.Look) error {
 		if err := h.await(ctx, l.At()); err != nil {
 			return err
 		}
@@ -97,16 +96,14 @@ func (h *Hub) handle(ctx context.Context, resets []*sub, wrote []*Conn) error {
 		if stale = h.stale(); stale {
 			return nil
 		}
+		done = true
 		return h.batch(ctx, l, resets)
 	})
 	if err == nil && stale {
 		err = h.renew(ctx)
-		h.wishes.mu.Lock()
-		h.wishes.resets = append(h.wishes.resets, resets...)
-		h.wishes.mu.Unlock()
 		nudge(h.wake)
 	}
-	return err
+	return done, err
 }
 
 // pass lets the entries pass that are no topic's concern.
@@ -196,15 +193,14 @@ func (h *Hub) batch(ctx context.Context, l *engine.Look, resets []*sub) error {
 	}
 	if !known {
 		// More entries are to come before what is asked now would be at its place.
+		h.wishes.back(resets)
 		h.publish(place)
 		return nil
 	}
 	at := l.At()
 	h.place.Store(&at)
 	err := h.answers(ctx, l)
-	if err == nil {
-		err = h.resets(ctx, l, resets)
-	}
+	h.resets(ctx, l, resets)
 	h.publish(at)
 	return err
 }
@@ -303,9 +299,14 @@ func (h *Hub) answers(ctx context.Context, l *engine.Look) (failed error) {
 	n := min(len(h.again), againMax)
 	now := append([]*topic(nil), h.again[:n]...)
 	h.again = append(h.again[:0], h.again[n:]...)
-	for _, t := range now {
+	began := time.Now()
+	for i, t := range now {
 		if !t.waiting { // it ended
 			continue
+		}
+		if time.Since(began) > againTime {
+			h.again = append(h.again, now[i:]...)
+			return failed
 		}
 		err := h.ask(ctx, l, t)
 		if err == nil {
@@ -317,42 +318,58 @@ func (h *Hub) answers(ctx context.Context, l *engine.Look) (failed error) {
 			h.again = append(h.again, t)
 			continue
 		}
-		h.over(t, fault.Wrap(fault.Unavailable, err, "The query cannot be answered now."))
+		h.over(t, unanswered(err))
 	}
 	return failed
 }
 
 // resets sends the whole answer anew to those that were paused.
-func (h *Hub) resets(ctx context.Context, l *engine.Look, subs []*sub) error {
+func (h *Hub) resets(ctx context.Context, l *engine.Look, subs []*sub) {
+	began := time.Now()
 	found := map[*topic][]engine.Item{}
-	for _, s := range subs {
+	for i, s := range subs {
 		t := s.topic
-		if _, there := t.subs[s]; !there || s.from.Compare(l.At()) > 0 {
+		if _, there := t.subs[s]; !there {
 			continue
 		}
-		if t.waiting {
-			h.wishes.mu.Lock()
-			h.wishes.resets = append(h.wishes.resets, s)
-			h.wishes.mu.Unlock()
+		if t.waiting || time.Since(began) > againTime {
+			h.wishes.back(subs[i : i+1])
 			continue
 		}
 		items, ok := found[t]
 		if !ok {
-			rows, err := t.watch.Answer(ctx, l)
+			rows, err := h.answer(ctx, l, t)
 			if err != nil {
-				if f := fault.From(err); passing(f) {
-					return f
+				if t.failures++; passing(fault.From(err)) && t.failures < failuresMax {
+					h.wishes.back(subs[i : i+1])
+				} else {
+					h.over(t, unanswered(err))
 				}
-				h.over(t, fault.From(err))
 				continue
 			}
-			h.counts.queries.Add(1)
+			t.failures = 0
 			items = itemsOf(rows)
 			found[t] = items
 		}
 		h.reset(s, l.At(), items)
 	}
-	return nil
+}
+
+// answer asks the query of a topic again, in a time that others can wait.
+func (h *Hub) answer(ctx context.Context, l *engine.Look, t *topic) (engine.Rows, error) {
+	h.counts.queries.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return t.watch.Answer(ctx, l)
+}
+
+// unanswered is what those are told whose query failed for good.
+func unanswered(err error) *fault.Fault {
+	f := fault.From(err)
+	if passing(f) {
+		return fault.Wrap(fault.Unavailable, err, "The query cannot be answered now.")
+	}
+	return f
 }
 
 // publish lets the connections have what was staged for them.

@@ -388,10 +388,7 @@ func (h *Hub) settle(t *topic) {
 // ask asks the query of a topic again, at the place of the state, up to which the entries
 // have been handled.
 func (h *Hub) ask(ctx context.Context, l *engine.Look, t *topic) error {
-	h.counts.queries.Add(1)
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	rows, err := t.watch.Answer(ctx, l)
+	rows, err := h.answer(ctx, l, t)
 	if err != nil {
 		if f := fault.From(err); passing(f) {
 			return f
