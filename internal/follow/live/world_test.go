@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,9 @@ type node struct {
 	hub    *live.Hub
 	// expires are the sessions of which the end is known.
 	expires sync.Map
+	// now is the hub in use, which restart replaces.
+	now   atomic.Pointer[live.Hub]
+	epoch string
 }
 
 // byID signs people in by the id of their record.
@@ -131,7 +135,25 @@ func newNode(t testing.TB, db database, a *app.App) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.hub = live.New(live.Config{Engine: n.engine, Follow: db.Follow, Epoch: epoch,
+	n.epoch = epoch
+	if err := n.restart(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		n.now.Load().Close()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// restart begins a hub, in place of one that ends.
+func (n *node) restart() error {
+	if before := n.now.Load(); before != nil {
+		before.Close()
+	}
+	n.hub = live.New(live.Config{Engine: n.engine, Follow: n.store.Follow, Epoch: n.epoch,
 		Append: transport.AppendItem, Revoked: revoked, Again: 100 * time.Millisecond,
 		Expires: func(_ context.Context, _ auth.Reader, id ident.Record) (time.Time, error) {
 			if at, ok := n.expires.Load(id); ok {
@@ -139,16 +161,8 @@ func newNode(t testing.TB, db database, a *app.App) *node {
 			}
 			return time.Now().Add(time.Hour), nil
 		}})
-	if err := n.hub.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		n.hub.Close()
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return n
+	n.now.Store(n.hub)
+	return n.hub.Start(context.Background())
 }
 
 // revoked takes each intent named revoke for the end of a session.
