@@ -3,6 +3,8 @@ package serve
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/channel"
 	"github.com/galleybackend/galley/internal/engine"
@@ -23,6 +25,7 @@ func (s *Server) openChannels(ctx context.Context) {
 		bus = roving{m}
 	}
 	s.channels = channel.New(channel.Config{Engine: calls{s}, Bus: bus, Log: s.log})
+	s.countChannels()
 	if s.cfg.door && s.cfg.database == nil {
 		return
 	}
@@ -34,6 +37,22 @@ func (s *Server) openChannels(ctx context.Context) {
 	}()
 	s.followers.Live(ctx, s.channels.Follow)
 	s.endChannels = func() { end(); <-ended }
+}
+
+// countChannels has the metrics show the channels.
+func (s *Server) countChannels() {
+	gauge := func(name, help string, value func(channel.Numbers) int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return float64(value(s.channels.Numbers())) })
+	}
+	s.metrics.Registry().MustRegister(
+		gauge("galley_channels", "Channels that somebody is in.",
+			func(n channel.Numbers) int { return n.Channels }),
+		gauge("galley_channel_members", "Members of channels at this process.",
+			func(n channel.Numbers) int { return n.Members }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "galley_channel_dropped_total",
+			Help: "Messages that were dropped because a member or the bus was too slow."},
+			func() float64 { return float64(s.channels.Numbers().Dropped) }))
 }
 
 // closeChannels ends what the hub does by itself.
