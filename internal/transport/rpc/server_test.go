@@ -26,7 +26,6 @@ import (
 
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/serve"
-	_ "google.golang.org/genproto/googleapis/rpc/errdetails"
 )
 
 // patience is how long a test waits for what must come.
