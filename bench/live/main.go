@@ -283,8 +283,11 @@ func makeChanges(ctx context.Context, t *target, conns int, end time.Time, topic
 			defer conn.Close()
 			for next := time.Now(); time.Now().Before(end); next = next.Add(every) {
 				time.Sleep(time.Until(next))
-				for behind() {
-					time.Sleep(100 * time.Microsecond)
+				for since := time.Now(); behind(); time.Sleep(100 * time.Microsecond) {
+					if time.Since(since) > settleTime {
+						errs[i] = fmt.Errorf("after %d changes deliveries stand still", sent.Load())
+						return
+					}
 				}
 				path, body := t.publish(topic, time.Now().UnixMicro())
 				sent.Add(1)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -36,25 +35,6 @@ func (c *command) checkLimits() error {
 		return nil
 	}
 	return wrong("--limits is on or off, not %q", c.config.Limits)
-}
-
-// How far the heap of a server grows between two collections, in percent, and the
-// size of the process from which on it is collected as often as it needs. Little of the
-// heap lives long, so to collect it less often costs some megabytes and saves a tenth
-// of the time.
-const (
-	gcPercent = 400
-	gcMemory  = 128 << 20
-)
-
-// tuneMemory sets both, unless the environment says another.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(gcMemory)
-	}
 }
 
 func (c *command) serve() *cobra.Command {
