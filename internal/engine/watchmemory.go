@@ -12,8 +12,12 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-// memoryMax is how many records, and how many answers, a Memory holds.
-const memoryMax = 20_000
+const (
+	// memoryMax is how many records, and how many answers, a Memory holds, memoryBytes
+	// how many bytes they may have that were read since it was empty.
+	memoryMax   = 20_000
+	memoryBytes = 32 << 20
+)
 
 // Memory remembers what rules read, between looks at states of which the changes are
 // known. It is for one goroutine.
@@ -24,8 +28,8 @@ type Memory struct {
 	// reads holds the keys.
 	finds map[question][]value.Record
 	reads map[string][]question
-	// noted counts what reads holds.
-	noted int
+	// noted counts what reads holds, bytes what was read.
+	noted, bytes int
 }
 
 // question is a plan with its arguments.
@@ -50,7 +54,7 @@ func NewMemory() *Memory {
 
 // Clear forgets everything.
 func (m *Memory) Clear() {
-	m.records = map[Held]remembered{}
+	m.records, m.bytes = map[Held]remembered{}, 0
 	m.forgetFinds()
 }
 
@@ -79,9 +83,10 @@ func (m *Memory) Get(ctx context.Context, collection string, id ident.Record) (v
 	}
 	r, err := m.view.Get(ctx, collection, id)
 	if err == nil || fault.Is(err, fault.NotFound) {
-		if len(m.records) >= memoryMax {
-			clear(m.records)
+		if len(m.records) >= memoryMax || m.bytes > memoryBytes {
+			m.Clear()
 		}
+		m.bytes += bytesOf(r)
 		m.records[key] = remembered{r, err}
 	}
 	return r, err
@@ -101,8 +106,11 @@ func (m *Memory) Find(ctx context.Context, q query.Query) ([]value.Record, error
 	if err != nil {
 		return nil, err
 	}
-	if m.noted >= 4*memoryMax {
-		m.forgetFinds()
+	if m.noted >= 4*memoryMax || m.bytes > memoryBytes {
+		m.Clear()
+	}
+	for _, r := range rows {
+		m.bytes += bytesOf(r)
 	}
 	m.finds[key] = rows
 	for _, name := range looked(q.Plan) {
@@ -134,4 +142,13 @@ func looked(p *query.Plan) []string {
 		return true
 	})
 	return out
+}
+
+// bytesOf estimates the size of a record.
+func bytesOf(r value.Record) int {
+	n := 64
+	for _, v := range r.Slots {
+		n += 48 + len(v.Text())
+	}
+	return n
 }

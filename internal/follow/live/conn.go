@@ -169,9 +169,9 @@ func (c *Conn) open(q Query) (engine.Call, error) {
 	case len(c.subs)+c.opening >= SubsMax:
 		return engine.Call{}, fault.New(fault.Exhausted,
 			"A connection has at most %d subscriptions.", SubsMax)
-	case h.rows >= rowsMax:
+	case h.rows+topicRows*len(h.topics) >= rowsMax:
 		return engine.Call{}, fault.New(fault.Unavailable,
-			"What this server keeps true has %d records, its most.", rowsMax)
+			"What is followed at this server has %d records, its most.", rowsMax)
 	}
 	c.opening++
 	return c.callOf(q), nil

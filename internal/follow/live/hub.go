@@ -22,8 +22,10 @@ const (
 	// connection.
 	ConnsMax = 20_000
 	SubsMax  = 200
-	// rowsMax is how many rows all topics of a process may have together.
-	rowsMax = 4_000_000
+	// rowsMax is how many rows all topics of a process may have together, where a topic
+	// itself counts as topicRows.
+	rowsMax   = 1_000_000
+	topicRows = 8
 	// changesMax and bytesMax are how much of a subscription may be unacknowledged before
 	// it is paused.
 	changesMax = 1000
@@ -52,9 +54,10 @@ const (
 	// lingerTime is how long a topic that nobody follows is kept for those who come back.
 	lingerTime = 30 * time.Second
 	// ringFrames and ringBytes bound the frames that a topic keeps for those who come
-	// back.
+	// back, ringAll those of all topics.
 	ringFrames = 256
 	ringBytes  = 128 << 10
+	ringAll    = 64 << 20
 	// arriveTime is how long entries are waited for that a state includes, retryTime how
 	// long after a failure.
 	arriveTime = 200 * time.Millisecond

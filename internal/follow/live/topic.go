@@ -311,11 +311,11 @@ func (h *Hub) tell(t *topic, base, at journal.Seq, by string, changes []Change,
 	if len(changes) > 0 {
 		f = h.frame(changes)
 		t.changed = at
+		since := base
 		if whole == nil {
-			t.remember(at, at, f)
-		} else {
-			t.remember(base, at, f)
+			since = at
 		}
+		t.remember(since, at, f, min(ringBytes, ringAll/max(1, len(h.topics))))
 	}
 	for s := range t.subs {
 		switch c := s.from.Compare(at); {
@@ -329,11 +329,11 @@ func (h *Hub) tell(t *topic, base, at journal.Seq, by string, changes []Change,
 }
 
 // remember keeps a frame for those who come back.
-func (t *topic) remember(base, at journal.Seq, f *Frame) {
+func (t *topic) remember(base, at journal.Seq, f *Frame, most int) {
 	t.ring = append(t.ring, ringFrame{base, at, f})
 	t.bytes += len(f.json)
 	n := 0
-	for n < len(t.ring) && (len(t.ring)-n > ringFrames || t.bytes > ringBytes) {
+	for n < len(t.ring) && (len(t.ring)-n > ringFrames || t.bytes > most) {
 		t.since = t.ring[n].at
 		t.bytes -= len(t.ring[n].frame.json)
 		n++
