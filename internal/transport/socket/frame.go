@@ -161,7 +161,7 @@ func (d *frameDecoder) member(name string, raw jsontext.Value) error {
 	switch name {
 	case "id":
 		id, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil || id < 0 || id > idMax {
+		if err != nil || id < 0 || id > idMax || string(raw) == "-0" {
 			return fault.New(fault.Malformed, "An id is a whole number from 0 to %d.", idMax)
 		}
 		f.id, f.answered = id, true
