@@ -199,7 +199,6 @@ func meet(t *testing.T, app *server.Server, address string) {
 		a.Run(`[...document.querySelectorAll(".people .row")]
 			.find((r) => r.textContent.includes("Bo Lindqvist")).querySelector("[data-remove]").click()`)
 		b.Until(`document.querySelector("#closed") && !document.querySelector(".card")`)
-		b.Look("closed")
 		a.Run(`document.querySelector("#dialog").close()`)
 		a.Until(`document.querySelectorAll("#here .face").length === 1`)
 		a.Until(`!document.querySelector(".cursor")`)
