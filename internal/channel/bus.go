@@ -149,8 +149,10 @@ func (h *Hub) talk(ctx context.Context) {
 			_ = h.utter(bye, &word{Bye: true}) // else it is missed by its beats
 			return
 		case <-beat.C:
-			due = true
 			h.bury()
+			if due = len(h.cfg.Engine.App().Channels()) > 0; !due {
+				continue // there is nothing to tell others of
+			}
 		case <-h.bus.spoke:
 		}
 		err := h.speak(ctx, due)

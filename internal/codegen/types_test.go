@@ -133,6 +133,8 @@ export default hook("users", {
     tx.jobs.tidy();
     tx.email.welcome({ to: user, record: user, data: { id } });
     tx.email.welcome();
+    tx.publish(` + "`user/${user.id}`" + `, { hello: user.name });
+    tx.publish("lobby", null);
   },
   update(tx, user, before) { if (user.wallet < before.wallet) tx.log("less"); },
 });
@@ -167,6 +169,9 @@ emails:
   welcome: {to: users}
 webhooks:
   pay: {verify: stripe, secret: PAY_KEY, id: body.id}
+channels:
+  user/{user:users}: {join: user == auth}
+  lobby: {join: true}
 routes:
   feed: {path: "GET /feed/{name}", allow: true, input: {n: int?}}
 errors:
@@ -192,6 +197,9 @@ export default hook("users", { create(tx) { tx.jobs.charge({ user: "x", amount: 
 `,
 		"routes/feed.ts": `import { route } from "galley";
 export default route("feed", (tx, request) => "text");
+`,
+		"webhooks/pay.ts": `import { webhook } from "galley";
+export default webhook("pay", (tx) => { tx.publish("loby", 1); });
 `,
 	}
 	for name, text := range wrong {
