@@ -3,15 +3,8 @@ package sqlstore
 import (
 	"context"
 	"errors"
-	"slices"
-	"sync"
-	"sync/atomic"
 
-	"github.com/galleybackend/galley/internal/fault"
-	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
-	"github.com/galleybackend/galley/internal/query"
-	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -166,12 +159,6 @@ func (s *Store) redo(
 	return s.write(g, &draft{tx: t, err: err, expired: d.expired}, origin)
 }
 
-// find is what a query found.
-type find struct {
-	query query.Query
-	rows  []value.Record
-}
-
 // recall returns a record as it stands in the line, if that is known.
 func (t *tx) recall(k recordKey) (value.Record, bool) {
 	if t.group == nil || t.saved {
@@ -189,51 +176,6 @@ func (t *tx) recall(k recordKey) (value.Record, bool) {
 		return seen.before, true
 	}
 	return value.Record{}, false
-}
-
-// found keeps what a query found, where asking again costs a round trip.
-func (t *tx) found(q query.Query, found []value.Record) {
-	if !t.store.shared || t.ahead == nil {
-		return
-	}
-	q.Args = slices.Clone(q.Args)
-	own := clones(found)
-	t.finds = append(t.finds, find{q, own})
-	if tb := t.catalog.tables[q.Plan.From]; tb != nil && q.Plan.Out == nil {
-		t.flocks = append(t.flocks, &flock{table: tb, rows: rows{records: own}})
-	}
-}
-
-// refind returns what the query found before, if it would find the same now.
-func (t *tx) refind(q query.Query) ([]value.Record, bool) {
-	if t.memo == nil || t.saved {
-		return nil, false
-	}
-	st, err := t.catalog.statement(q.Plan)
-	if err != nil {
-		return nil, false
-	}
-	for _, tb := range st.reads {
-		if !t.store.ledger.still(tb, t.since) {
-			return nil, false
-		}
-	}
-	same := func(f find) bool {
-		return f.query.Plan == q.Plan && slices.EqualFunc(f.query.Args, q.Args, value.Value.Equal)
-	}
-	if i := slices.IndexFunc(t.memo.finds, same); i >= 0 {
-		return clones(t.memo.finds[i].rows), true
-	}
-	return nil, false
-}
-
-// clones are records that the caller may change.
-func clones(rows []value.Record) []value.Record {
-	out := make([]value.Record, len(rows))
-	for i := range rows {
-		out[i] = rows[i].Clone()
-	}
-	return out
 }
 
 // snapshot is a connection on which a call runs ahead. A redo has none of its own.
@@ -420,182 +362,4 @@ func (s *Store) put(
 	}
 	t.args = append(t.args, value.OfText(string(c.id)))
 	return exec(c.table.update(t.slot), t.args)
-}
-
-// scan notes that a query is asked. One that has to see what this call wrote is
-// asked in the line.
-func (t *tx) scan(ctx context.Context, q query.Query) error {
-	if t.ahead == nil {
-		return nil
-	}
-	st, err := t.catalog.statement(q.Plan)
-	if err != nil {
-		return fault.From(err)
-	}
-	for _, tb := range st.reads {
-		if err := t.scanTable(ctx, tb); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *tx) scanTable(ctx context.Context, tb *table) error {
-	if t.ahead == nil {
-		return nil
-	}
-	for _, i := range t.writes {
-		if t.touched[i].table == tb {
-			return t.join(ctx)
-		}
-	}
-	if !slices.Contains(t.scans, tb) {
-		t.scans = append(t.scans, tb)
-	}
-	return nil
-}
-
-// foresee finds what would stand against a write of a record, as the database will
-// find it in the line: a value that is taken, a relation to nothing. What is found so
-// is read like any record, and must still stand when the call is written.
-func (t *tx) foresee(ctx context.Context, k recordKey, r value.Record, slots []int) error {
-	if seen := t.known(k); seen == nil && (t.ahead == nil || !t.newborn(k.id)) {
-		stored, err := t.current(ctx, k)
-		if err != nil {
-			return err
-		}
-		if !stored.now.Zero() {
-			return k.table.taken([]string{spec.FieldID})
-		}
-	}
-	for n := range k.table.uniques {
-		if err := t.foreseeTaken(ctx, k, r, n, slots); err != nil {
-			return err
-		}
-	}
-	var names []string
-	for _, i := range k.table.relations {
-		v := r.Slots[i]
-		to := t.catalog.tables[k.table.shape.Fields()[i].Type.Of]
-		if v.IsNull() || to == nil || !slices.Contains(slots, i) ||
-			to == k.table && v.Text() == string(k.id) {
-			continue
-		}
-		target, err := t.current(ctx, recordKey{to, ident.Record(v.Text())})
-		if err != nil {
-			return err
-		}
-		if target.now.Zero() {
-			names = append(names, k.table.shape.Fields()[i].Name)
-		}
-	}
-	if names != nil {
-		return invalid(names, "reference", "names a record that is not there")
-	}
-	return nil
-}
-
-// newborn reports whether the id was made in this call's own millisecond, so that no
-// record can have it but by somebody's intent, which the line then finds.
-func (t *tx) newborn(id ident.Record) bool {
-	return id.Made().Equal(t.now)
-}
-
-// foreseeTaken looks for another record with the same values of a unique set.
-func (t *tx) foreseeTaken(
-	ctx context.Context, k recordKey, r value.Record, set int, slots []int,
-) error {
-	unique := slices.Sorted(slices.Values(k.table.uniques[set]))
-	concerned := false
-	for _, i := range unique {
-		if r.Slots[i].IsNull() {
-			return nil
-		}
-		concerned = concerned || slices.Contains(slots, i)
-	}
-	if !concerned {
-		return nil
-	}
-	same := func(other value.Record) bool {
-		for _, i := range unique {
-			if !other.Slots[i].Equal(r.Slots[i]) {
-				return false
-			}
-		}
-		return true
-	}
-	taken := func() error {
-		names := make([]string, len(unique))
-		for n, i := range unique {
-			names[n] = k.table.shape.Fields()[i].Name
-		}
-		return k.table.taken(names)
-	}
-	for _, i := range t.writes {
-		c := &t.touched[i]
-		if c.table == k.table && c.id != k.id && !c.now.Zero() && same(c.now) {
-			return taken()
-		}
-	}
-	if t.unheard(k.table, r, unique) {
-		return nil
-	}
-	t.args = t.args[:0]
-	for _, i := range unique {
-		t.args = append(t.args, r.Slots[i])
-	}
-	found, err := t.collect(ctx, k.table.reader, k.table.unique(set), t.args)
-	if err != nil {
-		return t.reading(err)
-	}
-	for _, other := range found {
-		id := ident.Record(other.Slots[spec.SlotID].Text())
-		if id == k.id {
-			continue
-		}
-		if seen := t.known(recordKey{k.table, id}); seen != nil {
-			if seen.now.Zero() || !same(seen.now) {
-				continue
-			}
-		} else {
-			t.remember(recordKey{k.table, id}, other)
-		}
-		return taken()
-	}
-	return nil
-}
-
-// luck says whether calls of an operation are worth a run ahead: where others change
-// what they read all the time, they go into the line at once.
-type luck struct{ wait, penalty atomic.Int32 }
-
-// penaltyMax bounds the calls that go into the line at once before the next try.
-const penaltyMax = 64
-
-func (l *luck) ahead() bool {
-	if l.wait.Load() <= 0 {
-		return true
-	}
-	l.wait.Add(-1)
-	return false
-}
-
-func (l *luck) won() { l.penalty.Store(l.penalty.Load() / 2) }
-
-// lost lets one loss pass and makes the wait longer with each that follows it.
-func (l *luck) lost() {
-	n := l.penalty.Load()
-	l.wait.Store(n)
-	l.penalty.Store(min(n*2+1, penaltyMax))
-}
-
-// lucks are the operations that are known: few, because their names are the app's.
-type lucks struct{ of sync.Map }
-
-func (l *lucks) find(operation string) *luck {
-	if v, ok := l.of.Load(operation); ok {
-		return v.(*luck)
-	}
-	v, _ := l.of.LoadOrStore(operation, &luck{})
-	return v.(*luck)
 }

@@ -150,7 +150,7 @@ func (c *catalog) statement(p *query.Plan) (*statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.reads = c.reads(p)
+	s.reads, s.narrow = c.reads(p), c.narrow(p)
 	if c.count.Add(1) > plansMax {
 		c.plans.Clear()
 		c.count.Store(1)

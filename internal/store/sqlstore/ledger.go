@@ -1,6 +1,8 @@
 package sqlstore
 
 import (
+	"slices"
+
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -21,16 +23,24 @@ type ledger struct {
 	// Records stand in two halves, of which the older is forgotten when the younger
 	// is full. floor is the time of the last change that may be forgotten, turned
 	// that of the last change in the older half.
-	young, old    map[recordKey]change
-	weight        int
-	floor, turned uint64
-	tables        map[*table]uint64
+	young, old map[recordKey]change
+	weight     int
+	// youngLog and oldLog are the changes of the halves in the order of their time.
+	youngLog, oldLog []moment
+	floor, turned    uint64
+	tables           map[*table]uint64
 	// keys are those of the entries of other processes, and keyFloor is the time of the
 	// last one that may be forgotten. quiet is when others may have changed quiet
 	// records, which leave no entry.
 	keys     map[claim]uint64
 	keyFloor uint64
 	quiet    uint64
+}
+
+// moment is when a record changed.
+type moment struct {
+	at uint64
+	recordKey
 }
 
 // change is what has become of a record, and when.
@@ -86,7 +96,9 @@ func (l *ledger) add(t *tx) {
 
 // change notes what a record is from now on.
 func (l *ledger) change(k recordKey, now value.Record) {
-	if l.young == nil || len(l.young) >= ledgerMax || l.weight >= ledgerBytes {
+	if l.young == nil || len(l.young) >= ledgerMax || l.weight >= ledgerBytes ||
+		len(l.youngLog) >= 4*ledgerMax {
+		l.youngLog, l.oldLog = l.oldLog[:0], l.youngLog
 		l.floor, l.turned = l.turned, l.clock
 		l.old, l.young, l.weight = l.young, make(map[recordKey]change, ledgerMax), 0
 	}
@@ -96,6 +108,7 @@ func (l *ledger) change(k recordKey, now value.Record) {
 	}
 	l.young[k] = change{l.clock, now}
 	l.tables[k.table] = l.clock
+	l.youngLog = append(l.youngLog, moment{l.clock, k})
 }
 
 // weight is about how many bytes values take.
@@ -144,8 +157,8 @@ func (l *ledger) stands(t *tx, since uint64) bool {
 	if since < l.floor {
 		return false
 	}
-	for _, tb := range t.scans {
-		if l.tables[tb] > since || tb.Quiet && l.quiet > since {
+	for i := range t.scans {
+		if l.meets(&t.scans[i], since) {
 			return false
 		}
 	}
@@ -159,4 +172,29 @@ func (l *ledger) stands(t *tx, since uint64) bool {
 		}
 	}
 	return true
+}
+
+// meets reports whether a scan might find something else than at the time since.
+func (l *ledger) meets(s *scan, since uint64) bool {
+	if l.still(s.table, since) {
+		return false
+	}
+	if s.same == nil || l.unsure(recordKey{table: s.table}, since) {
+		return true
+	}
+	return l.meetsIn(l.youngLog, s, since) || l.meetsIn(l.oldLog, s, since)
+}
+
+func (l *ledger) meetsIn(log []moment, s *scan, since uint64) bool {
+	for i := len(log) - 1; i >= 0 && log[i].at > since; i-- {
+		k := log[i].recordKey
+		if k.table != s.table {
+			continue
+		}
+		last, _ := l.latest(k)
+		if slices.Contains(s.found, k.id) || !last.now.Zero() && s.meant(last.now) {
+			return true
+		}
+	}
+	return false
 }

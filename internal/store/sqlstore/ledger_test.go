@@ -97,3 +97,60 @@ func TestWhatOthersDidBeforeAChangeOfShapeIsForgotten(t *testing.T) {
 		t.Error("a key that was used before the change is free")
 	}
 }
+
+// TestANarrowScanMeetsWhatItLooksFor changes records beside a scan for one text.
+func TestANarrowScanMeetsWhatItLooksFor(t *testing.T) {
+	_, tb := notes(t)
+	for _, c := range []struct {
+		name, id, text string
+		wide, meets    bool
+	}{
+		{"another", "b", "other", false, false},
+		{"another goes", "b", "", false, false},
+		{"another becomes one", "b", "mine", false, true},
+		{"a new one", "new", "mine", false, true},
+		{"one found", "a", "mine", false, true},
+		{"one found becomes another", "a", "other", false, true},
+		{"one found goes", "a", "", false, true},
+		{"another, for a wide scan", "b", "other", true, true},
+	} {
+		for _, turned := range []bool{false, true} {
+			var l ledger
+			set := func(id, text string) {
+				l.clock++
+				now := value.Record{}
+				if text != "" {
+					now = note(tb, id, text)
+				}
+				l.change(recordKey{tb, ident.Record(id)}, now)
+			}
+			set("a", "mine")
+			set("b", "some")
+			since := l.clock
+			s := &scan{table: tb, same: []same{{1, value.OfText("mine")}},
+				found: []ident.Record{"a"}}
+			if c.wide {
+				s.same = nil
+			}
+			if l.meets(s, since) {
+				t.Errorf("%s: what was before counts", c.name)
+			}
+			set(c.id, c.text)
+			for n := 0; turned && l.turned == 0; n++ { // until it stands in the older half
+				set(fmt.Sprint("n", n), "none")
+			}
+			if got := l.meets(s, since); got != c.meets {
+				t.Errorf("%s, turned %v: meets is %v", c.name, turned, got)
+			}
+		}
+	}
+	// One record that changes without end is no reason to remember without end.
+	var l ledger
+	for range 20 * ledgerMax {
+		l.clock++
+		l.change(recordKey{tb, "a"}, note(tb, "a", "mine"))
+	}
+	if n := len(l.youngLog) + len(l.oldLog); n > 8*ledgerMax {
+		t.Errorf("%d changes are kept", n)
+	}
+}

@@ -21,6 +21,8 @@ type statement struct {
 	literals []value.Value
 	// reads are the tables that the statement looks into.
 	reads []*table
+	// narrow makes the scan of a narrow plan from its arguments.
+	narrow func(args []value.Value) *scan
 }
 
 // renderer writes one plan. Conditions become true, false or null, as SQL and the tree

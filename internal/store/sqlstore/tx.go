@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
-	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -55,8 +53,8 @@ type tx struct {
 	// behind says that the call must run anew, in the line, and plain that it must write
 	// at once there.
 	behind, plain bool
-	// scans are the tables of which more was read than records by their id.
-	scans []*table
+	// scans are what was read of tables beyond records by their id.
+	scans []scan
 	// writes are the places of the records written, in the order of first writing.
 	writes []int
 }
@@ -358,13 +356,13 @@ func (t *tx) note(seen *touched, now value.Record) {
 // that it will not have, that this was free is something that was read, which nothing that
 // is written will find out.
 func (t *tx) passes(c *touched, next value.Record) {
-	if c.now.Zero() || slices.Contains(t.scans, c.table) {
+	if c.now.Zero() || t.scansAll(c.table) {
 		return
 	}
 	for _, set := range c.table.uniques {
 		for _, i := range set {
 			if next.Zero() || !next.Slots[i].Equal(c.now.Slots[i]) {
-				t.scans = append(t.scans, c.table)
+				t.scanAll(c.table)
 				return
 			}
 		}
@@ -420,38 +418,6 @@ func invalid(columns []string, code, detail string) error {
 		f.Items = append(f.Items, fault.Item{Pointer: "#/" + c, Code: code, Detail: detail})
 	}
 	return f
-}
-
-// Find returns the rows of the query, with this transaction's own writes.
-func (t *tx) Find(ctx context.Context, q query.Query) ([]value.Record, error) {
-	if err := t.usable(ctx); err != nil {
-		return nil, err
-	}
-	if err := t.scan(ctx, q); err != nil {
-		return nil, err
-	}
-	if found, ok := t.refind(q); ok {
-		return found, nil
-	}
-	found, err := t.view.Find(ctx, q)
-	if err != nil {
-		return nil, t.reading(err)
-	}
-	t.found(q, found)
-	return found, nil
-}
-
-// Head returns the place of the entry before this one, which is known in the line alone.
-func (t *tx) Head(ctx context.Context) (journal.Seq, error) {
-	if err := t.usable(ctx); err != nil {
-		return journal.Seq{}, err
-	}
-	if t.group == nil {
-		if err := t.join(ctx); err != nil {
-			return journal.Seq{}, err
-		}
-	}
-	return seqOf(t.store.head), nil
 }
 
 // Intend adds an intent to the entry.

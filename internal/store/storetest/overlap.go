@@ -275,6 +275,8 @@ func probes() []probe {
 		{"GetMissing", got("customers", "name", func(w *world) ident.Record { return w.free })},
 		{"GetQuiet", got("leases", "count", func(w *world) ident.Record { return w.lease })},
 		{"Find", found(bySlot("products", "title", typeText), "sku", tag)},
+		{"FindPointing", found(bySlot("order_items", "order", toOrders), "quantity",
+			func(w *world) string { return string(w.order) })},
 		{"FindSorted", found(&query.Plan{From: "products", Limit: 1, Where: query.Same{
 			L: in("products", "title", typeText), R: query.Param{Type: typeText}},
 			Sort: []query.Order{{By: in("products", "stock", typeInt), Desc: true}}}, "sku", tag)},
