@@ -176,4 +176,6 @@ func TestInABrowser(t *testing.T) {
 			}`)
 		p.Until(`peek() || window.kept?.length === 1 && kept[0].startsWith(api.auth.user.id)`)
 	})
+
+	t.Run("the hooks of React", func(t *testing.T) { useHooks(t, n) })
 }

@@ -65,7 +65,9 @@ func project(t *testing.T) string {
 	return dir
 }
 
-func TestReact(t *testing.T) {
+// useHooks tries a page in React.
+func useHooks(t *testing.T, n *notes) {
+	t.Helper()
 	dir := project(t)
 	tsc, err := filepath.Abs(filepath.Join("..", "..", "tools", "npm", "node_modules", ".bin", "tsc"))
 	if err != nil {
@@ -76,7 +78,6 @@ func TestReact(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	n := serveNotes(t)
 	r := api.Build(api.BuildOptions{EntryPoints: []string{filepath.Join(dir, "page.tsx")}, Bundle: true,
 		Format: api.FormatESModule, JSX: api.JSXAutomatic, Write: true,
 		Define:  map[string]string{"process.env.NODE_ENV": `"development"`},
@@ -93,27 +94,27 @@ func TestReact(t *testing.T) {
 	p.Expect("React DevTools")
 	p.Go(n.line.Address + "/react.html")
 	p.Until(`document.querySelector("#out")`)
-	p.Run(`api.auth.signUp({ email: "ana@example.com", password: "correct horse battery", name: "Ana" })`)
-	p.Until(`document.querySelector("h1").textContent === "Ana"`)
+	p.Run(`api.auth.signUp({ email: "cleo@example.com", password: "correct horse battery", name: "Cleo" })`)
+	p.Until(`document.querySelector("h1").textContent === "Cleo"`)
 	p.Run(`for (const [i, text] of ["x", "y"].entries()) api.notes.create({ text, place: i });
 		api.notes.create({ text: "z", group: "b" })`)
 	texts := `[...document.querySelectorAll("li > :first-child")].map((b) => b.textContent).join()`
-	p.Until(texts + ` === "x of Ana,y of Ana"`)
+	p.Until(texts + ` === "x of Cleo,y of Cleo"`)
 	p.Click("li > button")
-	p.Until(texts + ` === "y of Ana,x of Ana"`)
+	p.Until(texts + ` === "y of Cleo,x of Cleo"`)
 	p.Click("li .count")
 	p.Until(`document.querySelector("[role=status]").textContent === "1" &&
 		document.querySelector("li .count").textContent === "1"`)
 	p.Click("#spoil")
 	p.Until(`document.querySelector("[role=alert]").textContent === "Nobody writes this word." && ` +
-		texts + ` === "y of Ana,x of Ana"`)
+		texts + ` === "y of Cleo,x of Cleo"`)
 	p.Click("#other")
-	p.Until(texts + ` === "z of Ana"`)
-	p.Until(`document.querySelector("#room").textContent === "AnaRaise"`)
+	p.Until(texts + ` === "z of Cleo"`)
+	p.Until(`document.querySelector("#room").textContent === "CleoRaise"`)
 	q := p.Tab(t, n.line.Address+"/react.html")
-	q.Until(`document.querySelector("#room")?.textContent === "Ana,AnaRaise"`)
+	q.Until(`document.querySelector("#room")?.textContent === "Cleo,CleoRaise"`)
 	q.Click("#hand")
-	p.Until(`document.querySelector("#room").textContent === "Ana,Ana!Raise"`)
+	p.Until(`document.querySelector("#room").textContent === "Cleo,Cleo!Raise"`)
 	q.Go("about:blank")
-	p.Until(`document.querySelector("#room").textContent === "AnaRaise"`)
+	p.Until(`document.querySelector("#room").textContent === "CleoRaise"`)
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/evanw/esbuild/pkg/api"
@@ -183,4 +184,20 @@ func nullFirst[T any](a, b *T, compare func(a, b T) int) int {
 	default:
 		return compare(*a, *b)
 	}
+}
+
+// TestChaos has three people change the same records over lines that break at every point.
+func TestChaos(t *testing.T) {
+	program := unit(t)
+	var running sync.WaitGroup
+	for range 2 {
+		running.Go(func() {
+			seed := strconv.FormatUint(uint64(rand.Uint32()), 10)
+			cmd := exec.CommandContext(t.Context(), "node", "--enable-source-maps", program, "chaos", seed, "150")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("seed %s: %v\n%s", seed, err, out)
+			}
+		})
+	}
+	running.Wait()
 }

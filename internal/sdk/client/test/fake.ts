@@ -46,7 +46,9 @@ export class World {
 }
 
 export class FakeSocket {
-  static world: World;
+  /** The worlds by their hosts. */
+  static worlds = new Map<string, World>();
+  private readonly world: World;
   onopen?: () => void;
   onmessage?: (e: { data: string }) => void;
   onclose?: ((e: { code: number }) => void) | null;
@@ -54,10 +56,11 @@ export class FakeSocket {
   got: Frame[] = [];
   open = false;
 
-  constructor(readonly url: string, readonly protocol: string) {
-    FakeSocket.world.sockets.push(this);
+  constructor(readonly url: string | URL, readonly protocol: string) {
+    this.world = FakeSocket.worlds.get(new URL(url).host)!;
+    this.world.sockets.push(this);
     tick().then(() => {
-      if (!FakeSocket.world.line) return this.lose(1006);
+      if (!this.world.line) return this.lose(1006);
       this.open = true;
       this.onopen?.();
     });
@@ -69,7 +72,7 @@ export class FakeSocket {
     this.got.push(f);
     if (f.id === undefined) return;
     tick().then(() => {
-      const r = FakeSocket.world.reply(f, this);
+      const r = this.world.reply(f, this);
       if (r && this.open) this.push({ id: f.id, ...r });
     });
   }

@@ -1,6 +1,7 @@
 import { cel, galley, Problem } from "../src/galley";
 import { by, holds, makeID, patched } from "../src/order";
-import { FakeSocket, World, equal, tick, until, type Frame } from "./fake";
+import { chaos } from "./chaos";
+import { FakeSocket, World, equal, until, type Frame } from "./fake";
 
 const tests: Array<[string, () => Promise<void> | void]> = [];
 const test = (name: string, run: () => Promise<void> | void) => tests.push([name, run]);
@@ -8,9 +9,11 @@ let count = 0;
 
 /** open makes a client of a world of its own. */
 function open(): { w: World; api: any } {
-  const w = (FakeSocket.world = new World());
+  const w = new World();
+  const host = `app${++count}.test`;
+  FakeSocket.worlds.set(host, w);
   globalThis.WebSocket = FakeSocket as any;
-  return { w, api: galley({ url: `http://app${++count}.test/`, fetch: w.fetch as any }) };
+  return { w, api: galley({ url: `http://${host}/`, fetch: w.fetch as any }) };
 }
 
 /** lists has the world answer follows with records, by collection. */
@@ -382,7 +385,11 @@ test("presence is what the channel says", async () => {
 });
 
 (async () => {
-  const order = process.argv[2];
+  const [order, seed, steps] = process.argv.slice(2);
+  if (order === "chaos") {
+    await chaos(Number(seed), Number(steps));
+    process.exit(0);
+  }
   if (order) {
     // The rows and the orders to bring them into come from the test in Go.
     const { rows, sorts } = JSON.parse(await new Response(process.stdin as any).text());
@@ -390,15 +397,14 @@ test("presence is what the channel says", async () => {
     process.exit(0);
   }
   let failed = 0;
-  for (const [name, run] of tests) {
+  await Promise.all(tests.map(async ([name, run]) => {
     try {
       await run();
-      await tick();
     } catch (e: any) {
       failed++;
       console.log(`FAIL ${name}: ${e?.stack ?? e}`);
     }
-  }
+  }));
   console.log(`${tests.length - failed} of ${tests.length} hold`);
   process.exit(failed ? 1 : 0);
 })();
