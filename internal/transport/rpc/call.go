@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -55,8 +56,8 @@ func newMethod(d *Door, a *app.App, plans *planner, m *codegen.ProtoMethod) *met
 	return out
 }
 
-// ask reads a message, asks the engine, and writes the answer.
-func (m *method) ask(ctx context.Context, x *exchange, in *message) ([]byte, error) {
+// ask reads a message, asks the engine, and writes the answer behind what is there.
+func (m *method) ask(ctx context.Context, x *exchange, in *message, dst []byte) ([]byte, error) {
 	if in.err != nil {
 		return nil, in.err
 	}
@@ -70,7 +71,7 @@ func (m *method) ask(ctx context.Context, x *exchange, in *message) ([]byte, err
 	call.Request.Method = m.method()
 	if m.Verb == "action" && m.Reads {
 		call.Body = d.body(r)
-		return m.query(ctx, x, &call)
+		return m.query(ctx, x, &call, dst)
 	}
 	switch m.verb {
 	case engine.Get, engine.List, engine.Aggregate:
@@ -80,7 +81,7 @@ func (m *method) ask(ctx context.Context, x *exchange, in *message) ([]byte, err
 		if call.Params, err = m.params(r); err != nil {
 			return nil, err
 		}
-		return m.query(ctx, x, &call)
+		return m.query(ctx, x, &call, dst)
 	case engine.Create, engine.Action:
 		call.Body = d.body(r)
 	case engine.Update:
@@ -93,7 +94,7 @@ func (m *method) ask(ctx context.Context, x *exchange, in *message) ([]byte, err
 			return nil, err
 		}
 	}
-	return m.execute(ctx, x, &call)
+	return m.execute(ctx, x, &call, dst)
 }
 
 // method is the method of HTTP that asks for the same, for the rules that look at it.
@@ -229,23 +230,23 @@ func (m *method) params(r value.Record) (map[string][]string, error) {
 }
 
 // query asks for what only reads.
-func (m *method) query(ctx context.Context, x *exchange, call *engine.Call) ([]byte, error) {
+func (m *method) query(ctx context.Context, x *exchange, call *engine.Call, dst []byte) ([]byte,
+	error) {
 	answer, err := m.door.Engine.Query(ctx, *call)
 	if err != nil {
 		return nil, err
 	}
 	x.Told(nil, nil)
-	var dst []byte
 	switch m.verb {
 	case engine.Get:
 		if len(answer.Items) != 1 {
 			return nil, fault.New(fault.NotFound, "There is no such record.")
 		}
-		return m.record.appendItem(make([]byte, 0, 256), &answer.Items[0]), nil
+		return m.record.appendItem(dst, &answer.Items[0]), nil
 	case engine.Action:
-		return m.output(answer.Output), nil
+		return m.output(dst, answer.Output), nil
 	}
-	dst = make([]byte, 0, 128*len(answer.Items))
+	dst = slices.Grow(dst, 128*len(answer.Items))
 	for i := range answer.Items {
 		var mark int
 		dst, mark = begin(protowire.AppendTag(dst, 1, protowire.BytesType))
@@ -265,7 +266,8 @@ func (m *method) query(ctx context.Context, x *exchange, call *engine.Call) ([]b
 }
 
 // execute asks for what writes.
-func (m *method) execute(ctx context.Context, x *exchange, call *engine.Call) ([]byte, error) {
+func (m *method) execute(ctx context.Context, x *exchange, call *engine.Call, dst []byte) ([]byte,
+	error) {
 	reply, err := m.door.Engine.Execute(ctx, *call)
 	x.Told(&reply, err)
 	if err != nil {
@@ -273,32 +275,32 @@ func (m *method) execute(ctx context.Context, x *exchange, call *engine.Call) ([
 	}
 	switch {
 	case m.verb == engine.Delete:
-		return nil, nil
+		return dst, nil
 	case reply.Replayed:
-		return m.replayed(reply.Body)
+		return m.replayed(dst, reply.Body)
 	case m.verb == engine.Action:
-		return m.output(reply.Output), nil
+		return m.output(dst, reply.Output), nil
 	default:
-		return m.record.appendItem(make([]byte, 0, 256), &reply.Item), nil
+		return m.record.appendItem(dst, &reply.Item), nil
 	}
 }
 
 // output writes what an action returned.
-func (m *method) output(v value.Value) []byte {
+func (m *method) output(dst []byte, v value.Value) []byte {
 	if r := v.Record(); !r.Zero() {
-		return m.out.appendRecord(nil, r)
+		return m.out.appendRecord(dst, r)
 	}
-	return nil
+	return dst
 }
 
 // replayed writes an answer that was kept as JSON.
-func (m *method) replayed(body string) ([]byte, error) {
+func (m *method) replayed(dst []byte, body string) ([]byte, error) {
 	if body == "" || body == "null" || m.shape == nil {
-		return nil, nil
+		return dst, nil
 	}
 	r, err := value.DecodeStored(m.shape, []byte(body))
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "Something went wrong on our side.")
 	}
-	return m.out.appendRecord(nil, r), nil
+	return m.out.appendRecord(dst, r), nil
 }

@@ -24,21 +24,21 @@ type message struct {
 // codecs are how messages are written: as they are, and in JSON. They know generated
 // messages, too, for the services that are not the app's.
 func codecs() []connect.HandlerOption {
-	return []connect.HandlerOption{connect.WithCodec(binary{}), connect.WithCodec(text{"json"}),
-		connect.WithCodec(text{"json; charset=utf-8"})}
+	return []connect.HandlerOption{connect.WithCodec(binaryCodec{}), connect.WithCodec(textCodec{"json"}),
+		connect.WithCodec(textCodec{"json; charset=utf-8"})}
 }
 
-// binary writes messages as protobuf does.
-type binary struct{}
+// binaryCodec writes messages as protobuf does.
+type binaryCodec struct{}
 
 // Name implements connect.Codec.
-func (binary) Name() string { return "proto" }
+func (binaryCodec) Name() string { return "proto" }
 
 // Marshal implements connect.Codec.
-func (c binary) Marshal(v any) ([]byte, error) { return c.MarshalAppend(nil, v) }
+func (c binaryCodec) Marshal(v any) ([]byte, error) { return c.MarshalAppend(nil, v) }
 
 // MarshalAppend is Marshal behind what is there.
-func (binary) MarshalAppend(dst []byte, v any) ([]byte, error) {
+func (binaryCodec) MarshalAppend(dst []byte, v any) ([]byte, error) {
 	switch m := v.(type) {
 	case *message:
 		return append(dst, m.data...), nil
@@ -50,7 +50,7 @@ func (binary) MarshalAppend(dst []byte, v any) ([]byte, error) {
 }
 
 // Unmarshal implements connect.Codec.
-func (binary) Unmarshal(data []byte, v any) error {
+func (binaryCodec) Unmarshal(data []byte, v any) error {
 	switch m := v.(type) {
 	case *message:
 		m.data = slices.Clone(data) // what it lies in is used again
@@ -62,17 +62,17 @@ func (binary) Unmarshal(data []byte, v any) error {
 	}
 }
 
-// text writes messages as JSON, and takes no names that it does not know.
-type text struct{ name string }
+// textCodec writes messages as JSON, and takes no names that it does not know.
+type textCodec struct{ name string }
 
 // depthMax is how deep JSON that enters may nest.
 const depthMax = 100
 
 // Name implements connect.Codec.
-func (c text) Name() string { return c.name }
+func (c textCodec) Name() string { return c.name }
 
 // Marshal implements connect.Codec.
-func (text) Marshal(v any) ([]byte, error) {
+func (textCodec) Marshal(v any) ([]byte, error) {
 	switch m := v.(type) {
 	case *message:
 		d := dynamicpb.NewMessage(m.desc)
@@ -88,7 +88,7 @@ func (text) Marshal(v any) ([]byte, error) {
 }
 
 // Unmarshal implements connect.Codec.
-func (text) Unmarshal(data []byte, v any) error {
+func (textCodec) Unmarshal(data []byte, v any) error {
 	how := protojson.UnmarshalOptions{RecursionLimit: depthMax}
 	switch m := v.(type) {
 	case *message:

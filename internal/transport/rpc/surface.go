@@ -170,12 +170,12 @@ func (d *Door) serve(s *surface, plans *planner, m *codegen.ProtoMethod,
 			}, options(of.Input())...))
 		return
 	}
-	s.handlers[path] = connect.NewUnaryHandler(path,
+	s.handlers[path] = newStraight(call, connect.NewUnaryHandler(path,
 		func(ctx context.Context, r *connect.Request[message]) (*connect.Response[message], error) {
 			x := exchangeOf(ctx)
 			out := &message{desc: of.Output()}
 			err := call.guard(x, func() (err error) {
-				out.data, err = call.ask(ctx, x, r.Msg)
+				out.data, err = call.ask(ctx, x, r.Msg, nil)
 				return err
 			})
 			if err != nil {
@@ -183,7 +183,7 @@ func (d *Door) serve(s *surface, plans *planner, m *codegen.ProtoMethod,
 			}
 			x.status = http.StatusOK
 			return connect.NewResponse(out), nil
-		}, options(of.Input())...)
+		}, options(of.Input())...))
 }
 
 // goesOn has a handler answer for longer than requests may take. There are only so many.
