@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"time"
 )
 
 // How far the heap of a server grows between two collections, in percent, and the size
@@ -15,6 +16,9 @@ const (
 	gcPercent = 400
 	gcMemory  = 128 << 20
 )
+
+// settleTime is how long after the start its garbage is given back to the system.
+const settleTime = time.Second
 
 // tuneMemory sets both, unless the environment says another.
 func tuneMemory() {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -71,6 +72,8 @@ func (c *command) serve() *cobra.Command {
 			if s.Admin() != "" {
 				fmt.Fprintf(c.out, "metrics at %s/metrics\n", s.Admin())
 			}
+			settle := time.AfterFunc(settleTime, debug.FreeOSMemory)
+			defer settle.Stop()
 			return s.Run(cmd.Context())
 		},
 	}
