@@ -24,10 +24,10 @@ func signIn(p browser.Page, email string) {
 	p.Until(`document.querySelector("#me") && document.querySelector(".board[data-board]")`)
 }
 
-func openGarden(p browser.Page) {
+func openGarden(p browser.Page, cards int) {
 	p.Until(`[...document.querySelectorAll(".board")].some((b) => b.textContent === "The shared garden")`)
 	p.Run(`[...document.querySelectorAll(".board")].find((b) => b.textContent === "The shared garden").click()`)
-	p.Until(`document.querySelectorAll(".card").length === 11`)
+	p.Until(fmt.Sprintf(`document.querySelectorAll(".card").length === %d`, cards))
 }
 
 // titles is the expression of all titles of a list, from top to bottom.
@@ -69,9 +69,9 @@ func meet(t *testing.T, app *server.Server, address string) {
 		a.Look("welcome")
 		signIn(a, "ana@example.com")
 		a.Look("boards")
-		openGarden(a)
+		openGarden(a, 11)
 		signIn(b, "bo@example.com")
-		openGarden(b)
+		openGarden(b, 11)
 		for _, p := range []browser.Page{a, b} {
 			p.Until(`document.querySelectorAll("#here .face").length === 2`)
 		}
@@ -204,6 +204,34 @@ func meet(t *testing.T, app *server.Server, address string) {
 		a.Until(`!document.querySelector(".cursor")`)
 		b.Click(`#closed .button`)
 		b.Until(`document.querySelectorAll(".board[data-board]").length === 1`)
+	})
+
+	t.Run("who may look may not touch, and sees what others do", func(t *testing.T) {
+		a, c := ana.In(t), bo.In(t)
+		c.Click("#me")
+		c.Click("#sign-out")
+		signIn(c, "cleo@example.com")
+		c.Until(`document.querySelectorAll(".board[data-board]").length === 1`)
+		openGarden(c, 12)
+		c.Until(`!document.querySelector(".more").checkVisibility()`)
+		mend := card(c, "Mend the gate, and paint it")
+		x, y := c.Center(card(c, "Dig out the dahlias"))
+		c.Grasp(mend, x, y)
+		c.Frame()
+		if browser.Value[bool](c, `Boolean(document.querySelector(".ghost"))`) {
+			t.Error("a card comes along with who may only look")
+		}
+		c.Release(x, y)
+		c.Run(fmt.Sprintf(`document.querySelector('%s .front').focus()`, mend))
+		c.Keys(" ")
+		c.Frame()
+		if got := browser.Value[string](c, `document.querySelector("#announce").textContent`); got != "" {
+			t.Errorf("who may only look is told %q", got)
+		}
+		a.Click(mend + " .front")
+		a.Click("#dialog .button.danger")
+		a.Click("#dialog .button.danger")
+		c.Until(`document.querySelectorAll(".card").length === 11`)
 	})
 }
 
