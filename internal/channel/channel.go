@@ -12,6 +12,8 @@ import (
 
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -22,6 +24,8 @@ type Config struct {
 	Engine Engine
 	// Bus reaches the hubs of other processes; nil where there is none.
 	Bus store.Bus
+	// Revoked returns the sessions that an entry ended; nil knows of none.
+	Revoked func(e *journal.Entry) []ident.Record
 	// Beat is how often this process says to the others that it lives; 0 means once in a
 	// second. The members of one of which nothing was heard for four beats have left.
 	Beat time.Duration

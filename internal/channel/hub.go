@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,6 +101,11 @@ func (h *Hub) Follow(e journal.Entry) {
 	for i := range e.Changes {
 		h.changed(&e.Changes[i])
 	}
+	if h.cfg.Revoked != nil {
+		if ended := h.cfg.Revoked(&e); len(ended) > 0 {
+			h.doubtAll(func(m *membership) bool { return slices.Contains(ended, m.subject.Session) })
+		}
+	}
 	for _, i := range e.Intents {
 		var p payload
 		if i.Kind != journal.IntentPublish {
@@ -119,7 +125,10 @@ type payload struct {
 }
 
 // Swapped puts every membership in doubt, because another app is in force.
-func (h *Hub) Swapped() {
+func (h *Hub) Swapped() { h.doubtAll(func(*membership) bool { return true }) }
+
+// doubtAll puts in doubt all for whom the function says yes.
+func (h *Hub) doubtAll(whom func(*membership) bool) {
 	h.mu.Lock()
 	rooms := make([]*room, 0, len(h.rooms))
 	for _, r := range h.rooms {
@@ -127,7 +136,7 @@ func (h *Hub) Swapped() {
 	}
 	h.mu.Unlock()
 	for _, r := range rooms {
-		r.doubt(func(*membership) bool { return true })
+		r.doubt(whom)
 	}
 }
 

@@ -24,7 +24,7 @@ func (s *Server) openChannels(ctx context.Context) {
 	if m, ok := s.store.(*movable); ok {
 		bus = roving{m}
 	}
-	s.channels = channel.New(channel.Config{Engine: calls{s}, Bus: bus, Log: s.log})
+	s.channels = channel.New(channel.Config{Engine: calls{s}, Bus: bus, Revoked: revoked, Log: s.log})
 	s.countChannels()
 	if s.cfg.door && s.cfg.database == nil {
 		return

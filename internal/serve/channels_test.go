@@ -103,7 +103,11 @@ func publishes(t *testing.T, join joining) {
 		}
 		x.hears(members[1], `"message":7}`)
 	}
+	// Who signs out is in no channel any more, whatever his connections do.
+	r := x.ask(x.proxy.URL, http.MethodPost, "/api/auth/sign-out", ana, "", "")
+	x.want("the end of the session", r, http.StatusNoContent)
 	for _, m := range members {
+		x.hears(m, `{"channel":"notes/all","ended":{"code":"unauthenticated"}}`)
 		m.Close()
 	}
 }
