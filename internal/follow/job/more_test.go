@@ -241,6 +241,55 @@ func TestCancelEndsBetweenSteps(t *testing.T) {
 	})
 }
 
+func TestACancelledJobGoesOnNoMore(t *testing.T) {
+	var steps atomic.Int64
+	g := newGate()
+	kinds := map[string]*kind{
+		"fails": {Job: spec.Job{Retry: 9}, run: func(ctx context.Context, _ value.Record,
+			s action.Steps) (value.Value, error) {
+			return s.Step(ctx, "ask", func(ctx context.Context, _ action.Step) (value.Value, error) {
+				steps.Add(1)
+				if err := g.pass(ctx, s.ID()); err != nil {
+					return value.OfNull(), err
+				}
+				return value.OfNull(), fault.New(fault.Internal, "The other side is away.")
+			})
+		}},
+		"sleeps": {run: func(ctx context.Context, _ value.Record, s action.Steps) (value.Value, error) {
+			if err := g.pass(ctx, s.ID()); err != nil {
+				return value.OfNull(), err
+			}
+			return value.OfNull(), s.Sleep(ctx, "long", 24*time.Hour)
+		}},
+	}
+	n := start(t, dbtest.Memory(t), false, kinds, nil)
+	ids := []ident.Record{n.add("fails", "null")[0], n.add("sleeps", "null")[0]}
+	for _, id := range ids {
+		<-g.at
+		n.until(id, func(i job.Info) bool { return i.State == job.Running })
+		// Another node has heard it.
+		origin := journal.Origin{Call: ident.NewCall(), Operation: "test", Now: n.now()}
+		_, err := n.db.Write(t.Context(), origin, func(tx store.Tx) error {
+			row, err := tx.Get(t.Context(), job.Collection, id)
+			if err != nil {
+				return err
+			}
+			row.Set("cancel", value.OfBool(true))
+			_, err = tx.Put(t.Context(), job.Collection, row)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(g.open)
+	for _, id := range ids {
+		n.await(id, job.Cancelled)
+	}
+	n.advance(48 * time.Hour)
+	equal(t, "how often it was asked", steps.Load(), 1)
+}
+
 func TestStopGivesJobsToTheNext(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		g := newGate()

@@ -258,6 +258,7 @@ func (j *Jobs) put(ctx context.Context, tx store.Tx, w *work, s state, now time.
 				w.end.due = now
 			}
 		}
+		w.end.unless(row)
 		w.end.write(row, w.end.state, now)
 		row.Set(fieldTries, value.OfInt(w.end.tries))
 	default:
@@ -278,6 +279,13 @@ func (j *Jobs) put(ctx context.Context, tx store.Tx, w *work, s state, now time.
 		_, err = tx.Put(ctx, Collection, row)
 	}
 	return err
+}
+
+// unless has a job that would go on later end, if somebody has asked for that.
+func (e *end) unless(row value.Record) {
+	if e.state == Waiting && row.Get(fieldCancel).Bool() {
+		*e = end{state: Cancelled, written: e.written}
+	}
 }
 
 // write writes the end into a record.

@@ -457,16 +457,19 @@ func (s *steps) pause(ctx context.Context, row value.Record, due value.Value) er
 		e.due = due.Time()
 	}
 	s.outside()
+	var wrote end
 	err := s.write(ctx, row, func(job value.Record) {
-		e.write(job, Waiting, e.due)
+		wrote = e
+		wrote.unless(job)
+		wrote.write(job, wrote.state, s.now())
 		job.Set(fieldTries, value.OfInt(0))
 	})
 	s.back()
 	if err != nil {
 		return err
 	}
-	e.written = true
-	s.end = e
+	wrote.written = true
+	s.end = wrote
 	return errPause
 }
 
