@@ -195,6 +195,39 @@ func TestAtOnceAndOncePer(t *testing.T) {
 	})
 }
 
+func TestAJobThatIsTriedAgainIsOneAgain(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
+		g := newGate()
+		var well atomic.Bool
+		kinds := map[string]*kind{"one": {run: func(ctx context.Context, _ value.Record,
+			s action.Steps) (value.Value, error) {
+			if !well.Load() {
+				return value.OfNull(), fault.New(fault.Internal, "The other side is away.")
+			}
+			return value.OfNull(), g.step(ctx, s, "stand")
+		}, once: func(in value.Record) value.Value { return in.Get("n") }}}
+		n := start(t, open(), shared, kinds, nil)
+		first := n.add("one", `{"n":1}`)[0]
+		n.await(first, job.Failed)
+		well.Store(true)
+		second := n.add("one", `{"n":1}`)[0]
+		<-g.at
+		err := n.jobs.Retry(t.Context(), first, "")
+		if !fault.Is(err, fault.Refused) || fault.From(err).Code != "once_per" {
+			t.Errorf("beside another of its value it is tried again: %v", err)
+		}
+		g.open <- struct{}{}
+		n.await(second, job.Done)
+		if err := n.jobs.Retry(t.Context(), first, ""); err != nil {
+			t.Fatal(err)
+		}
+		<-g.at
+		n.await(n.add("one", `{"n":1}`)[0], job.Cancelled)
+		close(g.open)
+		n.await(first, job.Done)
+	})
+}
+
 func TestCancelEndsBetweenSteps(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		g := newGate()

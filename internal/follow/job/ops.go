@@ -223,13 +223,32 @@ func (j *Jobs) Retry(ctx context.Context, id ident.Record, from string) error {
 		row.Set(fieldEnded, value.OfNull())
 		row.Set(fieldProblem, value.OfNull())
 		row.Set(fieldCause, value.OfNull())
+		if once := j.oneAgain(ctx, row); once != "" {
+			row.Set(fieldOnce, value.OfText(once))
+		}
 		_, err = tx.Put(ctx, Collection, row)
+		if fault.Is(err, fault.Exists) {
+			return fault.WithCode(fault.Refused, "once_per", onceTaken)
+		}
 		return err
 	})
 	if err == nil {
 		j.Wake()
 	}
 	return err
+}
+
+// oneAgain is the value by which a job that ended is one again, "" if it needs none.
+func (j *Jobs) oneAgain(ctx context.Context, row value.Record) string {
+	w := workOf(row)
+	job := j.cfg.Find(w.name)
+	if w.once != "" || job == nil || job.Once == nil {
+		return ""
+	}
+	if once := j.once(ctx, job, w); once != "" {
+		return once
+	}
+	return string(w.id)
 }
 
 // stepFrom returns the place of the step from which on a job runs again: the named one,

@@ -273,13 +273,15 @@ func (j *Jobs) put(ctx context.Context, tx store.Tx, w *work, s state, now time.
 	}
 	_, err = tx.Put(ctx, Collection, row)
 	if fault.Is(err, fault.Exists) && w.once != "" {
-		end := end{state: Cancelled, problem: problemOf(fault.WithCode(fault.Exists, "once_per",
-			"Another job with the same value waits or runs."))}
+		end := end{state: Cancelled, problem: problemOf(fault.WithCode(fault.Exists, "once_per", onceTaken))}
 		end.write(row, Cancelled, now)
 		_, err = tx.Put(ctx, Collection, row)
 	}
 	return err
 }
+
+// onceTaken is why a job is not begun beside another.
+const onceTaken = "Another job with the same value waits or runs."
 
 // unless has a job that would go on later end, if somebody has asked for that.
 func (e *end) unless(row value.Record) {
