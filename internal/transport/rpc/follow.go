@@ -22,12 +22,13 @@ var errGone = errors.New("the peer is gone")
 // send sends one message of a stream, which need not be over when requests must be.
 func (x *exchange) send(to *connect.ServerStream[message], m *message) error {
 	c := http.NewResponseController(x.Writer)
-	// A connection that has no deadlines needs none.
+	// What has no deadlines needs none.
 	_ = c.SetReadDeadline(time.Time{})
 	_ = c.SetWriteDeadline(time.Now().Add(sendTime))
 	if err := to.Send(m); err != nil {
 		return errGone
 	}
+	_ = c.SetWriteDeadline(time.Time{}) // it would end a stream on which nothing is said
 	return nil
 }
 

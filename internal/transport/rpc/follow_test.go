@@ -155,7 +155,7 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	w.stop()
 }
 
-func TestAStreamOutlivesTheTimeOfRequests(t *testing.T) {
+func TestAStreamEndsWithItsDeadline(t *testing.T) {
 	w := open(t, nil)
 	ana := w.signUp("ana")
 	m := w.method("Things/Follow")

@@ -106,6 +106,8 @@ var (
 	statusOK    = []string{"0"}
 	takesGzip   = []string{"gzip"}
 	statusAfter = http.TrailerPrefix + "Grpc-Status"
+	// browsers are the headers that are meant for them, who do not speak this.
+	browsers = [...]string{"Cache-Control", "Cross-Origin-Resource-Policy", "X-Content-Type-Options"}
 )
 
 // answer asks, and writes the answer or the problem.
@@ -129,6 +131,9 @@ func (s *straight) answer(ctx context.Context, w http.ResponseWriter, r *http.Re
 	x.status = http.StatusOK
 	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-prefix))
 	h := w.Header()
+	for _, name := range browsers {
+		delete(h, name)
+	}
 	h["Content-Type"], h["Grpc-Accept-Encoding"] = r.Header["Content-Type"], takesGzip
 	h[statusAfter] = statusOK
 	_, _ = w.Write(out) // as above

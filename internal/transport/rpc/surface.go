@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 
@@ -26,22 +27,28 @@ import (
 // surface is what was made of an app, kept as long as it is in force.
 type surface struct {
 	app      *app.App
+	lock     []byte
 	handlers map[string]http.Handler
+}
+
+// of reports whether the surface is that of an app with a lock.
+func (s *surface) of(a *app.App, lock []byte) bool {
+	return s != nil && s.app == a && bytes.Equal(s.lock, lock)
 }
 
 // now returns the surface of the app in force. An app that cannot be served here has the
 // services of the house alone.
 func (d *Door) now() *surface {
-	a := d.App()
-	if s := d.surface.Load(); s != nil && s.app == a {
+	a, lock := d.App(), d.Lock()
+	if s := d.surface.Load(); s.of(a, lock) {
 		return s
 	}
 	d.making.Lock()
 	defer d.making.Unlock()
-	if s := d.surface.Load(); s != nil && s.app == a {
+	if s := d.surface.Load(); s.of(a, lock) {
 		return s
 	}
-	s, err := d.make(a)
+	s, err := d.make(a, lock)
 	if err != nil && d.Broken != nil {
 		d.Broken(err)
 	}
@@ -59,14 +66,14 @@ func Describe(a *app.App, lock []byte) (*codegen.Proto, error) {
 }
 
 // make makes the handlers of an app.
-func (d *Door) make(a *app.App) (*surface, error) {
-	s := &surface{app: a, handlers: map[string]http.Handler{}}
+func (d *Door) make(a *app.App, lock []byte) (*surface, error) {
+	s := &surface{app: a, lock: lock, handlers: map[string]http.Handler{}}
 	files, err := houseFiles()
 	if err != nil {
 		return s, err
 	}
 	names := []string{d.serveHealth(s, files)}
-	p, err := Describe(a, d.Lock())
+	p, err := Describe(a, lock)
 	if err != nil {
 		return s, err
 	}
