@@ -167,6 +167,17 @@ func meet(t *testing.T, app *server.Server, address string) {
 		shows(a, "This week", "Cover the beds with leaves / Mend the gate, and paint it / Label the herb bed")
 	})
 
+	t.Run("who changes his name is called so everywhere", func(t *testing.T) {
+		a, b := ana.In(t), bo.In(t)
+		b.Click("#me")
+		b.Type("#f-name", "Bodil Lindqvist")
+		b.Click("#dialog .button.wide")
+		b.Until(`document.querySelector("#me").ariaLabel === "You, Bodil Lindqvist"`)
+		for _, where := range []string{"#here", ".card"} {
+			a.Until(fmt.Sprintf(`document.querySelector('%s .face[title="Bodil Lindqvist"]')`, where))
+		}
+	})
+
 	t.Run("both agree after a storm of moves in which the line breaks", func(t *testing.T) {
 		a, b := ana.In(t), bo.In(t)
 		for i, p := range []browser.Page{a, b} {
@@ -197,7 +208,7 @@ func meet(t *testing.T, app *server.Server, address string) {
 		a.Until(`document.querySelector(".people").textContent.includes("Dora Halas")`)
 		a.Look("people")
 		a.Run(`[...document.querySelectorAll(".people .row")]
-			.find((r) => r.textContent.includes("Bo Lindqvist")).querySelector("[data-remove]").click()`)
+			.find((r) => r.textContent.includes("Bodil Lindqvist")).querySelector("[data-remove]").click()`)
 		b.Until(`document.querySelector("#closed") && !document.querySelector(".card")`)
 		a.Run(`document.querySelector("#dialog").close()`)
 		a.Until(`document.querySelectorAll("#here .face").length === 1`)

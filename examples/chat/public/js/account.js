@@ -20,8 +20,8 @@ export function enter(joining = false) {
 }
 
 // you opens what people may say of themselves.
-export function you() {
-  const { id, name, email } = api.auth.user;
+export function you({ id, name }) {
+  const { email } = api.auth.user;
   ask("You", {
     fields: [field("name", "Name", { value: name, maxlength: 60 })],
     button: "Save",

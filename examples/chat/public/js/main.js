@@ -23,13 +23,26 @@ function show() {
   return side.draw?.();
 }
 
+// The one who is signed in, as the server has him: it tells whether the line is up, too.
+let pulse = null;
+let drawn;
+
+function self() {
+  const user = pulse?.items[0] ?? api.auth.user;
+  const key = user && user.id + user.name;
+  if (key === drawn) return;
+  drawn = key;
+  put(find("self"), user
+    ? h("button", { class: "me", type: "button", id: "me", "aria-label": `You, ${user.name}`, onclick: () => you(user) }, face(user.id, user.name))
+    : h("button", { class: "button small", type: "button", id: "sign-in", onclick: () => enter() }, "Sign in"));
+}
+
+// begin draws everything anew, as another one has signed in.
 function begin() {
   end(undo);
   end(undoSide);
   const { user } = api.auth;
-  put(find("self"), user
-    ? h("button", { class: "me", type: "button", id: "me", "aria-label": `You, ${user.name}`, onclick: you }, face(user.id, user.name))
-    : h("button", { class: "button small", type: "button", id: "sign-in", onclick: () => enter() }, "Sign in"));
+  self();
   document.body.classList.toggle("out", !user);
   put(find("rooms"));
   side = user && rooms(find("rooms"), (...stops) => undoSide.push(...stops));
@@ -50,8 +63,7 @@ find("skip").addEventListener("click", (event) => {
 });
 addEventListener("hashchange", show);
 
-// Whether the line is up, and what waits for it.
-let pulse = null;
+// line says whether the line is up, and what waits for it.
 function line() {
   const waiting = api.outbox.pending.length;
   const off = !navigator.onLine || pulse?.state === "offline";
@@ -70,6 +82,6 @@ api.auth.onChange(() => {
   who = id;
   stop();
   pulse = id && api.users.live({ filter: cel`id == ${id}` });
-  stop = pulse ? pulse.subscribe(line) : () => {};
   begin();
+  stop = pulse ? pulse.subscribe(() => { line(); self(); }) : () => {};
 });

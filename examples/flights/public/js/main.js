@@ -34,9 +34,14 @@ function self() {
   const { user } = api.auth;
   if (!user) return put(find("self"), h("button", { class: "button small", type: "button", id: "sign-in", onclick: () => enter() }, "Sign in"));
   const wallet = h("span", { class: "wallet", id: "wallet", title: "Your wallet" });
-  put(find("self"), wallet, h("button", { class: "me", type: "button", id: "me", onclick: you }, user.name.split(" ")[0]));
-  return undoWallet = api.users.live({ filter: cel`id == ${user.id}` })
-    .subscribe(([me]) => { if (me) wallet.textContent = euros(me.wallet); });
+  let now = user;
+  const button = h("button", { class: "me", type: "button", id: "me", onclick: () => you(now) });
+  put(find("self"), wallet, button);
+  return undoWallet = api.users.live({ filter: cel`id == ${user.id}` }).subscribe(([me]) => {
+    if (me) wallet.textContent = euros(me.wallet);
+    now = me ?? user;
+    button.textContent = now.name.split(" ")[0];
+  });
 }
 
 find("skip").addEventListener("click", (event) => {

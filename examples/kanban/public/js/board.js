@@ -43,7 +43,8 @@ export function board(main, keep, id) {
       if (card) others.splice(held.index, 0, card);
       return others;
     },
-    name: (user) => view.members.find((m) => m.user === user)?.expand?.user?.name ?? "Somebody",
+    // name is what a member is called.
+    name: (user) => view.members.find((m) => m.user === user)?.expand?.user?.name,
     element: (card) => cardElements.get(card),
     draw, drop,
   };
@@ -90,6 +91,7 @@ export function board(main, keep, id) {
     if (focused?.isConnected && document.activeElement === document.body) focused.querySelector("button").focus({ preventScroll: true });
     for (const [id, element] of cardElements) if (!element.isConnected) cardElements.delete(id);
     slide(before);
+    presence.draw();
   }
 
   // close is for who may not see the board any more, or never could.
@@ -110,7 +112,6 @@ export function board(main, keep, id) {
       h("button", { class: "round", type: "button", id: "board-menu", "aria-label": "About this board", onclick: () => menu(view, name) }, dots()),
       h("ul", { class: "here", id: "here", "aria-label": "Who is here" }),
       h("button", { class: "button quiet small", type: "button", id: "people", onclick: () => people(view, membersLive) }, "People"));
-    presence.draw();
   }
 
   function column(list) {
@@ -131,6 +132,8 @@ export function board(main, keep, id) {
     return element;
   }
 
+  const called = (user) => view.name(user) ?? "Somebody";
+
   function card(c) {
     let element = cardElements.get(c.id);
     if (!element) {
@@ -141,13 +144,13 @@ export function board(main, keep, id) {
     }
     const held = view.held?.card === c.id;
     element.classList.toggle("held", held);
-    const mark = JSON.stringify([c.title, Boolean(c.body), c.assignee, c.assignee && view.name(c.assignee)]);
+    const mark = JSON.stringify([c.title, Boolean(c.body), c.assignee, c.assignee && called(c.assignee)]);
     if (element.dataset.mark === mark) return element;
     element.dataset.mark = mark;
     element.querySelector(".title").textContent = c.title;
     put(element.querySelector(".marks"),
       c.body && h("span", { class: "mark", title: "Has a description" }, icon("M4 6h12M4 10h12M4 14h7")),
-      c.assignee && face(c.assignee, view.name(c.assignee)));
+      c.assignee && face(c.assignee, called(c.assignee)));
     return element;
   }
 

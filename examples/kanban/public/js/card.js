@@ -6,13 +6,13 @@ import { sure } from "./board.js";
 export function openCard(view, id) {
   const card = view.card(id);
   if (!card) return;
-  const by = h("p", { class: "muted" }, `Written by ${view.name(card.author)}`);
+  const by = h("p", { class: "muted" }, `Written by ${view.name(card.author) ?? "somebody"}`);
   if (!view.mayEdit) {
     return ask(card.title, { more: [
       card.body && h("p", { class: "body" }, card.body),
-      card.assignee && h("p", {}, `Given to ${view.name(card.assignee)}`), by] });
+      card.assignee && h("p", {}, `Given to ${view.name(card.assignee) ?? "somebody"}`), by] });
   }
-  const people = view.members.map((m) => [m.user, view.name(m.user)]);
+  const people = view.members.map((m) => [m.user, view.name(m.user) ?? "Somebody"]);
   ask("Card", {
     fields: [
       field("title", "Title", { value: card.title, maxlength: 200 }),

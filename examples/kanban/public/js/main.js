@@ -9,19 +9,31 @@ const main = find("content");
 let undo = []; // what ends with the place that is shown
 const leave = () => { for (const end of undo.splice(0)) end(); };
 
+// The one who is signed in, as the server has him: it tells whether the line is up, too.
+let pulse = null;
+let drawn;
+
+function self() {
+  const user = pulse?.items[0] ?? api.auth.user;
+  const key = user && user.id + user.name;
+  if (key === drawn) return;
+  drawn = key;
+  put(find("self"), user
+    ? h("button", { class: "me", type: "button", id: "me", "aria-label": `You, ${user.name}`, onclick: () => you(user) }, face(user.id, user.name))
+    : h("button", { class: "button", type: "button", id: "sign-in", onclick: () => enter() }, "Sign in"));
+}
+
 // show draws the place that the address names.
 function show() {
   leave();
   const keep = (...ends) => undo.push(...ends);
   const user = api.auth.user;
   put(find("place"));
-  put(find("self"), user
-    ? h("button", { class: "me", type: "button", id: "me", "aria-label": `You, ${user.name}`, onclick: you }, face(user.id, user.name))
-    : h("button", { class: "button", type: "button", id: "sign-in", onclick: () => enter() }, "Sign in"));
+  self();
   document.title = "Slipway";
-  if (!user) return put(main, welcome());
   const [, kind, id] = location.hash.split("/");
-  main.className = kind === "b" ? "on-board" : "";
+  main.className = user && kind === "b" ? "on-board" : "";
+  if (!user) return put(main, welcome());
   if (kind === "b" && id) return board(main, keep, id);
   return boards(main, keep);
 }
@@ -44,8 +56,7 @@ addEventListener("hashchange", () => {
   main.focus({ preventScroll: true });
 });
 
-// Whether the line is up, and what waits for it.
-let pulse = null;
+// line says whether the line is up, and what waits for it.
 function line() {
   const waiting = api.outbox.pending.length;
   const off = !navigator.onLine || pulse?.state === "offline";
@@ -64,6 +75,6 @@ api.auth.onChange(() => {
   who = id;
   end();
   pulse = id && api.users.live({ filter: cel`id == ${id}` });
-  end = pulse ? pulse.subscribe(line) : () => {};
   show();
+  end = pulse ? pulse.subscribe(() => { line(); self(); }) : () => {};
 });

@@ -17,7 +17,7 @@ export function people(view, live) {
 }
 
 function person(view, member) {
-  const name = view.name(member.user);
+  const name = view.name(member.user) ?? "Somebody";
   const mine = member.user === api.auth.user.id;
   const change = view.me?.role === "owner" && h("select", { "aria-label": `What ${name} may do`, "data-member": member.user,
     onchange: (event) => api.members.update(member.id, { role: event.target.value }).catch((e) => {

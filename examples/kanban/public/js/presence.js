@@ -15,8 +15,11 @@ export function here(view) {
     const people = new Map(channel.present.filter((p) => p.user).map((p) => [p.user.id, p.user]));
     const list = find("here");
     if (list) {
-      const shown = new Map([...list.children].map((e) => [e.dataset.user, e]));
-      arrange(list, [...people.values()].slice(0, 6).map((u) => shown.get(u.id) ?? h("li", { "data-user": u.id }, face(u.id, u.name))));
+      const shown = new Map([...list.children].map((e) => [e.dataset.user + e.title, e]));
+      arrange(list, [...people.values()].slice(0, 6).map((u) => {
+        const name = view.name(u.id) ?? u.name; // who changes his name is here under the new one
+        return shown.get(u.id + name) ?? h("li", { "data-user": u.id, title: name }, face(u.id, name));
+      }));
     }
     point();
   }
@@ -29,7 +32,7 @@ export function here(view) {
       seen.add(who);
       let cursor = cursors.get(who);
       if (!cursor) {
-        cursor = h("div", { class: "cursor", "data-user": user.id }, h("span", {}, user.name.split(" ")[0]));
+        cursor = h("div", { class: "cursor", "data-user": user.id }, h("span", {}, (view.name(user.id) ?? user.name).split(" ")[0]));
         cursor.style.setProperty("--own", colour(user.id));
         cursors.set(who, cursor);
         layer.append(cursor);
