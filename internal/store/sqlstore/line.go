@@ -195,10 +195,23 @@ func (s *Store) pass(g *group) {
 		s.line.hand(g) {
 		return
 	}
+	s.end(g)
+	s.line.leave()
+}
+
+// end settles the group, tells its calls, and then looks after the files, for which
+// none of them needs to wait.
+func (s *Store) end(g *group) {
 	s.settle(g)
 	s.line.learn(g)
-	s.line.leave()
+	kept := g.err == nil && g.dirty
 	close(g.done)
+	if !kept {
+		return
+	}
+	if err := s.dialect.Tidy(s.writer); classOf(err) == Broken {
+		s.fail(err)
+	}
 }
 
 // settle ends the group's transaction and says in g.err how.
@@ -229,11 +242,6 @@ func (s *Store) settle(g *group) {
 	}
 	if len(g.entries) > 0 {
 		s.feed.publish(g.entries, s.head)
-	}
-	if g.dirty {
-		if err := s.dialect.Tidy(s.writer); classOf(err) == Broken {
-			s.fail(err)
-		}
 	}
 }
 
@@ -299,8 +307,7 @@ func (s *Store) exclusive(ctx context.Context, fn func() error) error {
 	}
 	defer s.line.leave()
 	if g != nil {
-		s.settle(g)
-		close(g.done)
+		s.end(g)
 	}
 	if err := s.Failure(); err != nil {
 		return stopped(err)

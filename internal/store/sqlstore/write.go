@@ -155,8 +155,7 @@ func (s *Store) stand(ctx context.Context, again bool) (*group, error) {
 		return nil, err
 	}
 	if again && g != nil && (g.drafts > 0 || g.guess) {
-		s.settle(g)
-		close(g.done)
+		s.end(g)
 		g = nil
 	}
 	if g, err = s.join(g, again); err != nil {
