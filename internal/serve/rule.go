@@ -74,6 +74,10 @@ func rules(a *app.App) []*rule.Rule {
 	for _, x := range a.Actions() {
 		add(x.Allow)
 	}
+	for _, x := range a.Channels() {
+		add(x.Join)
+		add(x.Send)
+	}
 	return out
 }
 
