@@ -60,6 +60,25 @@ func TestInABrowser(t *testing.T) {
 		p.Until(`settled.join() === "bad_word" && texts() === "b,c,a"`)
 	})
 
+	t.Run("the order is the server's", func(t *testing.T) {
+		p := a.In(t)
+		p.Run(`const all = ["Z", "a", "é", "\u{10000}", "\ue000", "\u{1f600}", "~", "10s", "9s", "", "aa"].map((text, i) =>
+				api.notes.create({ text, group: "order", place: i % 3 - 1.5, span: i % 4 ? i * 7 + "s" : null }));
+			window.same = 0;
+			Promise.all(all).then(async () => {
+				for (const sort of ["text", "-text", "place,-text", "-span", "span,-id", "created", "-count,span"]) {
+					const filter = cel` + "`group == ${'order'}`" + `;
+					const { items } = await api.notes.list({ filter, sort });
+					const live = api.notes.live({ filter, sort });
+					await new Promise((go) => live.subscribe(() => live.state === "live" && go()));
+					if (items.map((n) => n.text).join("|") === live.items.map((n) => n.text).join("|")) same++;
+					else console.error(sort, items.map((n) => n.text).join("|"), live.items.map((n) => n.text).join("|"));
+				}
+				for await (const n of api.notes.all({ filter: cel` + "`group == 'order'`" + ` })) await api.notes.delete(n.id);
+			});`)
+		p.Until(`same === 7 && texts() === "b,c,a"`)
+	})
+
 	b := a.Tab(t, n.line.Address)
 	b.Until(`window.ready && notes.state === "live" && texts() === "b,c,a" && api.auth.user.name === "ana"`)
 

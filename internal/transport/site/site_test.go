@@ -1,14 +1,17 @@
 package site_test
 
 import (
+	"compress/gzip"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/galleybackend/galley/internal/sdk"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/transport"
 	"github.com/galleybackend/galley/internal/transport/site"
@@ -178,5 +181,55 @@ func TestEveryProblemHasAPage(t *testing.T) {
 	if w := get(s, "GET", "/problems/<script>"); w.Code != 404 || strings.Contains(w.Body.String(),
 		"<script>") {
 		t.Errorf("an unknown problem is %d %s", w.Code, w.Body)
+	}
+}
+
+// TestClientIsServed checks that /galley.js and its types are there for every app, whether it
+// has files or not, that who has them is not sent them again, and that no file takes their place.
+func TestClientIsServed(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "galley.js"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own, root, err := site.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	for name, s := range map[string]*site.Site{"no files": site.New(site.Config{}),
+		"a file of that name": site.New(site.Config{Files: func() fs.FS { return own }})} {
+		for path, want := range map[string][2]string{
+			"/galley.js":   {"text/javascript; charset=utf-8", string(sdk.Script())},
+			"/galley.d.ts": {"text/plain; charset=utf-8", string(sdk.Types())},
+		} {
+			w := get(s, "GET", path)
+			if w.Code != 200 || w.Body.String() != want[1] || w.Header().Get("Content-Type") != want[0] {
+				t.Errorf("%s, %s: %d, %v, %d bytes", name, path, w.Code, w.Header(), w.Body.Len())
+			}
+			zipped := get(s, "GET", path, "Accept-Encoding", "gzip")
+			r, err := gzip.NewReader(zipped.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, err := io.ReadAll(r); err != nil || string(text) != want[1] {
+				t.Errorf("%s, %s: compressed it is another: %v", name, path, err)
+			}
+			if a, b := w.Header().Get("Etag"), zipped.Header().Get("Etag"); a == "" || a == b {
+				t.Errorf("%s, %s: the tags are %s and %s", name, path, a, b)
+			}
+			for _, h := range []http.Header{w.Header(), zipped.Header()} {
+				again := get(s, "GET", path, "Accept-Encoding", h.Get("Content-Encoding"), "If-None-Match",
+					h.Get("Etag"))
+				if again.Code != 304 || again.Body.Len() > 0 {
+					t.Errorf("%s, %s: %d for who has it", name, path, again.Code)
+				}
+			}
+			if w := get(s, "HEAD", path); w.Code != 200 || w.Body.Len() > 0 {
+				t.Errorf("%s, %s: HEAD is %d with %d bytes", name, path, w.Code, w.Body.Len())
+			}
+			if w := get(s, "POST", path); w.Code != 405 {
+				t.Errorf("%s, %s: POST is %d", name, path, w.Code)
+			}
+		}
 	}
 }

@@ -1,5 +1,5 @@
 import type { Frame, Link } from "./link";
-import { by, holds, patched, plain, type Values } from "./order";
+import { by, holds, patched, type Values } from "./order";
 import type { Outbox } from "./outbox";
 import { Problem } from "./problem";
 import type { Shelf } from "./shelf";
@@ -78,8 +78,8 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
         }
         const old = made.get(s.id!) ?? map.get(s.id!) ?? record(l.collection, s.id!);
         const now = new Date(layer.time).toISOString();
-        const next = old ? patched(old, plain(s.values)) :
-          s.kind === "create" && { created: now, updated: now, version: 0, ...plain(s.values), id: s.id };
+        const next = old ? patched(old, s.values) :
+          s.kind === "create" && { created: now, updated: now, version: 0, ...s.values, id: s.id };
         if (!next) continue;
         made.set(s.id!, next);
         const whole = beside(l, next, old);
@@ -135,6 +135,7 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
   /** put takes over a whole answer, or what changed since the one before. */
   function put(l: List, f: Frame) {
     if (f.items) {
+      l.order = by(l.query.sort, f.items);
       const old = l.server;
       l.server = new Map(f.items.map((r: Values) => {
         const same = old?.get(r.id);

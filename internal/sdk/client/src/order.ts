@@ -4,7 +4,8 @@
 
 export type Values = Record<string, any>;
 
-const span = /^-?(?:\d+(?:\.\d+)?(?:h|ms|m|s|µs|ns))+$|^0s$/;
+/** span is the form of a duration as the server writes it. */
+const span = /^-?(?:(?:(?:\d+h)?\d+m)?\d+(?:\.\d+)?s|\d+(?:\.\d+)?(?:ms|µs|ns))$/;
 const units: Values = { h: 36e11, m: 6e10, s: 1e9, ms: 1e6, "µs": 1e3, ns: 1 };
 
 /** lasts reads a duration as a number, and returns undefined for all other texts. */
@@ -16,11 +17,11 @@ function lasts(text: string): number | undefined {
 }
 
 /** compare orders two values as the server does: null first, texts by their code points. */
-function compare(a: any, b: any): number {
+function compare(a: any, b: any, spans?: boolean): number {
   if (a === b) return 0;
   if (a == null || b == null) return a == null ? (b == null ? 0 : -1) : 1;
   if (typeof a === "string" && typeof b === "string") {
-    const [x, y] = [lasts(a), lasts(b)];
+    const [x, y] = spans ? [lasts(a), lasts(b)] : [];
     if (x !== undefined && y !== undefined) return x - y;
     // Surrogates stand for code points above all others, so they are moved there.
     for (let i = 0; ; i++) {
@@ -34,13 +35,23 @@ function compare(a: any, b: any): number {
 /** high places a code unit among code points; what is beyond the end comes first. */
 const high = (c: number) => (c !== c ? -1 : c >= 0xe000 ? c - 0x2000 : c >= 0xd800 ? c + 0x2000 : c);
 
-/** by returns how to order records by what sort says, completed with the id. */
-export function by(sort?: string): (a: Values, b: Values) => number {
+type Order = (a: Values, b: Values) => number;
+
+/**
+ * by returns how to order records by what sort says, completed with the id. What reads like a
+ * duration is taken for one, unless rows that the server has ordered show that it is a text.
+ */
+export function by(sort?: string, rows: Values[] = []): Order {
+  const order = ordered(sort, true);
+  return rows.every((r, i) => !i || order(rows[i - 1]!, r) < 0) ? order : ordered(sort);
+}
+
+function ordered(sort?: string, spans?: boolean): Order {
   const keys = [...(sort ? sort.split(",") : []), "id"].map((k): [string, number] =>
     k[0] === "-" ? [k.slice(1), -1] : [k, 1]);
   return (a, b) => {
     for (const [key, way] of keys) {
-      const c = compare(a[key], b[key]);
+      const c = compare(a[key], b[key], spans);
       if (c) return c * way;
     }
     return 0;
@@ -59,13 +70,13 @@ export function patched(record: Values, patch: Values): Values {
       op === "$min" ? (old == null ? x : Math.min(old, x as number)) :
       op === "$append" ? [...(old ?? []), x] :
       op === "$remove" ? old?.filter((item: unknown) => item !== x) ?? null :
-      v instanceof Date ? v.toISOString() : v;
+      v;
   }
   return next;
 }
 
 /** plain turns dates in values into what the wire and the server's records hold. */
-export const plain = (v: Values): Values => JSON.parse(JSON.stringify(v));
+export const plain = <T>(v: T): T => JSON.parse(JSON.stringify(v));
 
 const token = /\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|[a-z_]\w*|&&|[=!<>]=|[<>!()]|\S)/giy;
 

@@ -32,6 +32,8 @@ type Refused = (problem: Problem, change: Change) => void;
 
 /** How long one try may take before it is made again under the same key. */
 const tryTime = 60_000;
+/** The most changes that wait to be sent. */
+const layerMax = 10_000;
 
 export const pathOf = (c: Change) =>
   `/api/${c.kind === "action" ? "actions/" : ""}${c.name}${c.id && c.kind !== "create" ? "/" + encodeURIComponent(c.id) : ""}`;
@@ -170,7 +172,8 @@ export function makeOutbox(o: {
     only,
 
     /** show shows changes until hide takes them away, or the place at is reached. */
-    show(shows: Change[]): (at?: string) => void {
+    show(some: Change[]): (at?: string) => void {
+      const shows = plain(some);
       const l: Layer = { kind: "action", name: "", key: makeKey(), user: o.user(), time: Date.now(), shows };
       layers = [...layers, l];
       o.shown();
@@ -189,9 +192,14 @@ export function makeOutbox(o: {
     },
 
     /** put queues a change and yields what the server answers, whenever that may be. */
-    put(change: Change, shows: Change[] = [change], key = makeKey()): Promise<any> {
-      const values = change.values && plain(change.values);
-      const l: Layer = { ...change, values, key, user: o.user(), time: Date.now(), shows };
+    put(given: Change, shown?: Change[], key = makeKey()): Promise<any> {
+      if (layers.length >= layerMax) {
+        const title = `${layerMax} changes wait to be sent, which is the most.`;
+        return Promise.reject(new Problem({ code: "too_large", status: 413, title }));
+      }
+      const change = plain(given);
+      const shows = shown ? plain(shown) : [change];
+      const l: Layer = { ...change, key, user: o.user(), time: Date.now(), shows };
       const entry = { ...l };
       l.waited = down || o.link.isDown();
       const answer = new Promise<any>((done, fail) => owners.set(key, { done, fail }));
