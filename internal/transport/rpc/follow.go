@@ -34,12 +34,10 @@ func (x *exchange) send(to *connect.ServerStream[message], m *message) error {
 
 // over is why a stream ends from this side.
 func (d *Door) over(ctx context.Context) error {
-	select {
-	case <-d.closing:
+	if d.closing.Err() != nil {
 		f := fault.New(fault.Unavailable, "The server is closing.")
 		f.RetryAfter = 1
 		return f
-	default:
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fault.New(fault.Timeout, "The time that the caller gave has passed.")

@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/galleybackend/galley/internal/transport/rest"
 )
 
 // stream is a stream of a server.
@@ -153,6 +157,29 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 		t.Errorf("the stream ends with %v", err)
 	}
 	w.stop()
+}
+
+// A server gives requests only so long; a stream on which nothing is said is no such one.
+func TestAStreamOutlivesTheTimeOfRequests(t *testing.T) {
+	w := open(t, nil)
+	ana := w.signUp("ana")
+	const short = 200 * time.Millisecond
+	brisk := httptest.NewUnstartedServer(nil)
+	brisk.Config = rest.Server(w.app.Handler())
+	brisk.Config.ReadTimeout, brisk.Config.WriteTimeout = short, short
+	brisk.Start()
+	defer brisk.Close()
+	for _, protocol := range []string{"grpc", "connect"} {
+		p := w.person(protocol)
+		p.token = ana.token
+		w.base = brisk.URL
+		s := p.follow("Things/Follow", `{"filter":"name == \"`+protocol+`\""}`)
+		s.want("reset")
+		<-time.After(3 * short)
+		ana.do("Things/Create", `{"name":"`+protocol+`","price":"1"}`, "Idempotency-Key", protocol)
+		s.want("+" + protocol)
+		s.stop()
+	}
 }
 
 func TestAStreamEndsWithItsDeadline(t *testing.T) {

@@ -106,9 +106,6 @@ func (d *Door) serveHealth(s *surface, files *protoregistry.Files) string {
 		func(ctx context.Context, r *connect.Request[message], to *connect.ServerStream[message]) error {
 			x := exchangeOf(ctx)
 			name, err := serviceIn(r.Msg)
-			if err == nil && x.Refused != nil {
-				err = x.Refused
-			}
 			if err != nil {
 				return d.problem(x, err)
 			}

@@ -7,6 +7,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -23,8 +24,10 @@ import (
 const (
 	// MessageMax is the greatest size of a message that is taken, in bytes.
 	MessageMax = 1 << 20
-	// FollowersMax is how many of its calls may be streams that go on.
-	FollowersMax = 10_000
+	// StreamsMax is how many of its calls may be streams that go on, and AddressMax how many
+	// of one address that is not this machine's, unless Config says another.
+	StreamsMax = 10_000
+	AddressMax = 1000
 	// compressMin is the least size of a message that is compressed, in bytes.
 	compressMin = 1 << 10
 )
@@ -44,6 +47,8 @@ type Config struct {
 	Reflect bool
 	// Mask hides secrets in problems; nil hides nothing.
 	Mask *observe.Mask
+	// StreamsMax and AddressMax replace the constants.
+	StreamsMax, AddressMax int
 	// Broken hears why an app cannot be served here, which the app file decides.
 	Broken func(error)
 }
@@ -53,17 +58,22 @@ type Door struct {
 	Config
 	making  sync.Mutex
 	surface atomic.Pointer[surface]
-	// closing ends streams that go on.
-	closing chan struct{}
-	end     sync.Once
-	streams atomic.Int64
+	streams streams
+	// closing ends with the door, and with it the streams that go on.
+	closing context.Context
+	close   context.CancelFunc
 }
 
 // New returns a Door, which must be closed.
-func New(c Config) *Door { return &Door{Config: c, closing: make(chan struct{})} }
+func New(c Config) *Door {
+	c.StreamsMax, c.AddressMax = cmp.Or(c.StreamsMax, StreamsMax), cmp.Or(c.AddressMax, AddressMax)
+	d := &Door{Config: c, streams: streams{from: map[string]int{}}}
+	d.closing, d.close = context.WithCancel(context.Background())
+	return d
+}
 
 // Close ends the streams that go on.
-func (d *Door) Close() { d.end.Do(func() { close(d.closing) }) }
+func (d *Door) Close() { d.close() }
 
 // Takes reports whether a request is a call of this door.
 func (d *Door) Takes(r *http.Request) bool {

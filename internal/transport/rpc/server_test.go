@@ -39,6 +39,7 @@ type world struct {
 	cfg  serve.Config
 	file protoreflect.FileDescriptor
 	log  *logged
+	app  *serve.Server
 	stop func()
 }
 
@@ -79,6 +80,7 @@ func open(t testing.TB, change func(*serve.Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.app = s
 	w.stop = sync.OnceFunc(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

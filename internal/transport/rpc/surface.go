@@ -20,7 +20,6 @@ import (
 
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/codegen"
-	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -191,30 +190,4 @@ func (d *Door) serve(s *surface, plans *planner, m *codegen.ProtoMethod,
 			x.status = http.StatusOK
 			return connect.NewResponse(out), nil
 		}, options(of.Input())...))
-}
-
-// goesOn has a handler answer for longer than requests may take. There are only so many.
-func (d *Door) goesOn(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer d.streams.Add(-1)
-		x := exchangeOf(r.Context())
-		if d.streams.Add(1) > FollowersMax && x.Refused == nil {
-			f := fault.New(fault.Unavailable, "More than %d streams are open.", FollowersMax)
-			f.RetryAfter = 5
-			x.Refused = f
-		}
-		ctx, stop := context.WithCancel(r.Context())
-		defer stop()
-		go func() {
-			select {
-			case <-d.closing:
-				stop()
-			case <-ctx.Done():
-			}
-		}()
-		h.ServeHTTP(w, r.WithContext(ctx))
-		if x.status == 0 {
-			x.status = http.StatusOK
-		}
-	})
 }
