@@ -39,7 +39,7 @@ func (c *command) why() *cobra.Command {
 			if m := aboutRecord.FindStringSubmatch(args[0]); m != nil {
 				return c.whyRecord(cmd.Context(), m[1], m[2], m[3])
 			}
-			if aboutRule.MatchString(args[0]) {
+			if aboutRule.MatchString(args[0]) || strings.HasPrefix(args[0], "channels.") {
 				return c.whyRule(cmd.Context(), args[0])
 			}
 			if strings.Contains(args[0], "/") {
