@@ -54,7 +54,7 @@ var houseWords = []string{"actions", "auth", "batch", "channels", "events", "fil
 func (c *compiler) takenPath(path string) string {
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	switch first := parts[0]; {
-	case first == "_" || first == "hooks" || first == "problems":
+	case slices.Contains([]string{"_", "hooks", "problems", "galley.js", "galley.d.ts"}, first):
 		return "the house serves /" + first
 	case first != "api":
 		return ""

@@ -36,6 +36,7 @@ func TestARouteTakesNothingThatIsServed(t *testing.T) {
 		"GET /_/x":              "the house serves /_",
 		"POST /hooks/x":         "the house serves /hooks",
 		"GET /problems/x":       "the house serves /problems",
+		"GET /galley.js":        "the house serves /galley.js",
 	} {
 		a, got := compile(t, strings.Replace(routesBase, "PATH", path, 1), nil)
 		said := strings.Join(got, "; ")

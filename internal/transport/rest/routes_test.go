@@ -38,6 +38,7 @@ func TestThePathThatSaysMoreComesFirst(t *testing.T) {
 		{"GET", "/_/x", "", ""},
 		{"GET", "/hooks/x", "", ""},
 		{"GET", "/problems/x", "", ""},
+		{"GET", "/galley.js", "", ""},
 		{"GET", "/q/", "", ""},
 		{"GET", "//r", "", ""},
 		{"GET", "/q/r/s", "", ""},
