@@ -173,6 +173,23 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
+func TestAnIdleConnectionIsSmall(t *testing.T) {
+	n := onSQLite(t, papers)
+	n.handled(n.fill(10, 1, "x", zero))
+	const conns = 1000
+	before := heap()
+	for range conns {
+		if _, err := n.connect("").Follow(t.Context(), live.Query{Collection: "papers"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := (heap() - before) / conns
+	t.Logf("%d bytes for a connection with a subscription", each)
+	if each > 6<<10 {
+		t.Errorf("an idle connection has %d bytes, want at most 6 kB", each)
+	}
+}
+
 // TestAChangeCostsWhatItTouches asks for one judgement of a change that one of many
 // subscriptions is about.
 func TestAChangeCostsWhatItTouches(t *testing.T) {

@@ -36,7 +36,9 @@ type Conn struct {
 	mu sync.Mutex
 	// staged are pushes of commits that are not whole yet, out those that may be taken.
 	staged, out []push
-	wrote       []journal.Seq
+	// bytes are those of staged and out.
+	bytes int
+	wrote []journal.Seq
 	// all are the subscriptions, slow those that wait for their reset.
 	all, slow []*sub
 	ended     error
@@ -69,8 +71,9 @@ type sent struct {
 // push is a Push with its place.
 type push struct {
 	Push
-	seq journal.Seq
-	sub *sub
+	seq   journal.Seq
+	sub   *sub
+	bytes int
 }
 
 // wroteMax bounds the places of own commits that a connection waits for.
@@ -255,7 +258,12 @@ func (c *Conn) resume(s *sub) {
 
 // forget takes the pushes of a subscription away that were not handed out.
 func (c *Conn) forget(s *sub) {
-	of := func(p push) bool { return p.sub == s }
+	of := func(p push) bool {
+		if p.sub == s {
+			c.bytes -= p.bytes
+		}
+		return p.sub == s
+	}
 	c.staged, c.out = slices.DeleteFunc(c.staged, of), slices.DeleteFunc(c.out, of)
 	for _, x := range s.sent[s.taken:] {
 		s.changes -= x.changes
@@ -294,6 +302,7 @@ func (c *Conn) Take() ([]Push, error) {
 	for i := range c.out {
 		p := &c.out[i]
 		next := i + 1
+		c.bytes -= p.bytes
 		p.More = p.sub != nil && next < len(c.out) && c.out[next].sub != nil &&
 			c.out[next].seq == p.seq
 		if p.sub != nil && p.Ended == nil {
@@ -423,7 +432,8 @@ func (h *Hub) push(s *sub, at journal.Seq, p Push, changes, bytes int) {
 	if s.paused {
 		return
 	}
-	if len(s.sent) > 0 && (s.changes+changes > changesMax || s.bytes+bytes > bytesMax) {
+	if len(s.sent) > 0 && (s.changes+changes > changesMax || s.bytes+bytes > bytesMax) ||
+		c.bytes > 0 && c.bytes+bytes > connBytes {
 		s.paused = true
 		c.slow = append(c.slow, s)
 		c.forget(s)
@@ -438,7 +448,8 @@ func (h *Hub) push(s *sub, at journal.Seq, p Push, changes, bytes int) {
 func (c *Conn) stage(s *sub, at journal.Seq, p Push, changes, bytes int) {
 	s.changes, s.bytes = s.changes+changes, s.bytes+bytes
 	s.sent = append(s.sent, sent{at, changes, bytes})
-	c.staged = append(c.staged, push{p, at, s})
+	c.staged = append(c.staged, push{p, at, s, bytes})
+	c.bytes += bytes
 }
 
 // pushEnded tells that a subscription is over.
@@ -447,7 +458,7 @@ func (h *Hub) pushEnded(s *sub, why *fault.Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.staged = append(c.staged, push{Push{Sub: s.name, At: h.At(*h.place.Load()), Ended: why},
-		*h.place.Load(), s})
+		*h.place.Load(), s, 0})
 	h.staged[c] = struct{}{}
 }
 

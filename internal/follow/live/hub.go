@@ -30,6 +30,8 @@ const (
 	// it is paused.
 	changesMax = 1000
 	bytesMax   = 1 << 20
+	// connBytes is how much may wait for a connection to take it, of all its subscriptions.
+	connBytes = 4 << 20
 )
 
 // Bounds of work, after which other work has its turn.
@@ -58,9 +60,10 @@ const (
 	ringFrames = 256
 	ringBytes  = 128 << 10
 	ringAll    = 64 << 20
-	// arriveTime is how long entries are waited for that a state includes, retryTime how
-	// long after a failure.
+	// arriveTime is how long entries are waited for that a state includes, lateTime until
+	// another state is looked at, retryTime and retryMax how long after a failure.
 	arriveTime = 200 * time.Millisecond
+	lateTime   = 5 * time.Millisecond
 	retryTime  = 50 * time.Millisecond
 	retryMax   = 2 * time.Second
 )

@@ -41,10 +41,10 @@ func (h *Hub) run(ctx context.Context) {
 		switch {
 		case err == nil:
 			retry = retryTime
+		case errors.Is(err, errLate):
+			pause(ctx, lateTime)
 		case ctx.Err() == nil:
-			if !errors.Is(err, errLate) {
-				h.cfg.Log.Warn("subscriptions cannot be kept up to date now", "cause", err)
-			}
+			h.cfg.Log.Warn("subscriptions cannot be kept up to date now", "cause", err)
 			pause(ctx, retry)
 			retry = min(2*retry, retryMax)
 		}
