@@ -16,6 +16,7 @@ import (
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -90,6 +91,26 @@ func TestWhoMayNotJoinHearsTheSameOfWhatIsNotThere(t *testing.T) {
 	}
 	if n := w.hub.Numbers(); n.Channels != 0 {
 		t.Errorf("rooms are left of those who could not join: %+v", n)
+	}
+}
+
+func TestANoIsExplained(t *testing.T) {
+	w := open(t, kanban)
+	ana := w.user("Ana")
+	w.member(w.create("boards", `{"name":"Other"}`), ana)
+	board := w.create("boards", `{"name":"Plans"}`)
+	a := w.connect("c1", ana)
+	a.call.Seen = &observe.Call{}
+	_, err := a.join("board/"+board, "")
+	kind(t, err, fault.Denied)
+	seen := a.call.Seen
+	if seen.Operation != "channels.board/{board:boards}.join" || len(seen.Rules) != 1 || seen.Rules[0].Yes {
+		t.Fatalf("seen is %+v", seen)
+	}
+	for _, part := range []string{"m.board == board", "false"} {
+		if why := seen.Rules[0].Explain(); !strings.Contains(why, part) {
+			t.Errorf("the reason does not name %s:\n%s", part, why)
+		}
 	}
 }
 
