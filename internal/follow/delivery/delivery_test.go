@@ -557,9 +557,10 @@ func TestWhatTheAppNamesNoMoreIsGivenUp(t *testing.T) {
 			c.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
 		})
 		list := next.until("what has no name is given up", func(l []delivery.Info) bool {
-			return 2 == len(slices.DeleteFunc(slices.Clone(l), func(i delivery.Info) bool {
+			failed := slices.DeleteFunc(slices.Clone(l), func(i delivery.Info) bool {
 				return i.State != delivery.Failed
-			}))
+			})
+			return len(failed) == 2
 		})
 		for _, i := range list {
 			if i.Name == "changed" && !strings.Contains(i.Problem, "no such delivery any more") ||

@@ -379,7 +379,6 @@ func (s *steps) Wait(ctx context.Context, event string, timeout time.Duration) (
 	if err != nil {
 		return value.Value{}, err
 	}
-	due := value.OfNull()
 	if kept.Zero() {
 		row := s.stamped(kindWait, event)
 		row.Set(fieldEnded, value.OfNull())
@@ -387,7 +386,7 @@ func (s *steps) Wait(ctx context.Context, event string, timeout time.Duration) (
 		if timeout <= 0 {
 			timeout = WaitTime
 		}
-		due = value.OfTime(s.now().Add(timeout))
+		due := value.OfTime(s.now().Add(timeout))
 		row.Set(fieldDue, due)
 		return value.Value{}, s.pause(ctx, row, due)
 	}
@@ -398,7 +397,7 @@ func (s *steps) Wait(ctx context.Context, event string, timeout time.Duration) (
 	if !kept.Get(fieldEnded).IsNull() {
 		return result(kept.Get(fieldResult).Text()), nil
 	}
-	if due = kept.Get(fieldDue); due.IsNull() || due.Time().After(s.now()) {
+	if due := kept.Get(fieldDue); due.IsNull() || due.Time().After(s.now()) {
 		err := s.until(due)
 		s.end.event = ident.Record(kept.Slots[spec.SlotID].Text())
 		return value.Value{}, err
