@@ -55,195 +55,219 @@ func TestABoardInTwoBrowsers(t *testing.T) {
 	meet(t, app, app.Address)
 }
 
-// meet has Ana, over a line that breaks, and Bo, at an address of the same app, share a board.
+// meeting is of Ana, over a line that breaks, and Bo.
+type meeting struct {
+	app     *server.Server
+	line    *browser.Line
+	ana, bo browser.Page
+}
+
+// meet has Ana and Bo, who is at an address of the same app, share a board.
 func meet(t *testing.T, app *server.Server, address string) {
-	line := browser.NewLine(t, app.Address)
-	ana := browser.Open(t, line.Address)
-	bo := ana.Beside(t, address)
-	for _, p := range []browser.Page{ana, bo} {
+	m := &meeting{app: app, line: browser.NewLine(t, app.Address)}
+	m.ana = browser.Open(t, m.line.Address)
+	m.bo = m.ana.Beside(t, address)
+	for _, p := range []browser.Page{m.ana, m.bo} {
 		p.Expect("galley: ") // a call that is told no is told in the console, too
 	}
+	for _, step := range []struct {
+		what string
+		do   func(*testing.T)
+	}{
+		{"who is there is seen, and where everybody points", m.see},
+		{"a card that one drags moves for the other", m.drag},
+		{"a card is moved with keys, and what it does is said", m.keys},
+		{"a card is carried by a finger that rests on it", m.finger},
+		{"what is written offline is seen at once, and arrives once", m.offline},
+		{"what one writes in a card the other reads", m.write},
+		{"who changes his name is called so everywhere", m.rename},
+		{"both agree after a storm of moves in which the line breaks", m.storm},
+		{"who is invited comes in, who is removed has the board closed", m.remove},
+		{"who may look may not touch, and sees what others do", m.look},
+	} {
+		t.Run(step.what, step.do)
+	}
+}
 
-	t.Run("who is there is seen, and where everybody points", func(t *testing.T) {
-		a, b := ana.In(t), bo.In(t)
-		a.Look("welcome")
-		signIn(a, "ana@example.com")
-		a.Look("boards")
-		openGarden(a, 11)
-		signIn(b, "bo@example.com")
-		openGarden(b, 11)
-		for _, p := range []browser.Page{a, b} {
-			p.Until(`document.querySelectorAll("#here .face").length === 2`)
-		}
-		x, y := b.Center(card(b, "Mend the gate"))
-		b.Move(x, y)
-		a.Until(`document.querySelector(".cursor")?.textContent === "Bo"`)
-		at := fmt.Sprintf(`(() => {
-			const tip = document.querySelector(".cursor").getBoundingClientRect();
-			return Math.abs(tip.x - %f) < 3 && Math.abs(tip.y - %f) < 3;
-		})()`, x, y)
-		a.Until(at)
-		a.Look("board")
-	})
+func (m *meeting) see(t *testing.T) {
+	a, b := m.ana.In(t), m.bo.In(t)
+	a.Look("welcome")
+	signIn(a, "ana@example.com")
+	a.Look("boards")
+	openGarden(a, 11)
+	signIn(b, "bo@example.com")
+	openGarden(b, 11)
+	for _, p := range []browser.Page{a, b} {
+		p.Until(`document.querySelectorAll("#here .face").length === 2`)
+	}
+	x, y := b.Center(card(b, "Mend the gate"))
+	b.Move(x, y)
+	a.Until(`document.querySelector(".cursor")?.textContent === "Bo"`)
+	at := fmt.Sprintf(`(() => {
+		const tip = document.querySelector(".cursor").getBoundingClientRect();
+		return Math.abs(tip.x - %f) < 3 && Math.abs(tip.y - %f) < 3;
+	})()`, x, y)
+	a.Until(at)
+	a.Look("board")
+}
 
-	t.Run("a card that one drags moves for the other", func(t *testing.T) {
-		a, b := ana.In(t), bo.In(t)
-		x, y := a.Center(card(a, "Oil the tools"))
-		a.Grasp(card(a, "Mend the gate"), x, y-30)
-		a.Until(`document.querySelector(".ghost") && document.querySelector(".card.held")`)
-		b.Until(`document.querySelector(".cursor.grips")?.textContent === "Ana"`)
-		shows(b, "To do", "Order seed potatoes / Mend the gate / Label the herb bed / Ask about the compost")
-		a.Release(x, y-30)
-		for _, p := range []browser.Page{a, b} {
-			shows(p, "This week", "Cover the beds with leaves / Mend the gate / Oil the tools")
-			shows(p, "To do", "Order seed potatoes / Label the herb bed / Ask about the compost")
-		}
-		a.Until(`!document.querySelector("dialog[open]")`)
-	})
+func (m *meeting) drag(t *testing.T) {
+	a, b := m.ana.In(t), m.bo.In(t)
+	x, y := a.Center(card(a, "Oil the tools"))
+	a.Grasp(card(a, "Mend the gate"), x, y-30)
+	a.Until(`document.querySelector(".ghost") && document.querySelector(".card.held")`)
+	b.Until(`document.querySelector(".cursor.grips")?.textContent === "Ana"`)
+	shows(b, "To do", "Order seed potatoes / Mend the gate / Label the herb bed / Ask about the compost")
+	a.Release(x, y-30)
+	for _, p := range []browser.Page{a, b} {
+		shows(p, "This week", "Cover the beds with leaves / Mend the gate / Oil the tools")
+		shows(p, "To do", "Order seed potatoes / Label the herb bed / Ask about the compost")
+	}
+	a.Until(`!document.querySelector("dialog[open]")`)
+}
 
-	t.Run("a card is moved with keys, and what it does is said", func(t *testing.T) {
-		a, b := ana.In(t), bo.In(t)
-		b.Run(fmt.Sprintf(`document.querySelector('%s .front').focus()`, card(b, "Oil the tools")))
-		b.Keys(" ")
-		b.Until(`document.querySelector("#announce").textContent.startsWith("Lifted. This week, 3 of 3.")`)
-		b.Keys(kb.ArrowRight)
-		b.Until(`document.querySelector("#announce").textContent === "Done, 3 of 3"`)
-		b.Keys(kb.ArrowUp, kb.ArrowUp)
-		b.Until(`document.querySelector("#announce").textContent === "Done, 1 of 3"`)
-		b.Keys(" ")
-		b.Until(`document.querySelector("#announce").textContent === "Dropped. Done, 1 of 3."`)
-		b.Until(`document.activeElement.textContent === "Oil the toolsBL"`)
-		shows(a, "Done", "Oil the tools / Dig out the dahlias / Empty the water pipe")
-		b.Keys(" ", kb.ArrowDown, kb.Escape)
-		b.Until(`document.querySelector("#announce").textContent === "Put back."`)
-		shows(b, "Done", "Oil the tools / Dig out the dahlias / Empty the water pipe")
-	})
+func (m *meeting) keys(t *testing.T) {
+	a, b := m.ana.In(t), m.bo.In(t)
+	b.Run(fmt.Sprintf(`document.querySelector('%s .front').focus()`, card(b, "Oil the tools")))
+	b.Keys(" ")
+	b.Until(`document.querySelector("#announce").textContent.startsWith("Lifted. This week, 3 of 3.")`)
+	b.Keys(kb.ArrowRight)
+	b.Until(`document.querySelector("#announce").textContent === "Done, 3 of 3"`)
+	b.Keys(kb.ArrowUp, kb.ArrowUp)
+	b.Until(`document.querySelector("#announce").textContent === "Done, 1 of 3"`)
+	b.Keys(" ")
+	b.Until(`document.querySelector("#announce").textContent === "Dropped. Done, 1 of 3."`)
+	b.Until(`document.activeElement.textContent === "Oil the toolsBL"`)
+	shows(a, "Done", "Oil the tools / Dig out the dahlias / Empty the water pipe")
+	b.Keys(" ", kb.ArrowDown, kb.Escape)
+	b.Until(`document.querySelector("#announce").textContent === "Put back."`)
+	shows(b, "Done", "Oil the tools / Dig out the dahlias / Empty the water pipe")
+}
 
-	t.Run("a card is carried by a finger that rests on it", func(t *testing.T) {
-		a, b := ana.In(t), bo.In(t)
-		x, y := a.Center(card(a, "Order seed potatoes"))
-		a.Touch(card(a, "Swap seeds with the harbour school"),
-			`document.querySelector(".ghost")`, x, y-20)
-		for _, p := range []browser.Page{a, b} {
-			shows(p, "To do", "Swap seeds with the harbour school / Order seed potatoes / "+
-				"Label the herb bed / Ask about the compost")
-		}
-	})
+func (m *meeting) finger(t *testing.T) {
+	a, b := m.ana.In(t), m.bo.In(t)
+	x, y := a.Center(card(a, "Order seed potatoes"))
+	a.Touch(card(a, "Swap seeds with the harbour school"),
+		`document.querySelector(".ghost")`, x, y-20)
+	for _, p := range []browser.Page{a, b} {
+		shows(p, "To do", "Swap seeds with the harbour school / Order seed potatoes / "+
+			"Label the herb bed / Ask about the compost")
+	}
+}
 
-	t.Run("what is written offline is seen at once, and arrives once", func(t *testing.T) {
-		a, b := ana.In(t), bo.In(t)
-		a.Expect("net::ERR_", "WebSocket connection to")
-		line.Cut()
-		a.Until(`!document.querySelector("#line").hidden`)
-		a.Run(fmt.Sprintf(`document.querySelector('%s .front').focus()`, card(a, "Label the herb bed")))
-		a.Keys(" ", kb.ArrowRight, " ")
-		shows(a, "This week", "Cover the beds with leaves / Mend the gate / Label the herb bed")
-		a.Run(`document.querySelector(".column[data-list] .more").click()`)
-		a.Type(`.compose:not([hidden]) textarea`, "A <b>hose</b>")
-		a.Keys(kb.Enter)
-		shows(a, "Ideas", "A bench by the old pear tree / Water from the roof of number 12 / A <b>hose</b>")
-		a.Until(`document.querySelector("#line").textContent.includes("2 changes wait")`)
-		a.Look("offline")
-		line.Mend()
-		for _, p := range []browser.Page{b, a} {
-			shows(p, "This week", "Cover the beds with leaves / Mend the gate / Label the herb bed")
-			shows(p, "Ideas", "A bench by the old pear tree / Water from the roof of number 12 / A <b>hose</b>")
-		}
-		a.Until(`document.querySelector("#line").hidden`)
-		a.Reload()
-		a.Until(`document.querySelectorAll(".card").length === 12`)
-		if got := rows(t, app, "cards", `title.contains("hose")`); len(got) != 1 {
-			t.Errorf("the card that was written offline is there %d times", len(got))
-		}
-	})
+func (m *meeting) offline(t *testing.T) {
+	a, b := m.ana.In(t), m.bo.In(t)
+	a.Expect("net::ERR_", "WebSocket connection to")
+	m.line.Cut()
+	a.Until(`!document.querySelector("#line").hidden`)
+	a.Run(fmt.Sprintf(`document.querySelector('%s .front').focus()`, card(a, "Label the herb bed")))
+	a.Keys(" ", kb.ArrowRight, " ")
+	shows(a, "This week", "Cover the beds with leaves / Mend the gate / Label the herb bed")
+	a.Run(`document.querySelector(".column[data-list] .more").click()`)
+	a.Type(`.compose:not([hidden]) textarea`, "A <b>hose</b>")
+	a.Keys(kb.Enter)
+	shows(a, "Ideas", "A bench by the old pear tree / Water from the roof of number 12 / A <b>hose</b>")
+	a.Until(`document.querySelector("#line").textContent.includes("2 changes wait")`)
+	a.Look("offline")
+	m.line.Mend()
+	for _, p := range []browser.Page{b, a} {
+		shows(p, "This week", "Cover the beds with leaves / Mend the gate / Label the herb bed")
+		shows(p, "Ideas", "A bench by the old pear tree / Water from the roof of number 12 / A <b>hose</b>")
+	}
+	a.Until(`document.querySelector("#line").hidden`)
+	a.Reload()
+	a.Until(`document.querySelectorAll(".card").length === 12`)
+	if got := rows(t, m.app, "cards", `title.contains("hose")`); len(got) != 1 {
+		t.Errorf("the card that was written offline is there %d times", len(got))
+	}
+}
 
-	t.Run("what one writes in a card the other reads", func(t *testing.T) {
-		a, b := ana.In(t), bo.In(t)
-		b.Click(card(b, "Mend the gate") + " .front")
-		b.Until(`document.querySelector("dialog[open]")`)
-		b.Look("card")
-		b.Type("#f-title", "Mend the gate, and paint it")
-		b.Click("#dialog .button.wide")
-		shows(a, "This week", "Cover the beds with leaves / Mend the gate, and paint it / Label the herb bed")
-	})
+func (m *meeting) write(t *testing.T) {
+	a, b := m.ana.In(t), m.bo.In(t)
+	b.Click(card(b, "Mend the gate") + " .front")
+	b.Until(`document.querySelector("dialog[open]")`)
+	b.Look("card")
+	b.Type("#f-title", "Mend the gate, and paint it")
+	b.Click("#dialog .button.wide")
+	shows(a, "This week", "Cover the beds with leaves / Mend the gate, and paint it / Label the herb bed")
+}
 
-	t.Run("who changes his name is called so everywhere", func(t *testing.T) {
-		a, b := ana.In(t), bo.In(t)
-		b.Click("#me")
-		b.Type("#f-name", "Bodil Lindqvist")
-		b.Click("#dialog .button.wide")
-		b.Until(`document.querySelector("#me").ariaLabel === "You, Bodil Lindqvist"`)
-		for _, where := range []string{"#here", ".card"} {
-			a.Until(fmt.Sprintf(`document.querySelector('%s .face[title="Bodil Lindqvist"]')`, where))
-		}
-	})
+func (m *meeting) rename(t *testing.T) {
+	a, b := m.ana.In(t), m.bo.In(t)
+	b.Click("#me")
+	b.Type("#f-name", "Bodil Lindqvist")
+	b.Click("#dialog .button.wide")
+	b.Until(`document.querySelector("#me").ariaLabel === "You, Bodil Lindqvist"`)
+	for _, where := range []string{"#here", ".card"} {
+		a.Until(fmt.Sprintf(`document.querySelector('%s .face[title="Bodil Lindqvist"]')`, where))
+	}
+}
 
-	t.Run("both agree after a storm of moves in which the line breaks", func(t *testing.T) {
-		a, b := ana.In(t), bo.In(t)
-		for i, p := range []browser.Page{a, b} {
-			p.Run(fmt.Sprintf(storm, i+1))
-		}
-		line.Cut()
-		a.Until(`window.moved > 10`)
-		line.Mend()
-		for _, p := range []browser.Page{a, b} {
-			p.Until(`window.moved === 24`)
-			p.Until(`window.waiting === 0`)
-		}
-		order := `[...document.querySelectorAll(".card")].map((c) => c.dataset.card).join(" ")`
-		b.Until(fmt.Sprintf("%s === %q", order, stored(t, app)))
-		a.Until(fmt.Sprintf("%s === %q", order, stored(t, app)))
-		b.Reload()
-		b.Until(fmt.Sprintf("%s === %q", order, stored(t, app)))
-	})
+func (m *meeting) storm(t *testing.T) {
+	a, b := m.ana.In(t), m.bo.In(t)
+	for i, p := range []browser.Page{a, b} {
+		p.Run(fmt.Sprintf(storm, i+1))
+	}
+	m.line.Cut()
+	a.Until(`window.moved > 10`)
+	m.line.Mend()
+	for _, p := range []browser.Page{a, b} {
+		p.Until(`window.moved === 24`)
+		p.Until(`window.waiting === 0`)
+	}
+	order := `[...document.querySelectorAll(".card")].map((c) => c.dataset.card).join(" ")`
+	b.Until(fmt.Sprintf("%s === %q", order, stored(t, m.app)))
+	a.Until(fmt.Sprintf("%s === %q", order, stored(t, m.app)))
+	b.Reload()
+	b.Until(fmt.Sprintf("%s === %q", order, stored(t, m.app)))
+}
 
-	t.Run("who is invited comes in, who is removed has the board closed", func(t *testing.T) {
-		a, b := ana.In(t), bo.In(t)
-		a.Click("#people")
-		a.Type("#f-email", "nobody@example.com")
-		a.Click(".invite .button")
-		a.Until(`document.querySelector("#dialog .problem").textContent === "Nobody has signed up with this address."`)
-		a.Type("#f-email", "dora@example.com")
-		a.Click(".invite .button")
-		a.Until(`document.querySelector(".people").textContent.includes("Dora Halas")`)
-		a.Look("people")
-		a.Run(`[...document.querySelectorAll(".people .row")]
-			.find((r) => r.textContent.includes("Bodil Lindqvist")).querySelector("[data-remove]").click()`)
-		b.Until(`document.querySelector("#closed") && !document.querySelector(".card")`)
-		a.Run(`document.querySelector("#dialog").close()`)
-		a.Until(`document.querySelectorAll("#here .face").length === 1`)
-		a.Until(`!document.querySelector(".cursor")`)
-		b.Click(`#closed .button`)
-		b.Until(`document.querySelectorAll(".board[data-board]").length === 1`)
-	})
+func (m *meeting) remove(t *testing.T) {
+	a, b := m.ana.In(t), m.bo.In(t)
+	a.Click("#people")
+	a.Type("#f-email", "nobody@example.com")
+	a.Click(".invite .button")
+	a.Until(`document.querySelector("#dialog .problem").textContent === "Nobody has signed up with this address."`)
+	a.Type("#f-email", "dora@example.com")
+	a.Click(".invite .button")
+	a.Until(`document.querySelector(".people").textContent.includes("Dora Halas")`)
+	a.Look("people")
+	a.Run(`[...document.querySelectorAll(".people .row")]
+		.find((r) => r.textContent.includes("Bodil Lindqvist")).querySelector("[data-remove]").click()`)
+	b.Until(`document.querySelector("#closed") && !document.querySelector(".card")`)
+	a.Run(`document.querySelector("#dialog").close()`)
+	a.Until(`document.querySelectorAll("#here .face").length === 1`)
+	a.Until(`!document.querySelector(".cursor")`)
+	b.Click(`#closed .button`)
+	b.Until(`document.querySelectorAll(".board[data-board]").length === 1`)
+}
 
-	t.Run("who may look may not touch, and sees what others do", func(t *testing.T) {
-		a, c := ana.In(t), bo.In(t)
-		c.Click("#me")
-		c.Click("#sign-out")
-		signIn(c, "cleo@example.com")
-		c.Until(`document.querySelectorAll(".board[data-board]").length === 1`)
-		openGarden(c, 12)
-		c.Until(`!document.querySelector(".more").checkVisibility()`)
-		mend := card(c, "Mend the gate, and paint it")
-		x, y := c.Center(card(c, "Dig out the dahlias"))
-		c.Grasp(mend, x, y)
-		c.Frame()
-		if browser.Value[bool](c, `Boolean(document.querySelector(".ghost"))`) {
-			t.Error("a card comes along with who may only look")
-		}
-		c.Release(x, y)
-		c.Run(fmt.Sprintf(`document.querySelector('%s .front').focus()`, mend))
-		c.Keys(" ")
-		c.Frame()
-		if got := browser.Value[string](c, `document.querySelector("#announce").textContent`); got != "" {
-			t.Errorf("who may only look is told %q", got)
-		}
-		a.Click(mend + " .front")
-		a.Click("#dialog .button.danger")
-		a.Click("#dialog .button.danger")
-		c.Until(`document.querySelectorAll(".card").length === 11`)
-	})
+func (m *meeting) look(t *testing.T) {
+	a, c := m.ana.In(t), m.bo.In(t)
+	c.Click("#me")
+	c.Click("#sign-out")
+	signIn(c, "cleo@example.com")
+	c.Until(`document.querySelectorAll(".board[data-board]").length === 1`)
+	openGarden(c, 12)
+	c.Until(`!document.querySelector(".more").checkVisibility()`)
+	mend := card(c, "Mend the gate, and paint it")
+	x, y := c.Center(card(c, "Dig out the dahlias"))
+	c.Grasp(mend, x, y)
+	c.Frame()
+	if browser.Value[bool](c, `Boolean(document.querySelector(".ghost"))`) {
+		t.Error("a card comes along with who may only look")
+	}
+	c.Release(x, y)
+	c.Run(fmt.Sprintf(`document.querySelector('%s .front').focus()`, mend))
+	c.Keys(" ")
+	c.Frame()
+	if got := browser.Value[string](c, `document.querySelector("#announce").textContent`); got != "" {
+		t.Errorf("who may only look is told %q", got)
+	}
+	a.Click(mend + " .front")
+	a.Click("#dialog .button.danger")
+	a.Click("#dialog .button.danger")
+	c.Until(`document.querySelectorAll(".card").length === 11`)
 }
 
 // storm moves cards to places among the others, always the same ones for a seed: most of them
