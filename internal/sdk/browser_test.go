@@ -136,6 +136,8 @@ func TestInABrowser(t *testing.T) {
 		p.Until(`texts() === "B,c,a,d" && api.outbox.pending.length === 1`)
 		p.Go(n.line.Address + "/?andagain")
 		p.Until(`window.ready && texts() === "B,c,a,d" && api.outbox.pending.length === 1`)
+		p.Run(`setTimeout(() => (window.later = true), 1500)`)
+		p.Until(`window.later && notes.state === "offline"`)
 		p.Online()
 		p.Until(`notes.state === "live" && api.outbox.pending.length === 0 && texts() === "B,c,a,d"`)
 		b.In(t).Go(n.line.Address)

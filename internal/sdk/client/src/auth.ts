@@ -1,5 +1,5 @@
 import type { Answer, Link } from "./link";
-import { Problem } from "./problem";
+import { type Problem, passing, pause } from "./problem";
 
 interface User { id: string; [field: string]: unknown }
 
@@ -20,6 +20,8 @@ export function makeAuth(o: {
   const store = globalThis.localStorage as Storage | undefined;
   let user: User | null | undefined = read();
   let asked: Promise<void> | undefined;
+  let again: ReturnType<typeof setTimeout> | undefined;
+  let failed = 0;
 
   /** read is who was signed in last, null for nobody, undefined if that was never known. */
   function read(): User | null | undefined {
@@ -42,16 +44,19 @@ export function makeAuth(o: {
     if (was === undefined || JSON.stringify(was) !== JSON.stringify(next)) readers.forEach((fn) => fn(next));
   }
 
-  /** know asks the server who we are, once. It throws while that cannot be known. */
-  const know = () =>
-    (asked ??= o.link.ask({ method: "GET", path: "/api/auth/session", still: true }).then(
+  /**
+   * know asks the server who we are, once. It throws while that cannot be known, and asks again
+   * by itself.
+   */
+  const know = (): Promise<void> =>
+    (asked ??= o.link.once({ method: "GET", path: "/api/auth/session", still: true }).then(
       (a) => set(a.body.user),
       (p: Problem) => {
-        if (p.status !== 401 && p.status !== 404) {
-          asked = undefined;
-          throw p;
-        }
-        set(null);
+        if (p.status === 401 || p.status === 404) return set(null);
+        asked = undefined;
+        clearTimeout(again);
+        if (passing(p)) again = setTimeout(() => know().catch(() => {}), pause(p, failed++));
+        throw p;
       }));
 
   const post = (path: string, body?: unknown, method = "POST") =>

@@ -43,7 +43,7 @@ export function galley(options: { url?: string; fetch?: typeof fetch } = {}): an
   const channel = makeChannels(link);
   link.add({ opened: outbox.go, closed() {}, pushed() {} });
   globalThis.addEventListener?.("online", outbox.go);
-  outbox.read().catch(() => {});
+  outbox.read();
 
   const get = async (path: string, query?: Record<string, unknown>) =>
     (await link.ask({ method: "GET", path: path + search(query) })).body;

@@ -1,6 +1,6 @@
 import type { Answer, Link } from "./link";
 import { makeKey, plain } from "./order";
-import { Problem, passing, pause } from "./problem";
+import { Problem, offline, passing, pause } from "./problem";
 import type { Shelf } from "./shelf";
 
 /** What is to be changed: a record, or by an action whatever it does. */
@@ -62,6 +62,8 @@ export function makeOutbox(o: {
 }) {
   let layers: Layer[] = [];
   const owners = new Map<string, { done(v: any): void; fail(p: Problem): void }>();
+  /** The keys that were answered of late, which a read may still have found. */
+  const ended = new Set<string>();
   const changed = new Set<(pending: readonly Change[]) => void>();
   const refused = new Set<Refused>();
   const tabs = globalThis.indexedDB ? new BroadcastChannel(o.name) : undefined;
@@ -84,11 +86,14 @@ export function makeOutbox(o: {
   /** read takes over what other tabs and earlier pages have put there. */
   async function read() {
     const user = o.user();
-    const kept: Layer[] = (await o.shelf.entries()).filter((e) => e.user === user);
+    const all: Layer[] = await o.shelf.entries().catch(() => []);
+    const kept = all.filter((e) => e.user === user);
     if (user !== o.user()) return;
     const have = new Map(layers.map((l) => [l.key, l]));
-    layers = layers.filter((l) => l.n === undefined || l.done || kept.some((k) => k.key === l.key));
-    for (const k of kept) if (!have.has(k.key)) layers.push(k);
+    // Of what was put here meanwhile the answer will tell.
+    const there = (l: Layer) => owners.has(l.key) || kept.some((k) => k.key === l.key);
+    layers = layers.filter((l) => l.n === undefined || l.done || there(l));
+    for (const k of kept) if (!have.has(k.key) && !ended.has(k.key)) layers.push(k);
     layers.sort((a, b) => (a.n ?? Infinity) - (b.n ?? Infinity) || a.time - b.time);
     tell();
     if (kept.length) send();
@@ -126,7 +131,11 @@ export function makeOutbox(o: {
       for (const e of all) {
         if (user !== o.user()) return;
         // What this page was not told to send is sent only as who wrote it.
-        if (!owners.has(e.key) && (await o.known()) !== user) return;
+        if (!owners.has(e.key)) {
+          const known = await o.known();
+          if (known === undefined) return offline();
+          if (known !== user) return;
+        }
         let answer: Answer | undefined, problem: Problem | undefined;
         try {
           answer = await o.link.once({ ...askOf(e, e.key), limit: tryTime });
@@ -148,6 +157,8 @@ export function makeOutbox(o: {
     const l = layers.find((l) => l.key === end.key);
     const owner = owners.get(end.key);
     owners.delete(end.key);
+    if (ended.size > 1000) ended.clear();
+    ended.add(end.key);
     if (l) {
       l.at = end.at;
       l.done = true;
@@ -168,7 +179,10 @@ export function makeOutbox(o: {
     layers: () => layers,
     read,
     /** go tries at once, as the line may be back. */
-    go: () => wake?.(),
+    go() {
+      wake?.();
+      if (pending.length) send();
+    },
     only,
 
     /** show shows changes until hide takes them away, or the place at is reached. */
