@@ -52,7 +52,7 @@ func (s *Server) makeAfter(runners map[string]action.Runner) {
 	client := s.wall.Client(outbound.Reach{})
 	s.jobs = job.New(job.Config{
 		Store: s.store, Follow: s.followers, Now: s.cfg.Now, Log: s.log, Client: client,
-		Mask: s.mask, Count: s.worked,
+		Mask: s.mask, Count: s.worked, InForce: s.moved,
 		Find:     func(name string) *job.Job { return s.kindsOf().jobs[name] },
 		Names:    func() []string { return s.kindsOf().names },
 		Transact: calls{s}.Transact,

@@ -79,6 +79,9 @@ type Config struct {
 	// those that this node can run.
 	Find  func(name string) *Job
 	Names func() []string
+	// InForce returns a fault where this node's app is not the one in force any more; nil
+	// means that it always is.
+	InForce func() error
 	// Transact runs a transaction of a step.
 	Transact func(ctx context.Context, w engine.Work) (value.Value, error)
 	// Secret returns a secret that the app file names.
@@ -219,6 +222,9 @@ func New(c Config) *Jobs {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.InForce == nil {
+		c.InForce = func() error { return nil }
 	}
 	if c.Count == nil {
 		c.Count = func(string, string) {}

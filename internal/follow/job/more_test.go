@@ -323,6 +323,31 @@ func TestACancelledJobGoesOnNoMore(t *testing.T) {
 	equal(t, "how often it was asked", steps.Load(), 1)
 }
 
+func TestAJobForAnotherAppWaitsForIt(t *testing.T) {
+	var behind atomic.Bool
+	behind.Store(true)
+	kinds := map[string]*kind{"noop": {run: func(context.Context, value.Record,
+		action.Steps) (value.Value, error) {
+		return value.OfNull(), nil
+	}}}
+	n := start(t, dbtest.Memory(t), false, kinds, func(c *job.Config) {
+		c.InForce = func() error {
+			if behind.Load() {
+				return fault.New(fault.Unavailable, "The app is being changed.")
+			}
+			return nil
+		}
+	})
+	id := n.add("noop", `{"later":1}`)[0] // a field that only the next app knows
+	n.await(id, job.Waiting)
+	n.advance(time.Minute)
+	n.await(n.add("noop", `{"n":1}`)[0], job.Done)
+	n.await(id, job.Waiting)
+	behind.Store(false)
+	n.advance(time.Minute)
+	n.await(id, job.Failed) // nor does it know it
+}
+
 func TestStopGivesJobsToTheNext(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, open func() database, shared bool) {
 		g := newGate()

@@ -125,12 +125,16 @@ func (j *Jobs) begin(ctx context.Context, w *work, at *seat) (e end) {
 	if stop {
 		return end{state: Cancelled}
 	}
+	later := end{state: Waiting, due: j.cfg.Now().Add(j.cfg.Follow.Beat())}
 	job := j.cfg.Find(w.name)
 	if job == nil { // another app is in force than when it was taken
-		return end{state: Waiting, due: j.cfg.Now().Add(j.cfg.Follow.Beat())}
+		return later
 	}
 	s.job = job
 	in, err := job.input(w.input)
+	if err != nil && j.cfg.InForce() != nil { // it is for the app that this node will have
+		return later
+	}
 	if err != nil {
 		return j.failed(s, &action.Failure{Fault: fault.From(err)})
 	}
