@@ -73,6 +73,64 @@ func (x *Channel) Concerns(c *journal.Change, params value.Record, user ident.Re
 	return false
 }
 
+// Reach says where those are whom a change may matter to, of one family.
+type Reach struct {
+	// All says that they may be in any of its channels. Otherwise they are in those of which
+	// a parameter is one of Params, as ParamKey writes them, or are one of Users, where ""
+	// stands for all who are not signed in.
+	All    bool
+	Params []string
+	Users  []ident.Record
+}
+
+// Reach returns where those are whom Concerns names.
+func (x *Channel) Reach(c *journal.Change) (r Reach) {
+	if c.Collection == spec.Users {
+		r.Users = append(r.Users, c.ID)
+	}
+	for _, f := range x.Params.Fields() {
+		if f.Type.Of == c.Collection {
+			r.Params = append(r.Params, string(c.ID))
+			break
+		}
+	}
+	looks, narrow := x.looks[c.Collection]
+	if !narrow {
+		r.All = x.Join != nil && slices.Contains(x.Join.Reads(), c.Collection)
+		return r
+	}
+	for _, ties := range looks {
+		by := ties[0]
+		for _, t := range ties {
+			if t.Name != "auth" {
+				by = t // a channel has few members, a user may have many connections
+			}
+		}
+		for _, record := range []value.Record{c.Before, c.After} {
+			if record.Zero() {
+				continue
+			}
+			switch v := record.Get(by.Field); {
+			case v.Kind() == value.Absent:
+				r.All = true
+			case by.Name == "auth":
+				r.Users = append(r.Users, ident.Record(v.Text()))
+			default:
+				r.Params = append(r.Params, ParamKey(v))
+			}
+		}
+	}
+	return r
+}
+
+// ParamKey writes the value of a parameter as a text of its own.
+func ParamKey(v value.Value) string {
+	if v.Kind() == value.Text {
+		return v.Text()
+	}
+	return string(value.AppendJSON(nil, v))
+}
+
 // tied reports whether a record may be one that a place of the rule finds.
 func tied(ties []rule.Tie, record, params value.Record, user ident.Record) bool {
 	if record.Zero() {

@@ -378,7 +378,9 @@ func (h *Hub) unseat(n *node, name string, p place) {
 	r.mu.Lock()
 	r.left(p.who, name)
 	r.mu.Unlock()
-	h.leave(r)
+	h.mu.Lock()
+	h.release(r)
+	h.mu.Unlock()
 }
 
 // unseatAll takes those of another process from their seats for whom the function says

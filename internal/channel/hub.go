@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -51,8 +54,12 @@ type Hub struct {
 
 	mu    sync.Mutex
 	rooms map[string]*room
-	// reads holds the rooms by the collections that their rules read.
-	reads map[string]map[*room]bool
+	// families and named hold the rooms by their families, and by the values of their
+	// parameters; people the members by who they are, pending those who are not let in yet.
+	families map[*app.Channel]map[*room]bool
+	named    map[string]map[*room]bool
+	people   map[ident.Record]map[*membership]bool
+	pending  map[*membership]bool
 
 	doubts struct {
 		sync.Mutex
@@ -71,7 +78,8 @@ func New(c Config) *Hub {
 		c.Beat = beatEach
 	}
 	return &Hub{cfg: c, log: c.Log, bus: newBus(), ask: make(chan struct{}, 1), rooms: map[string]*room{},
-		reads: map[string]map[*room]bool{}}
+		families: map[*app.Channel]map[*room]bool{}, named: map[string]map[*room]bool{},
+		people: map[ident.Record]map[*membership]bool{}, pending: map[*membership]bool{}}
 }
 
 // Run judges memberships again when they are in doubt, and speaks with the hubs of other
@@ -143,18 +151,80 @@ func (h *Hub) doubtAll(whom func(*membership) bool) {
 // changed puts in doubt whose right to be where he is may depend on the change.
 func (h *Hub) changed(c *journal.Change) {
 	h.mu.Lock()
-	rooms := make([]*room, 0, len(h.reads[c.Collection]))
-	for r := range h.reads[c.Collection] {
-		rooms = append(rooms, r)
+	var rooms []*room
+	var list []*membership
+	for kind, all := range h.families {
+		if !slices.Contains(kind.Reads, c.Collection) {
+			continue
+		}
+		reach := kind.Reach(c)
+		if reach.All {
+			rooms = slices.AppendSeq(rooms, maps.Keys(all))
+			continue
+		}
+		for _, p := range reach.Params {
+			for r := range h.named[p] {
+				if all[r] {
+					rooms = append(rooms, r)
+				}
+			}
+		}
+		for _, u := range reach.Users {
+			for m := range h.people[u] {
+				if all[m.room] {
+					list = append(list, m)
+				}
+			}
+		}
+	}
+	for m := range h.pending {
+		if f := m.room.family.Load(); f != nil && slices.Contains(f.Reads, c.Collection) {
+			list = append(list, m)
+		}
 	}
 	h.mu.Unlock()
 	for _, r := range rooms {
 		r.doubt(func(m *membership) bool { return r.concerns(c, m) })
 	}
+	for _, m := range list {
+		m.room.doubtOne(m, func(m *membership) bool { return m.room.concerns(c, m) })
+	}
 }
 
-// enter returns the room of the name for one member more.
-func (h *Hub) enter(name string, f *family) *room {
+// identify notes who a member is who is about to be let in; settled that he was.
+func (h *Hub) identify(m *membership, user ident.Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.unknown(m); m.over.Load() {
+		return
+	}
+	m.person = &user
+	if h.people[user] == nil {
+		h.people[user] = map[*membership]bool{}
+	}
+	h.people[user][m] = true
+}
+
+func (h *Hub) settled(m *membership) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.pending, m)
+}
+
+// unknown forgets who a member is. The caller holds the lock.
+func (h *Hub) unknown(m *membership) {
+	if m.person == nil {
+		return
+	}
+	delete(h.people[*m.person], m)
+	if len(h.people[*m.person]) == 0 {
+		delete(h.people, *m.person)
+	}
+	m.person = nil
+}
+
+// enter puts one who is not let in yet into the room of a name.
+func (h *Hub) enter(name string, f *family, m *membership) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.room(name)
@@ -162,7 +232,9 @@ func (h *Hub) enter(name string, f *family) *room {
 	if r.family.Load() == nil {
 		h.index(r, f)
 	}
-	return r
+	m.name, m.room = name, r
+	h.pending[m] = true
+	r.add(m)
 }
 
 // room returns the room of the name, made if there was none. The caller holds the lock.
@@ -175,10 +247,18 @@ func (h *Hub) room(name string) *room {
 	return r
 }
 
-// leave lets a room go that enter gave.
-func (h *Hub) leave(r *room) {
+// leave takes a membership out of its room.
+func (h *Hub) leave(m *membership) {
+	m.room.remove(m)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.unknown(m)
+	delete(h.pending, m)
+	h.release(m.room)
+}
+
+// release lets a room go by one of those who hold it. The caller holds the lock.
+func (h *Hub) release(r *room) {
 	r.users--
 	h.forget(r)
 }
@@ -201,13 +281,17 @@ func (h *Hub) classify(r *room, in engine.Entrance) {
 	}
 }
 
-// index has a room found by what its family reads. The caller holds the lock.
+// index has a room found by its family and its parameters. The caller holds the lock.
 func (h *Hub) index(r *room, f *family) {
 	if old := r.family.Load(); old != nil {
-		for _, name := range old.Reads {
-			delete(h.reads[name], r)
-			if len(h.reads[name]) == 0 {
-				delete(h.reads, name)
+		if delete(h.families[old.Channel], r); len(h.families[old.Channel]) == 0 {
+			delete(h.families, old.Channel)
+		}
+		for _, v := range old.params.Slots {
+			if key := app.ParamKey(v); h.named[key] != nil {
+				if delete(h.named[key], r); len(h.named[key]) == 0 {
+					delete(h.named, key)
+				}
 			}
 		}
 	}
@@ -215,12 +299,17 @@ func (h *Hub) index(r *room, f *family) {
 	if f == nil {
 		return
 	}
-	for _, name := range f.Reads {
-		if h.reads[name] == nil {
-			h.reads[name] = map[*room]bool{}
-		}
-		h.reads[name][r] = true
+	add(h.families, f.Channel, r)
+	for _, v := range f.params.Slots {
+		add(h.named, app.ParamKey(v), r)
 	}
+}
+
+func add[K comparable](to map[K]map[*room]bool, key K, r *room) {
+	if to[key] == nil {
+		to[key] = map[*room]bool{}
+	}
+	to[key][r] = true
 }
 
 // deliver tells an event to the members of a channel, but for one.

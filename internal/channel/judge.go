@@ -38,9 +38,11 @@ func (h *Hub) judge(ctx context.Context) {
 		list := h.doubts.list
 		h.doubts.list = nil
 		h.doubts.Unlock()
-		for _, x := range list {
+		for i, x := range list {
 			if !h.judged(ctx, x) {
-				again = append(again, x)
+				// The others would wait as long; who could not be judged comes last.
+				again = append(append(again, list[i+1:]...), x)
+				break
 			}
 		}
 		if len(again) > 0 && later == nil {

@@ -77,8 +77,8 @@ func (m *Member) begin(name string) (*membership, error) {
 	if kind == nil {
 		return nil, fault.New(fault.NotFound, "There is no such channel.")
 	}
-	x := &membership{member: m, name: name, room: m.hub.enter(name, &family{kind, params})}
-	x.room.add(x)
+	x := &membership{member: m}
+	m.hub.enter(name, &family{kind, params}, x)
 	m.mu.Lock()
 	old := m.in[name]
 	var err error
@@ -94,7 +94,7 @@ func (m *Member) begin(name string) (*membership, error) {
 	}
 	m.mu.Unlock()
 	if old != nil || err != nil {
-		m.stop(x)
+		m.hub.leave(x)
 	}
 	if err == nil && old != nil {
 		return old, nil
@@ -106,6 +106,8 @@ func (m *Member) begin(name string) (*membership, error) {
 func (m *Member) seat(x *membership, in engine.Entrance, call engine.Call, state []byte) ([]Present,
 	error) {
 	m.hub.classify(x.room, in)
+	m.hub.identify(x, in.Subject.ID)
+	defer m.hub.settled(x)
 	r := x.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,16 +155,10 @@ func (m *Member) end(x *membership, told *Event) {
 	}
 	delete(m.in, x.name)
 	m.mu.Unlock()
-	m.stop(x)
+	m.hub.leave(x)
 	if told != nil {
 		m.push(nil, told)
 	}
-}
-
-// stop takes a membership from its room.
-func (m *Member) stop(x *membership) {
-	x.room.remove(x)
-	m.hub.leave(x.room)
 }
 
 // Send tells a message to all members of the channel, the sender's own connection not

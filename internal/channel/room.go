@@ -81,6 +81,9 @@ type membership struct {
 	at      int
 	doubts  int
 
+	// person is who he is, under the hub's lock, nil until that is known.
+	person *ident.Record
+
 	// marked, under the member's lock, says that presence waits to be told.
 	marked bool
 }
@@ -116,11 +119,7 @@ func (r *room) doubt(whom func(*membership) bool) {
 	r.mu.Lock()
 	var list []*membership
 	for _, m := range r.members {
-		if m.active && !whom(m) {
-			continue
-		}
-		if m.doubts++; m.active && m.doubts == 1 {
-			m.doubtful.Store(true)
+		if m.doubt(whom) {
 			list = append(list, m)
 		}
 	}
@@ -128,6 +127,30 @@ func (r *room) doubt(whom func(*membership) bool) {
 	if len(list) > 0 {
 		r.hub.doubt(list...)
 	}
+}
+
+// doubtOne is doubt of one member.
+func (r *room) doubtOne(m *membership, whom func(*membership) bool) {
+	r.mu.Lock()
+	asked := m.doubt(whom)
+	r.mu.Unlock()
+	if asked {
+		r.hub.doubt(m)
+	}
+}
+
+// doubt puts a member in doubt if the function says yes, and reports whether he is to be
+// judged for that. One who is not let in yet is, when he is. The caller holds the lock.
+func (m *membership) doubt(whom func(*membership) bool) bool {
+	if m.active && !whom(m) {
+		return false
+	}
+	m.doubts++
+	if !m.active || m.doubts > 1 {
+		return false
+	}
+	m.doubtful.Store(true)
+	return true
 }
 
 // concerns reports whether a change may matter to a membership.

@@ -11,9 +11,10 @@ import (
 
 // seatsOf is a room whose members see who is there, and one of them.
 func seatsOf(h *Hub, who string) (*room, *membership) {
-	r := h.enter("x", &family{Channel: &app.Channel{Shown: []int{}}})
-	m := &membership{room: r, member: h.Connect(who), name: "x"}
-	r.add(m)
+	m := &membership{member: h.Connect(who)}
+	h.enter("x", &family{Channel: &app.Channel{Shown: []int{}}}, m)
+	h.settled(m)
+	r := m.room
 	m.active = true
 	m.seen = r.version
 	return r, m
