@@ -94,6 +94,7 @@ func (d *openAPI) headers() object {
 	if d.writes {
 		h["Idempotent-Replayed"] = header("true where the answer is that of an earlier request " +
 			"with the same key.")
+		h["Galley-At"] = header("The place of the commit, as followers are told it.")
 	}
 	if d.writes || d.reads {
 		h["ETag"] = header("The version of the record, in quotes.")
@@ -232,11 +233,12 @@ func (d *openAPI) reading(c *spec.Collection) {
 func (d *openAPI) writing(c *spec.Collection) {
 	d.writes = true
 	path := "/api/" + c.Name
-	one := answer("The record as it is now.", ref("schemas", c.Name), "ETag", "Idempotent-Replayed")
+	one := answer("The record as it is now.", ref("schemas", c.Name), "ETag", "Idempotent-Replayed",
+		"Galley-At")
 	if c.Allow.Create != nil {
 		d.schemas[c.Name+"_create"] = createSchema(c)
 		created := answer("The record as it was stored.", ref("schemas", c.Name), "ETag",
-			"Idempotent-Replayed")
+			"Idempotent-Replayed", "Galley-At")
 		created["headers"].(object)["Location"] = header("Where the record is.")
 		d.add("post", path, operation{id: "create_" + c.Name, tag: c.Name,
 			summary:    "Create one of " + c.Name,
@@ -259,7 +261,7 @@ func (d *openAPI) writing(c *spec.Collection) {
 		d.add("delete", path+"/{id}", operation{id: "delete_" + c.Name, tag: c.Name,
 			summary:    "Delete one of " + c.Name,
 			parameters: params("id", "If-Match"),
-			answers:    object{"204": answer("It is gone.", nil)},
+			answers:    object{"204": answer("It is gone.", nil, "Galley-At")},
 			problems:   []string{"400", "403", "404", "409", "412"}})
 	}
 }

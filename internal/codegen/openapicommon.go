@@ -105,7 +105,7 @@ func (d *openAPI) action(a *spec.Action) {
 	}
 	headers := []string{}
 	if !a.ReadOnly {
-		headers = append(headers, "Idempotent-Replayed")
+		headers = append(headers, "Idempotent-Replayed", "Galley-At")
 	}
 	if a.Output != nil {
 		o.answers = object{"200": answer("What it returned.", ref("schemas", a.Name+"_output"),
@@ -197,7 +197,7 @@ func (d *openAPI) batch() {
 			"in at.request.",
 		parameters: params("Idempotency-Key"), body: body("batch_input"),
 		answers: object{"200": answer("An answer for each request.", ref("schemas", "batch_output"),
-			"Idempotent-Replayed")},
+			"Idempotent-Replayed", "Galley-At")},
 		problems: []string{"400", "401", "403", "404", "409", "412", "413", "415", "422"}})
 }
 
