@@ -29,9 +29,10 @@ import (
 const (
 	tableHead  = reservedPrefix + "head"
 	tableShape = reservedPrefix + "shape"
-	// missedMax bounds the entries of others that are read one by one. Who missed more
-	// forgets what he knew.
-	missedMax = 2048
+	// missedMax and missedBytes bound the entries of others that are read one by one, and
+	// about how many bytes they take. Who missed more forgets what he knew.
+	missedMax   = 2048
+	missedBytes = 32 << 20
 	// pollTime is how often the head is looked at, if nobody tells of a commit.
 	pollTime = 100 * time.Millisecond
 	// watchAgain is how long to wait after the watching has failed.
@@ -201,22 +202,9 @@ func (s *Store) catchUp(ctx context.Context, h headRow) error {
 		}
 		s.catalog.Store(next) // every view of a shared database finds that out by itself
 	}
-	var missed []*journal.Entry
-	if h.seq-s.head <= missedMax {
-		v := view{store: s, conn: s.writer, catalog: s.catalog.Load()}
-		for at := s.head; at < h.seq; {
-			page, err := v.page(ctx, at)
-			if err != nil {
-				return err
-			}
-			if len(page) == 0 || page[0].Seq.Lo != at+1 {
-				return fmt.Errorf("entry %d is missing in the journal", at+1)
-			}
-			for i := range page {
-				missed = append(missed, &page[i])
-			}
-			at = page[len(page)-1].Seq.Lo
-		}
+	missed, err := s.missed(ctx, h.seq)
+	if err != nil {
+		return err
 	}
 	if missed == nil || reshaped { // records of before have become others
 		s.ledger.reset()
@@ -230,10 +218,53 @@ func (s *Store) catchUp(ctx context.Context, h headRow) error {
 	s.settled.Store(s.ledger.clock)
 	if missed == nil {
 		s.feed.advance(h.seq)
-	} else {
-		s.feed.publish(missed, h.seq)
+		return nil
 	}
+	for i, e := range missed {
+		if entryWeight(e) > feedBytes {
+			missed[i] = nil // who follows reads it
+		}
+	}
+	s.feed.publish(missed, h.seq)
 	return nil
+}
+
+// missed reads what others have committed up to the head; nil if that is too much.
+func (s *Store) missed(ctx context.Context, head uint64) (out []*journal.Entry, err error) {
+	if head-s.head > missedMax {
+		return nil, nil
+	}
+	v := view{store: s, conn: s.writer, catalog: s.catalog.Load()}
+	for at, size := s.head, 0; at < head; {
+		page, err := v.page(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		if len(page) == 0 || page[0].Seq.Lo != at+1 {
+			return nil, fmt.Errorf("entry %d is missing in the journal", at+1)
+		}
+		for i := range page {
+			out = append(out, &page[i])
+			size += entryWeight(&page[i])
+		}
+		if size > missedBytes {
+			return nil, nil
+		}
+		at = page[len(page)-1].Seq.Lo
+	}
+	return out, nil
+}
+
+// entryWeight is about how many bytes an entry takes.
+func entryWeight(e *journal.Entry) int {
+	n := len(e.Reply.Text())
+	for i := range e.Changes {
+		n += weight(e.Changes[i].Before.Slots) + weight(e.Changes[i].After.Slots)
+	}
+	for i := range e.Intents {
+		n += len(e.Intents[i].Payload.Text())
+	}
+	return n
 }
 
 // catalogOf makes the catalog of a schema by its hash.
