@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/engine"
@@ -98,4 +101,76 @@ channels:
 		t.Errorf("kept are %d rooms, %d families, %d names, %d people, %d who wait", len(h.rooms),
 			len(h.families), len(h.named), len(h.people), len(h.pending))
 	}
+}
+
+// moody answers what it is told to.
+type moody struct {
+	app *app.App
+	no  *atomic.Pointer[fault.Fault]
+}
+
+func (m moody) App() *app.App { return m.app }
+
+func (m moody) Enter(_ context.Context, c engine.Call) (engine.Entrance, error) {
+	if no := m.no.Load(); no != nil {
+		return engine.Entrance{}, no
+	}
+	family, params := m.app.Channel(c.Target)
+	return engine.Entrance{Family: family, Params: params, User: "null"}, nil
+}
+
+// While a membership cannot be judged it stands, and nothing is told to it.
+func TestWhoCannotBeJudgedHearsNothingMeanwhile(t *testing.T) {
+	s, _ := appfile.Parse(map[string][]byte{"galley.yaml": []byte(
+		"app: a\nchannels:\n  room/{room}: {join: true}\n")})
+	a, findings := app.Compile(s, nil, nil)
+	if spec.Failed(findings) {
+		t.Fatal(findings)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		e := moody{a, &atomic.Pointer[fault.Fault]{}}
+		h := New(Config{Engine: e})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go h.Run(ctx)
+		var all []*Member
+		for n := range 3 {
+			m := h.Connect(fmt.Sprint("c", n))
+			if _, err := m.Join(ctx, engine.Call{}, "room/x", nil); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, m)
+		}
+		e.no.Store(fault.New(fault.Unavailable, "The database is away."))
+		h.Swapped()
+		h.Publish("room/x", []byte("1"))
+		synctest.Wait()
+		time.Sleep(10 * time.Second)
+		for _, m := range all {
+			if got := m.Take(); len(got) != 0 {
+				t.Errorf("%s hears %v", m.who, got)
+			}
+		}
+		e.no.Store(nil)
+		time.Sleep(10 * time.Second)
+		for _, m := range all {
+			select {
+			case <-m.Ready():
+			default:
+				t.Errorf("%s is not told that there is something", m.who)
+			}
+			if got := m.Take(); len(got) != 1 || string(got[0].Message) != "1" {
+				t.Errorf("%s hears %v", m.who, got)
+			}
+		}
+		e.no.Store(fault.New(fault.Denied, "No."))
+		h.Swapped()
+		h.Publish("room/x", []byte("2"))
+		synctest.Wait()
+		for _, m := range all {
+			if got := m.Take(); len(got) != 1 || got[0].Kind != Ended || got[0].Code != "forbidden" {
+				t.Errorf("%s hears %v", m.who, got)
+			}
+		}
+	})
 }
