@@ -104,7 +104,7 @@ func (d *dialect) connect(write bool) (_ *conn, err error) {
 
 // pragmas are what each connection begins with.
 func (d *dialect) pragmas(write bool) []string {
-	flush, cache := "FULL", "-16384"
+	flush, cache := "FULL", "-8192"
 	if d.unsafe {
 		flush = "OFF"
 	}
