@@ -1,4 +1,4 @@
-import { hook, cel, type Card, type Tx } from "galley";
+import { hook, cel, refuse, type Card, type Tx } from "galley";
 import { around, spread } from "../lib/space";
 
 // A card that came too near to another makes room: all cards of its list move apart, in the same
@@ -12,9 +12,21 @@ function makeRoom(tx: Tx, card: Card) {
   }
 }
 
+// A page shows all of a board, and a list moves apart in one commit: so a board has an end.
+const most = 300;
+
+function fits(tx: Tx, card: Card) {
+  const { board } = tx.db.lists.get(card.list);
+  if (tx.db.cards.count(cel`list.board == ${board}`) > most) throw refuse("board_full");
+}
+
 export default hook("cards", {
-  create: makeRoom,
+  create(tx, card) {
+    fits(tx, card);
+    makeRoom(tx, card);
+  },
   update(tx, card, before) {
+    if (card.list !== before.list) fits(tx, card);
     if (card.list !== before.list || card.position !== before.position) makeRoom(tx, card);
   },
 });

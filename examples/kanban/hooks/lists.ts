@@ -1,4 +1,4 @@
-import { hook, cel, type List, type Tx } from "galley";
+import { hook, cel, refuse, type List, type Tx } from "galley";
 import { around, spread } from "../lib/space";
 
 function makeRoom(tx: Tx, list: List) {
@@ -10,8 +10,13 @@ function makeRoom(tx: Tx, list: List) {
   }
 }
 
+const most = 100;
+
 export default hook("lists", {
-  create: makeRoom,
+  create(tx, list) {
+    if (tx.db.lists.count({ board: list.board }) > most) throw refuse("board_full");
+    makeRoom(tx, list);
+  },
   update(tx, list, before) {
     if (list.position !== before.position) makeRoom(tx, list);
   },

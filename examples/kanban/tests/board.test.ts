@@ -158,3 +158,15 @@ test("a board takes everything on it along", async (t) => {
   await ana.boards.delete(board);
   expect([await t.db.members.count(), await t.db.lists.count(), await t.db.cards.count()]).toEqual([0, 0, 0]);
 });
+
+test("a board holds 300 cards in 100 lists", async (t) => {
+  const { ana, board, list } = await begin(t);
+  for (let i = 1; i < 100; i++) await t.db.lists.insert({ board, name: "L" + i, position: i * 1024 });
+  await expect(ana.lists.create({ board, name: "One more", position: -1024 })).rejects.toThrow("board_full");
+  for (let i = 0; i < 300; i++) await t.db.cards.insert({ list, title: "C" + i, position: i * 1024, author: ana.id });
+  await expect(ana.cards.create({ list, title: "One more", position: -1024 })).rejects.toThrow("board_full");
+  const [first, second] = (await ana.cards.list({ where: { list }, sort: "position", limit: 2 })).items;
+  await ana.cards.update(first!.id, { position: second!.position });
+  const all = (await ana.cards.list({ where: { list }, sort: "position", limit: 500 })).items;
+  expect(all.map((c) => c.title).slice(2)).toEqual(Array.from({ length: 298 }, (_, i) => "C" + (i + 2)));
+});
