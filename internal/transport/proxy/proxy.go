@@ -371,9 +371,14 @@ func (d *Door) send(ctx context.Context, t *target, r request) (*transport.Raw, 
 	raw := &transport.Raw{Status: res.StatusCode, Header: http.Header{}, Body: text}
 	copyHeaders(raw.Header, res.Header, passedBack)
 	if t.proxy.Spec.Cache > 0 {
-		copyHeaders(raw.Header, res.Header, []string{"Cache-Control"})
-		if res.Header.Get("Set-Cookie") != "" || res.Header.Get("Vary") == "*" {
-			raw.Header.Set("Cache-Control", "private")
+		// What is said in several lines is said.
+		control := strings.Join(res.Header["Cache-Control"], ",")
+		if res.Header.Get("Set-Cookie") != "" ||
+			strings.Contains(strings.Join(res.Header["Vary"], ","), "*") {
+			control = "private"
+		}
+		if control != "" {
+			raw.Header.Set("Cache-Control", control)
 		}
 	}
 	if raw.Header.Get("Content-Type") == "" {

@@ -440,7 +440,8 @@ func TestAnswersAreKeptForEverybody(t *testing.T) {
 func TestWhatMayNotBeKeptIsNot(t *testing.T) {
 	for name, values := range map[string][2]string{"no-store": {"Cache-Control", "No-Store"},
 		"private": {"Cache-Control", "max-age=60, private"}, "cookie": {"Set-Cookie", "a=b"},
-		"vary": {"Vary", "*"}, "status": {"", ""}} {
+		"vary": {"Vary", "*"}, "status": {"", ""}, "second line": {"Cache-Control", "max-age=60\nprivate"},
+		"vary in a list": {"Vary", "Accept\nOrigin, *"}} {
 		t.Run(name, func(t *testing.T) {
 			w := open(t, plainProxy+"    cache: 10m\n")
 			w.answers(func(rw http.ResponseWriter, r *http.Request) {
@@ -448,7 +449,9 @@ func TestWhatMayNotBeKeptIsNot(t *testing.T) {
 					rw.WriteHeader(404)
 					return
 				}
-				rw.Header().Set(values[0], values[1])
+				for line := range strings.SplitSeq(values[1], "\n") {
+					rw.Header().Add(values[0], line)
+				}
 			})
 			for range 2 {
 				res, _ := w.ask("GET", "/api/proxy/other/rates", "")
