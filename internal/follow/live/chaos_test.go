@@ -427,7 +427,8 @@ func (c *chaosClient) start(s *chaosSub, start *live.Start) {
 		s.change(x)
 	}
 	s.at = start.At
-	c.note(s, fmt.Sprintf("start reset=%v changed=%v", start.Reset, start.Changed))
+	c.note(s, fmt.Sprintf("start reset=%v changed=%v since=%s node=%d", start.Reset, start.Changed,
+		s.query.Since, slices.Index(c.nodes, c.node)))
 }
 
 func (s *chaosSub) put(item *engine.Item) {
@@ -525,8 +526,8 @@ func (c *chaosClient) again() bool {
 		if err := c.conn.Unfollow(name); err != nil {
 			return false
 		}
-		start, err := c.conn.Follow(context.Background(), live.Query{Collection: s.q.collection,
-			Params: params(s.q.params...), Since: s.at})
+		s.query.Since = s.at
+		start, err := c.conn.Follow(context.Background(), s.query)
 		if err != nil {
 			if !fault.Is(err, fault.Unavailable) {
 				c.fail("follow again: %v", err)

@@ -37,6 +37,7 @@ func (h *Hub) since(ctx context.Context, w *engine.Watch, at journal.Seq) (
 		return rows, p, ctx.Err()
 	}
 	err = h.cfg.Engine.Look(ctx, func(l *engine.Look) (err error) {
+		p = past{} // it may be asked twice
 		if rows, err = w.Answer(ctx, l); err != nil {
 			return err
 		}

@@ -64,7 +64,15 @@ type row struct {
 // place base; others have their own place there.
 type ringFrame struct {
 	base, at journal.Seq
-	frame    *Frame
+	// frame is nil where nothing changed in the end.
+	frame *Frame
+}
+
+func (f *ringFrame) bytes() int {
+	if f.frame == nil {
+		return 0
+	}
+	return len(f.frame.json)
 }
 
 func newTopic(w *engine.Watch, rows engine.Rows) *topic {
@@ -310,13 +318,15 @@ func (h *Hub) tell(t *topic, base, at journal.Seq, by string, changes []Change,
 	text := h.At(at)
 	if len(changes) > 0 {
 		f = h.frame(changes)
-		t.changed = at
-		since := base
-		if whole == nil {
-			since = at
-		}
-		t.remember(since, at, f, min(ringBytes, ringAll/max(1, len(h.topics))))
 	}
+	// What was asked again sums up all since base, be it nothing: in between there may have
+	// been another answer.
+	t.changed = at
+	since := base
+	if whole == nil {
+		since = at
+	}
+	t.remember(since, at, f, min(ringBytes, ringAll/max(1, len(h.topics))))
 	for s := range t.subs {
 		switch c := s.from.Compare(at); {
 		case c > 0 || c == 0 && !t.watch.Timed(): // time changes an answer at its place
@@ -331,11 +341,11 @@ func (h *Hub) tell(t *topic, base, at journal.Seq, by string, changes []Change,
 // remember keeps a frame for those who come back.
 func (t *topic) remember(base, at journal.Seq, f *Frame, most int) {
 	t.ring = append(t.ring, ringFrame{base, at, f})
-	t.bytes += len(f.json)
+	t.bytes += t.ring[len(t.ring)-1].bytes()
 	n := 0
 	for n < len(t.ring) && (len(t.ring)-n > ringFrames || t.bytes > most) {
 		t.since = t.ring[n].at
-		t.bytes -= len(t.ring[n].frame.json)
+		t.bytes -= t.ring[n].bytes()
 		n++
 	}
 	t.ring = slices.Delete(t.ring, 0, n)
@@ -352,7 +362,9 @@ func (t *topic) after(since journal.Seq) ([]Change, bool) {
 			if f.base.Compare(since) < 0 {
 				return nil, false // it sums up from before the place to after it
 			}
-			out = append(out, f.frame.changes...)
+			if f.frame != nil {
+				out = append(out, f.frame.changes...)
+			}
 		}
 	}
 	return merge(out), true
