@@ -26,12 +26,15 @@ test: setup build
 
 # GALLEY_SOAK=10000 makes the soak of the shop (TestSoak in internal/faults) so many checkouts
 # long on each database; it has 100 otherwise.
+# GALLEY_CHAOS and GALLEY_PAPERS make the chaos of subscriptions (internal/follow/live) so many
+# calls long, and what passes somebody who never reads.
 # What takes longer: the same simulation for longer, the whole proof that users run, and
 # TPC-C with twenty kills on each database.
 test-faults: setup build
 	GALLEY_SIM_CALLS=250 go test -timeout 8m -count=1 -run TestSimulation ./internal/sim
 	go test -timeout 8m -count=1 -tags faults -run TestWholeProof ./internal/conform
 	go test -timeout 12m -count=1 -tags faults ./internal/faults
+	GALLEY_CHAOS=3000 go test -timeout 8m -count=1 -run Chaos ./internal/follow/live
 	go test -timeout 8m -count=1 -tags faults -run 'TestConformance|TestGrpcurl' ./internal/transport/rpc
 	go test -timeout 4m -count=1 -tags faults -run Servers ./examples/kanban
 	go run ./bench/tpcc -small -kills 20 -calls 1000 -languages go -galley $(GALLEY)
