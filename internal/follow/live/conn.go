@@ -114,7 +114,7 @@ func (h *Hub) knows(ctx context.Context, c *Conn, call engine.Call) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	call.Trusted, call.Subject, call.Credential = true, subject, ""
-	c.call, c.subject = call, subject
+	c.call, c.subject, c.check = call, subject, time.Time{}
 	return nil
 }
 

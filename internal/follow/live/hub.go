@@ -53,6 +53,8 @@ const (
 	tickEach    = 250 * time.Millisecond
 	againEach   = 10 * time.Second
 	sessionEach = 30 * time.Second
+	// sessionsMax is how many of them are looked at in one state.
+	sessionsMax = 500
 	// lingerTime is how long a topic that nobody follows is kept for those who come back.
 	lingerTime = 30 * time.Second
 	// ringFrames and ringBytes bound the frames that a topic keeps for those who come

@@ -421,7 +421,7 @@ func (h *Hub) tick(ctx context.Context) {
 	var due []*Conn
 	if h.cfg.Expires != nil {
 		for c := range h.conns {
-			if c.subject.Session != "" && !c.check.After(now) {
+			if c.subject.Session != "" && !c.check.After(now) && len(due) < sessionsMax {
 				due = append(due, c)
 			}
 		}
