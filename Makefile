@@ -5,7 +5,7 @@ GALLEY := bin/galley
 # What many do at once runs under the race detector, which takes several times as long;
 # what starts processes and browsers, or decides hundreds of thousands of cases, without it.
 MODULE := github.com/galleybackend/galley
-RACE := $(addprefix $(MODULE)/internal/,action/goaction auth cache engine follow follow/job limit \
+RACE := $(addprefix $(MODULE)/internal/,action/goaction auth cache channel engine follow follow/job limit \
 	observe outbound serve store/sqlite transport/proxy transport/rest)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
