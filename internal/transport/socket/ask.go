@@ -32,9 +32,11 @@ func (c *conn) ask(f *frame) {
 	at := ""
 	if seq != (journal.Seq{}) {
 		at = c.door.cfg.Live.At(seq)
-		c.live.Wrote(seq)
 	}
 	c.answer(f.id, func(b []byte) []byte { return w.append(b, at) }, "")
+	if at != "" {
+		c.live.Wrote(seq) // so that the place alone is told after the answer
+	}
 }
 
 // request makes of a frame the request that it would be over HTTP.

@@ -194,6 +194,7 @@ func (c *conn) end(again time.Duration) {
 		c.again = again
 	}
 	c.mu.Unlock()
+	c.wire.end()
 	c.poke()
 }
 

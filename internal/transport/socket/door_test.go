@@ -241,3 +241,33 @@ func TestWhoSendsTooFastIsReadLater(t *testing.T) {
 		t.Errorf("%d frames were read in %v", n, took)
 	}
 }
+
+func TestNobodyKeepsAServerFromClosing(t *testing.T) {
+	big := []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
+	w, _ := bare(t, socket.Config{Ask: func(w http.ResponseWriter, _ *http.Request, _, _ string) entries.Seq {
+		w.Header()["Content-Type"] = []string{"application/json"}
+		_, _ = w.Write(big)
+		return entries.Seq{}
+	}})
+	// He asks for more than machines keep for a reader, and reads nothing but the beginning.
+	deaf := w.dialRaw("")
+	for range socket.CallMax * 2 {
+		deaf.send(frame(fin|opText, `{"id":1,"method":"GET","path":"/"}`))
+	}
+	if _, err := deaf.r.ReadByte(); err != nil {
+		t.Fatal(err)
+	}
+	idle := w.dialRaw("")
+	began := time.Now()
+	w.stop()
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("the door took %v to close", took)
+	}
+	if got := idle.story(); !strings.HasPrefix(got, `text:{"closing":{"code":1012,"reconnect_in":`) ||
+		!strings.HasSuffix(got, "close(1012) end") {
+		t.Errorf("who is idle hears %s", got)
+	}
+	if _, _, err := w.tryDial(); err == nil {
+		t.Error("somebody is let in after the end")
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -29,8 +30,10 @@ type wire struct {
 	// writing is held by the one who writes.
 	writing sync.Mutex
 	mu      sync.Mutex
-	// closing reports that the peer was told to close, so that its time is counted.
+	// closing reports that the peer was told to close, so that its time is counted; ending
+	// that the server closes, so that it has less time for everything.
 	closing bool
+	ending  atomic.Bool
 }
 
 // chunkMax is how much a peer must take within WriteTime, in bytes.
@@ -41,7 +44,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.writing.Lock()
 	defer w.writing.Unlock()
 	for done := 0; ; {
-		if err := w.SetWriteDeadline(time.Now().Add(WriteTime)); err != nil {
+		if err := w.SetWriteDeadline(time.Now().Add(w.patience())); err != nil {
 			return done, err
 		}
 		n, err := w.Conn.Write(p[done:min(len(p), done+chunkMax)])
@@ -49,6 +52,20 @@ func (w *wire) Write(p []byte) (int, error) {
 			return done, err
 		}
 	}
+}
+
+// patience is how long the peer may take nothing of what is written.
+func (w *wire) patience() time.Duration {
+	if w.ending.Load() {
+		return CloseTime
+	}
+	return WriteTime
+}
+
+// end leaves the peer less time, also for what is being written.
+func (w *wire) end() {
+	w.ending.Store(true)
+	_ = w.SetWriteDeadline(time.Now().Add(CloseTime)) // it fails only where a write will
 }
 
 // await says until when the peer must send something, unless it was told to close.

@@ -36,10 +36,10 @@ func (c *conn) write() {
 		}
 		if err := w.turn(); err != nil && why == nil {
 			if fault.Is(err, fault.Unavailable) {
-				c.refuse(err)
-				continue
+				c.refuse(err) // which wakes us again
+			} else {
+				last, why = time.After(PartTime), err
 			}
-			last, why = time.After(PartTime), err
 		}
 		if !w.flush() {
 			return // nobody is there
