@@ -75,6 +75,7 @@ type world struct {
 	// followed is the place up to which the hub has followed the journal.
 	mu       sync.Mutex
 	followed journal.Seq
+	last     journal.Entry
 	moved    *sync.Cond
 }
 
@@ -146,7 +147,7 @@ func on(t testing.TB, db store.Store, a *app.App, c channel.Config) *world {
 			}
 			w.hub.Follow(e)
 			w.mu.Lock()
-			w.followed = e.Seq
+			w.followed, w.last = e.Seq, e
 			w.moved.Broadcast()
 			w.mu.Unlock()
 		}
@@ -185,6 +186,13 @@ func (w *world) update(collection, id, body string) {
 func (w *world) remove(collection, id string) {
 	w.t.Helper()
 	w.admin(engine.Call{Verb: engine.Delete, Target: collection, Record: id})
+}
+
+// entry is the last that the hub has followed.
+func (w *world) entry() journal.Entry {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
 }
 
 // user makes a user.
