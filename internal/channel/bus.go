@@ -91,7 +91,8 @@ type node struct {
 type place struct{ channel, who string }
 
 func newBus() *bus {
-	return &bus{node: string(ident.NewRecord()), spoke: make(chan struct{}, 1), nodes: map[string]*node{}}
+	return &bus{node: string(ident.NewRecord()), spoke: make(chan struct{}, 1),
+		nodes: map[string]*node{}}
 }
 
 // say has the other processes hear of something, if there are any.

@@ -77,8 +77,9 @@ func New(c Config) *Hub {
 	if c.Beat == 0 {
 		c.Beat = beatEach
 	}
-	return &Hub{cfg: c, log: c.Log, bus: newBus(), ask: make(chan struct{}, 1), rooms: map[string]*room{},
-		families: map[*app.Channel]map[*room]bool{}, named: map[string]map[*room]bool{},
+	return &Hub{cfg: c, log: c.Log, bus: newBus(), ask: make(chan struct{}, 1),
+		rooms: map[string]*room{}, families: map[*app.Channel]map[*room]bool{},
+		named:  map[string]map[*room]bool{},
 		people: map[ident.Record]map[*membership]bool{}, pending: map[*membership]bool{}}
 }
 

@@ -255,8 +255,8 @@ func (m *Member) spend() bool {
 }
 
 func errWords() error {
-	f := fault.New(fault.Exhausted, "More than %d words in a second to the channels of one connection.",
-		wordsMax)
+	f := fault.New(fault.Exhausted, "More than %d messages, states and joins of one connection "+
+		"in a second.", wordsMax)
 	f.RetryAfter = 1
 	return f
 }
