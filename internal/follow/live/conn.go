@@ -155,6 +155,9 @@ func (c *Conn) Follow(ctx context.Context, q Query) (Start, error) {
 	h.mu.Lock()
 	c.opening--
 	h.mu.Unlock()
+	if err != nil && ctx.Err() != nil {
+		return Start{}, fault.Wrap(fault.Timeout, err, "The subscription could not begin in time.")
+	}
 	if err != nil {
 		return Start{}, fault.From(err)
 	}
@@ -210,6 +213,9 @@ func (h *Hub) attach(c *Conn, q Query, t *topic, from journal.Seq) *sub {
 	s.query.Params = copyParams(q.Params)
 	c.subs[s.name] = s
 	t.subs[s] = struct{}{}
+	if t.waiting {
+		c.holding++
+	}
 	c.mu.Lock()
 	c.all = append(c.all, s)
 	c.mu.Unlock()

@@ -71,7 +71,7 @@ func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (St
 			}
 			var err error
 			if rows, err = w.Answer(ctx, l); err == nil {
-				start, wait, done = h.joined(c, q, w, rows, known)
+				start, wait, done = h.joined(c, q, w, rows, known, try > 0)
 			}
 			return err
 		})
@@ -89,7 +89,7 @@ func (h *Hub) join(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known pa
 	start Start, wait <-chan struct{}, done bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.joined(c, q, w, rows, known)
+	return h.joined(c, q, w, rows, known, false)
 }
 
 // undo takes back a subscription that nobody was told of.
@@ -102,8 +102,10 @@ func (h *Hub) undo(c *Conn, name string) {
 }
 
 // joined makes a subscription of rows as they were at a place, unless the topic is past
-// that or waits.
-func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known past) (
+// that or waits. Who is hasty joins one that waits, and may be told everything again when
+// it has its answer.
+func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known past,
+	hasty bool) (
 	start Start, wait <-chan struct{}, done bool) {
 	place := *h.place.Load()
 	t := h.topics[w.Key()]
@@ -114,7 +116,7 @@ func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known 
 		place = later(place, t.from) // its rows are not of a place before that
 	}
 	switch {
-	case t != nil && t.waiting:
+	case t != nil && t.waiting && !(hasty && rows.At.Compare(place) >= 0):
 		return start, t.settled, false
 	case rows.At.Compare(place) >= 0:
 	case t != nil && t.changed.Compare(rows.At) <= 0 && t.from.Compare(rows.At) <= 0,
@@ -133,7 +135,7 @@ func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known 
 	s := h.attach(c, q, t, at)
 	start = Start{Sub: s.name, At: h.At(at)}
 	if q.Since != "" {
-		if since, ok := h.seqOf(q.Since); ok && since.Compare(place) <= 0 {
+		if since, ok := h.seqOf(q.Since); ok && since.Compare(place) <= 0 && !t.waiting {
 			if changes, ok := t.after(since); ok {
 				_, _, more := h.compare(t, rows) // what came after the topic's place
 				start.Changes, start.Changed = merge(append(changes, more...)), true
