@@ -117,10 +117,13 @@ export function galley(options: { url?: string; fetch?: typeof fetch } = {}): an
     async batch(changes: any[], o: { key?: string } = {}) {
       const requests = changes.map((c) => {
         const kind = (["create", "update", "delete", "action"] as const).find((k) => k in c)!;
-        const { method, path, body, version } = askOf({ kind, name: c[kind], id: c.id, values: kind === "action" ? c.input : c.values, version: c.version }, "");
+        const values = kind === "action" ? c.input : c.values;
+        const { method, path, body, version } =
+          askOf({ kind, name: c[kind], id: c.id, values, version: c.version }, "");
         return { method, path, body, if_match: version };
       });
-      const { body } = await link.ask({ method: "POST", path: "/api/batch", body: { requests }, key: o.key ?? makeKey() });
+      const key = o.key ?? makeKey();
+      const { body } = await link.ask({ method: "POST", path: "/api/batch", body: { requests }, key });
       return body.responses.map((r: { body?: unknown }) => r.body);
     },
 
@@ -136,7 +139,8 @@ export function galley(options: { url?: string; fetch?: typeof fetch } = {}): an
           await new Promise((go) => setTimeout(go, 1000));
         }
       },
-      cancel: async (id: string) => void (await link.ask({ method: "DELETE", path: "/api/jobs/" + encodeURIComponent(id) })),
+      cancel: async (id: string) =>
+        void (await link.ask({ method: "DELETE", path: "/api/jobs/" + encodeURIComponent(id) })),
     },
   };
 

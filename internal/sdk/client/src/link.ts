@@ -121,7 +121,8 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
         const p = e as Problem;
         if (p.status === 401 && !ask.path.startsWith("/api/auth/")) onEnded.forEach((fn) => fn());
         if (dev && p.status && !ask.still) {
-          console.info(`galley: ${ask.method} ${ask.path}: ${p.code}. ${p.detail ?? p.message} (galley trace ${p.request})`);
+          const { code, detail, message, request } = p;
+          console.info(`galley: ${ask.method} ${ask.path}: ${code}. ${detail ?? message} (galley trace ${request})`);
         }
         throw p;
       }

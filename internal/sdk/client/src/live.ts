@@ -139,7 +139,7 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
       const old = l.server;
       l.server = new Map(f.items.map((r: Values) => {
         const same = old?.get(r.id);
-        return [r.id, same && !r.expand && same.version === r.version && JSON.stringify(same) === JSON.stringify(r) ? same : r];
+        return [r.id, same && JSON.stringify(same) === JSON.stringify(r) ? same : r];
       }));
     }
     for (const c of f.changes ?? []) {
@@ -153,7 +153,9 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
   function save(l: List) {
     clearTimeout(l.saving);
     l.saving = undefined;
-    if (l.server) o.shelf.keep(keyOf(l), { items: [...l.server.values()], user: o.user(), time: Date.now() }).catch(() => {});
+    if (!l.server) return;
+    const kept = { items: [...l.server.values()], user: o.user(), time: Date.now() };
+    o.shelf.keep(keyOf(l), kept).catch(() => {}); // what is not kept is asked for again
   }
 
   const keyOf = (l: List) => o.user() + " " + l.key;
@@ -162,7 +164,9 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
     const { filter, sort, limit, expand } = l.query;
     const user = o.user();
     try {
-      const { ok } = await o.link.say({ follow: l.collection, filter, sort, limit, expand: expand?.join(), since: l.at });
+      const { ok } = await o.link.say({
+        follow: l.collection, filter, sort, limit, expand: expand?.join(), since: l.at,
+      });
       if (!l.stop || user !== o.user()) return o.link.send({ unfollow: ok.sub });
       if (l.sub) subs.delete(l.sub);
       l.sub = ok.sub;

@@ -123,7 +123,12 @@ function single(t: string[], record: Values): boolean | undefined {
   if (t[1] === "!=") return v !== x;
   if (v == null || typeof v !== typeof x) return v == null ? false : undefined;
   const c = compare(v, x);
-  return t[1] === "<" ? c < 0 : t[1] === "<=" ? c <= 0 : t[1] === ">" ? c > 0 : t[1] === ">=" ? c >= 0 : undefined;
+  switch (t[1]) {
+    case "<": return c < 0;
+    case "<=": return c <= 0;
+    case ">": return c > 0;
+    case ">=": return c >= 0;
+  }
 }
 
 const digits = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -142,4 +147,5 @@ export function makeID(): string {
 }
 
 /** makeKey returns an idempotency key that nobody can guess. */
-export const makeKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((x) => x.toString(16).padStart(2, "0")).join("");
+export const makeKey = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((x) => x.toString(16).padStart(2, "0")).join("");

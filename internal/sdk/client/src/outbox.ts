@@ -36,7 +36,8 @@ const tryTime = 60_000;
 const layerMax = 10_000;
 
 export const pathOf = (c: Change) =>
-  `/api/${c.kind === "action" ? "actions/" : ""}${c.name}${c.id && c.kind !== "create" ? "/" + encodeURIComponent(c.id) : ""}`;
+  `/api/${c.kind === "action" ? "actions/" : ""}${c.name}` +
+  (c.id && c.kind !== "create" ? "/" + encodeURIComponent(c.id) : "");
 
 export const askOf = (c: Change, key: string) => ({
   method: c.kind === "update" ? "PATCH" : c.kind === "delete" ? "DELETE" : "POST",
@@ -146,7 +147,10 @@ export function makeOutbox(o: {
         }
         if (!(await o.shelf.take(e.n!))) continue; // another tab has told it
         const tell = !owners.has(e.key) || layers.find((l) => l.key === e.key)?.waited;
-        const end = { key: e.key, at: answer?.at, body: answer?.body, problem: problem && { ...problem, title: problem.message }, change: changeOf(e), tell };
+        const end = {
+          key: e.key, at: answer?.at, body: answer?.body, change: changeOf(e), tell,
+          problem: problem && { ...problem, title: problem.message },
+        };
         tabs?.postMessage(end);
         settle(end);
       }
@@ -251,4 +255,5 @@ export function makeOutbox(o: {
   };
 }
 
-const changeOf = ({ kind, name, id, values, version }: Change): Change => ({ kind, name, id, values, version });
+const changeOf = ({ kind, name, id, values, version }: Change): Change =>
+  ({ kind, name, id, values, version });
