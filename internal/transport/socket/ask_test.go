@@ -97,3 +97,26 @@ func same(body string) string {
 	}
 	return text(v)
 }
+
+func TestWhatIsAskedOverASocketIsSeen(t *testing.T) {
+	w := open(t, board)
+	l := w.signUp("ana").dial()
+	l.ask(`{"method":"GET","path":"/api/cards?filter=true"}`)
+	l.ask(`{"method":"GET","path":"/api/nothing"}`)
+	l.ask(`{"follow":"nothing"}`)
+	for _, want := range []string{
+		`"door":"socket","method":"GET","path":"/api/cards","status":200,"operation":"cards.list"`,
+		`"door":"socket","method":"GET","path":"/api/nothing","status":404`,
+		`"door":"socket","method":"FOLLOW","path":"/nothing","status":404`,
+	} {
+		if !strings.Contains(w.log.String(), want) {
+			t.Errorf("the log has no %s:\n%s", want, w.log)
+		}
+	}
+	// An entry tells by which wire it came.
+	got := l.ask(`{"method":"POST","path":"/api/news","key":"k","body":{"text":"x"}}`)
+	other := l.ask(`{"method":"POST","path":"/api/auth/sign-in","body":{"email":"a","password":"b"}}`)
+	if got["status"] != 201.0 || other["status"] != 400.0 {
+		t.Errorf("a create is %v, a sign-in %v", got, other)
+	}
+}
