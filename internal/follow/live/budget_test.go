@@ -287,3 +287,16 @@ func BenchmarkTopics(b *testing.B) {
 		})
 	}
 }
+
+// TestAHugeCommitPasses lets a commit pass that alone is more than may wait.
+func TestAHugeCommitPasses(t *testing.T) {
+	n := onSQLite(t, papers)
+	r := n.reader("")
+	f := r.follow("papers", "kind", "7")
+	text := strings.Repeat("x", 9000)
+	n.fill(1900, 1900, text, zero)
+	r.reached(n.fill(1, 1, "x", func(int) int { return 7 }))
+	if len(f.have) != 1 {
+		t.Errorf("got %d papers, want 1", len(f.have))
+	}
+}

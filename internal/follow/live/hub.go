@@ -246,6 +246,8 @@ type intake struct {
 	entries []*journal.Entry
 	sizes   []int
 	bytes   int
+	// full reports that an entry waits for room.
+	full bool
 	// last is the place of the last entry that came.
 	last journal.Seq
 	// more receives when entries came, room when some were taken.
@@ -266,12 +268,14 @@ func (q *intake) put(ctx context.Context, e *journal.Entry) {
 		if len(q.entries) == 0 || len(q.entries) < queueMax && q.bytes+n <= queueBytes {
 			q.entries, q.sizes = append(q.entries, e), append(q.sizes, n)
 			q.bytes += n
-			q.last = e.Seq
+			q.last, q.full = e.Seq, false
 			q.mu.Unlock()
 			nudge(q.more)
 			return
 		}
+		q.full = true
 		q.mu.Unlock()
+		nudge(q.more)
 		select {
 		case <-q.room:
 		case <-ctx.Done():
@@ -301,7 +305,7 @@ func (q *intake) take(upto journal.Seq) (out []*journal.Entry, known bool) {
 func (q *intake) arrived(upto journal.Seq) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.last.Compare(upto) >= 0 || len(q.entries) >= queueMax || q.bytes >= queueBytes/2
+	return q.last.Compare(upto) >= 0 || q.full
 }
 
 // sizeOf estimates how many bytes an entry holds.
