@@ -7,6 +7,7 @@ import (
 
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -152,5 +153,52 @@ func TestANarrowScanMeetsWhatItLooksFor(t *testing.T) {
 	}
 	if n := len(l.youngLog) + len(l.oldLog); n > 8*ledgerMax {
 		t.Errorf("%d changes are kept", n)
+	}
+}
+
+// TestAScanWithALimitEnds changes records before and behind the last that was looked at.
+func TestAScanWithALimitEnds(t *testing.T) {
+	whole := value.Type{Kind: value.TypeInt}
+	shape := value.NewShape("notes", []value.Field{
+		{Name: spec.FieldID, Type: value.Type{Kind: value.TypeID}}, {Name: "of", Type: whole},
+		{Name: "n", Type: whole}, {Name: "maybe", Type: value.Type{Kind: value.TypeInt,
+			Optional: true}}})
+	tb := &table{Table: &spec.Table{Name: "notes", Shape: shape}, shape: shape}
+	c := &catalog{tables: map[string]*table{"notes": tb}}
+	field := func(name string) query.Expr {
+		return query.Field{Of: query.Row{}, Collection: "notes", Name: name, Type: whole}
+	}
+	row := func(id string, n int64) value.Record {
+		r := value.NewRecord(shape)
+		r.Slots[0], r.Slots[1] = value.OfText(id), value.OfInt(1)
+		r.Slots[2], r.Slots[3] = value.OfInt(n), value.OfInt(n)
+		return r
+	}
+	for _, x := range []struct {
+		by      string
+		desc    bool
+		limit   int
+		changed int64
+		meets   bool
+	}{
+		{"n", false, 2, 30, false}, {"n", false, 2, 20, true}, {"n", false, 2, 5, true},
+		{"n", true, 2, 30, true}, {"n", true, 2, 5, false},
+		{"n", false, 3, 30, true}, {"n", false, 0, 30, true}, {"maybe", false, 2, 30, true},
+	} {
+		found := []value.Record{row("a", 10), row("b", 20)}
+		if x.desc {
+			found[0], found[1] = row("b", 20), row("a", 10)
+		}
+		plan := &query.Plan{From: "notes", Limit: x.limit,
+			Where: query.Same{L: field("of"), R: query.Literal{Value: value.OfInt(1)}},
+			Sort:  []query.Order{{By: field(x.by), Desc: x.desc}}}
+		call := &tx{view: view{store: &Store{}}, ahead: &snapshot{}}
+		call.found(query.Query{Plan: plan}, &statement{narrow: c.narrow(plan)}, found)
+		var l ledger
+		l.clock++
+		l.change(recordKey{tb, "new"}, row("new", x.changed))
+		if got := !l.stands(call, 0); got != x.meets {
+			t.Errorf("%+v: got %v", x, got)
+		}
 	}
 }

@@ -16,13 +16,17 @@ import (
 const scansMax = 32
 
 // scan is what a query read of a table. A narrow one looked for records that are the same
-// in some slots, and for nothing else in any table: it would find the same as long as none
-// of those it found has changed, and no other has come to be one that it looks for. For
-// any other, every change of the table counts.
+// in some slots, and for nothing else in any table, perhaps for the first of them: it
+// would find the same as long as none of those it found has changed, and no other has
+// come to be one that it looks for. For any other, every change of the table counts.
 type scan struct {
 	table *table
 	same  []same
 	found []ident.Record
+	// last, if it is set, is the record up to which it looked, in the order of one slot.
+	last  value.Record
+	order int
+	desc  bool
 }
 
 // same is a slot and the value that it has in all that a narrow scan looks for.
@@ -39,7 +43,19 @@ func (s *scan) meant(r value.Record) bool {
 			return false
 		}
 	}
-	return true
+	return s.last.Zero() || !s.beyond(r)
+}
+
+// beyond reports whether a record stands behind the last one that was looked at.
+func (s *scan) beyond(r value.Record) bool {
+	a, b := &s.last.Slots[s.order], &r.Slots[s.order]
+	if a.Kind() != b.Kind() {
+		return false
+	}
+	if s.desc {
+		a, b = b, a
+	}
+	return a.Int() < b.Int()
 }
 
 // exact reports whether two values of a kind are the same in the database exactly if they
@@ -72,8 +88,9 @@ func (c *catalog) narrow(p *query.Plan) func(args []value.Value) *scan {
 	if slots == nil {
 		return nil
 	}
+	order, desc := tb.firstOrder(p)
 	return func(args []value.Value) *scan {
-		s := &scan{table: tb, same: make([]same, len(slots))}
+		s := &scan{table: tb, same: make([]same, len(slots)), order: order, desc: desc}
 		for i, slot := range slots {
 			switch e := terms[i].(type) {
 			case query.Param:
@@ -84,6 +101,24 @@ func (c *catalog) narrow(p *query.Plan) func(args []value.Value) *scan {
 		}
 		return s
 	}
+}
+
+// firstOrder returns the slot by which the rows of a plan with a limit are sorted first,
+// if that is one of whole numbers or times that are never null; else -1.
+func (t *table) firstOrder(p *query.Plan) (slot int, desc bool) {
+	if p.Limit == 0 || len(p.Sort) == 0 {
+		return -1, false
+	}
+	field, ok := p.Sort[0].By.(query.Field)
+	slot, known := t.shape.Index(field.Name)
+	if !ok || !known {
+		return -1, false
+	}
+	typ := &t.shape.Fields()[slot].Type
+	if k := typ.ValueKind(); typ.Optional || k != value.Int && k != value.Time {
+		return -1, false
+	}
+	return slot, p.Sort[0].Desc
 }
 
 // ownRows reports whether a plan looks at nothing but the rows of its collection.
@@ -180,6 +215,9 @@ func (t *tx) found(q query.Query, st *statement, found []value.Record) {
 		narrow = st.narrow(q.Args)
 		for i := range found {
 			narrow.found = append(narrow.found, ident.Record(found[i].Slots[spec.SlotID].Text()))
+		}
+		if n := len(found); n > 0 && n == q.Plan.Limit && narrow.order >= 0 {
+			narrow.last = found[n-1].Clone()
 		}
 		t.scans = append(t.scans, *narrow)
 	}
