@@ -155,10 +155,10 @@ func (t *target) newServer(ctx context.Context, b *bench) (*process.Server, erro
 	})
 }
 
-// build compiles a package of this module into the work folder.
+// build compiles a package of this module into the work folder, as releases are built.
 func (b *bench) build(ctx context.Context, pkg string) (string, error) {
 	path := filepath.Join(b.dir, "bin", filepath.Base(pkg))
-	_, err := process.Run(ctx, "go", "build", "-o", path, pkg)
+	_, err := process.Run(ctx, "env", "CGO_ENABLED=0", "go", "build", "-o", path, pkg)
 	return path, err
 }
 
