@@ -179,7 +179,7 @@ func (h *Hub) batch(ctx context.Context, l *engine.Look, resets []*sub) error {
 	l.Know(h.memory)
 	base := place
 	for _, e := range entries {
-		h.look(ctx, e, base)
+		h.look(e, base)
 	}
 	for _, e := range entries {
 		h.sessions(e)
@@ -206,7 +206,7 @@ func (h *Hub) batch(ctx context.Context, l *engine.Look, resets []*sub) error {
 }
 
 // look finds the topics that must ask again after an entry.
-func (h *Hub) look(_ context.Context, e *journal.Entry, base journal.Seq) {
+func (h *Hub) look(e *journal.Entry, base journal.Seq) {
 	for i := range e.Changes {
 		c := &e.Changes[i]
 		h.touched[c.Collection] = e.Seq
