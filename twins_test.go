@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,6 +87,7 @@ func (p *places) open(t testing.TB, name string) database {
 type twin struct {
 	t        testing.TB
 	language string
+	app      *app.App
 	store    database
 	engine   *engine.Engine
 	ids      map[string]ident.Record
@@ -115,8 +117,14 @@ func (s twice) Write(ctx context.Context, o journal.Origin, fn func(store.Tx) er
 	return e, err
 }
 
-func newTwin(t testing.TB, p *places, on, language string, retry bool) *twin {
+// compiled holds the app in each language: it is compiled once and does not change.
+var compiled sync.Map
+
+func compile(t testing.TB, language string) *app.App {
 	t.Helper()
+	if a, ok := compiled.Load(language); ok {
+		return a.(*app.App)
+	}
 	s, findings := appfile.Load(twinsDir)
 	if spec.Failed(findings) {
 		t.Fatal(findings)
@@ -132,11 +140,18 @@ func newTwin(t testing.TB, p *places, on, language string, retry bool) *twin {
 		findings = append(findings, g.Program().Check(s)...)
 		code.Program = g.Program()
 	}
-	compiled, found := app.Compile(s, nil, []app.Code{code})
+	a, found := app.Compile(s, nil, []app.Code{code})
 	if findings = append(findings, found...); spec.Failed(findings) {
 		t.Fatal(findings)
 	}
-	w := &twin{t: t, language: language, ids: map[string]ident.Record{}}
+	compiled.Store(language, a)
+	return a
+}
+
+func newTwin(t testing.TB, p *places, on, language string, retry bool) *twin {
+	t.Helper()
+	compiled := compile(t, language)
+	w := &twin{t: t, language: language, app: compiled, ids: map[string]ident.Record{}}
 	db := p.open(t, on)
 	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	origin := journal.Origin{Call: "schema", Operation: "schema", Now: now, Subject: ident.Subject{Who: ident.System}}
@@ -237,6 +252,53 @@ func recordText(r value.Record) string {
 
 const line = `{"items":[{"product":"$pen","quantity":2},{"product":"$desk","quantity":1}]}`
 
+// call is one call of a script: what it asks, under which key, and how its answer begins.
+type call struct{ name, input, key, want string }
+
+// scripts are calls in their order, each on a new app.
+var scripts = map[string][]call{
+	"a checkout, and its replay": {
+		{"checkout", line, "k1", `ok {"order":`}, {"checkout", line, "k1", `ok {"order":`}},
+	"a checkout of too much": {
+		{"checkout", `{"items":[{"product":"$ink","quantity":2}]}`, "k1", "refused out_of_stock"},
+		{"checkout", `{"items":[{"product":"$ink","quantity":2}]}`, "k1", "refused out_of_stock"},
+		{"checkout", `{"items":[{"product":"$pen","quantity":2}]}`, "k2", "ok"}},
+	"a checkout beyond the wallet": {
+		{"checkout", `{"items":[{"product":"$desk","quantity":5},{"product":"$pen","quantity":9}]}`, "k1",
+			"refused insufficient_funds"}},
+	"a checkout of what is not there": {
+		{"checkout", `{"items":[{"product":"$secret","quantity":1}]}`, "k1", "not found not_found"}},
+	"the same product twice": {
+		{"checkout", `{"items":[{"product":"$pen","quantity":1},{"product":"$pen","quantity":2}]}`, "k1", "ok"}},
+	"all types": {
+		{"everything", `{"label":"ä \"x\"","about":"long","share":0.1,"at":"2026-01-02T03:04:05.678Z",
+			"day":"2026-02-28","span":"90s","tags":["b","a","b"],"data":{"z":1,"a":[null,true,"ü"]}}`, "k1", "ok"}},
+	"all types without the optional ones": {
+		{"everything", `{"label":"x","share":1,"at":"1969-12-31T23:59:59.999Z","span":"1ms","kind":"small",
+			"tags":[],"data":null}`, "k1", "ok"}},
+	"reads":     {{"reads", "", "k1", `ok {"cheap":["Ink","Pen"],"best":"Desk","none":null,"count":3,"all":4}`}},
+	"operators": {{"operators", `{"box":"$box"}`, "k1", `ok {"count":7,"tags":["x","new"]}`}},
+	"a stale update": {
+		{"stale", `{"product":"$pen","catch":true}`, "k1", `ok {"code":"stale"}`},
+		{"stale", `{"product":"$pen","catch":false}`, "k2", "stale stale"}},
+	"a fault that is caught": {{"caught", `{"product":"$pen"}`, "k1", `ok {"code":"invalid_input"}`}},
+	"a fault that is thrown": {{"missing", `{"product":"00000000000000000000000000"}`, "k1", "not found not_found"}},
+	"chance":                 {{"chance", "", "k1", "ok"}, {"chance", "", "k2", "ok"}},
+	"a mistake":              {{"breaks", "", "k1", "internal internal"}, {"nothing", "", "k2", "ok"}},
+	"an endless loop":        {{"endless", "", "k1", "timeout timeout"}, {"nothing", "", "k2", "ok"}},
+	"too many calls":         {{"many", "", "k1", "timeout timeout"}, {"nothing", "", "k2", "ok"}},
+	"a huge text":            {{"huge", "", "k1", "invalid invalid_input"}, {"nothing", "", "k2", "ok"}},
+	"hooks, and what is started": {
+		{"like", `{"title":"open","amount":7}`, "k1", `ok {"likes":1,"job":`},
+		{"like", `{"title":"open","amount":9}`, "k2", `ok {"likes":2,"job":`},
+		{"like", `{"title":"closed","amount":7}`, "k3", `refused declined`},
+		{"like", `{"title":"open","amount":0}`, "k4", `internal internal`},
+		{"unlike", `{"title":"open"}`, "k5", `ok`}},
+	"a delete that cascades": {
+		{"checkout", line, "k1", "ok"}, {"removes", `{"order":"$last"}`, "k2", "ok"},
+		{"removes", `{"order":"$last"}`, "k3", "not found not_found"}},
+}
+
 // TestTwins runs every script in both languages on every database, each with and
 // without a retry, and wants the same answers and the same journal, byte for byte.
 func TestTwins(t *testing.T) {
@@ -249,49 +311,7 @@ func TestTwins(t *testing.T) {
 	for _, language := range languages {
 		ways = append(ways, way{language, false}, way{language, true})
 	}
-	type call struct{ name, input, key, want string }
-	for name, calls := range map[string][]call{
-		"a checkout, and its replay": {
-			{"checkout", line, "k1", `ok {"order":`}, {"checkout", line, "k1", `ok {"order":`}},
-		"a checkout of too much": {
-			{"checkout", `{"items":[{"product":"$ink","quantity":2}]}`, "k1", "refused out_of_stock"},
-			{"checkout", `{"items":[{"product":"$ink","quantity":2}]}`, "k1", "refused out_of_stock"},
-			{"checkout", `{"items":[{"product":"$pen","quantity":2}]}`, "k2", "ok"}},
-		"a checkout beyond the wallet": {
-			{"checkout", `{"items":[{"product":"$desk","quantity":5},{"product":"$pen","quantity":9}]}`, "k1",
-				"refused insufficient_funds"}},
-		"a checkout of what is not there": {
-			{"checkout", `{"items":[{"product":"$secret","quantity":1}]}`, "k1", "not found not_found"}},
-		"the same product twice": {
-			{"checkout", `{"items":[{"product":"$pen","quantity":1},{"product":"$pen","quantity":2}]}`, "k1", "ok"}},
-		"all types": {
-			{"everything", `{"label":"ä \"x\"","about":"long","share":0.1,"at":"2026-01-02T03:04:05.678Z",
-				"day":"2026-02-28","span":"90s","tags":["b","a","b"],"data":{"z":1,"a":[null,true,"ü"]}}`, "k1", "ok"}},
-		"all types without the optional ones": {
-			{"everything", `{"label":"x","share":1,"at":"1969-12-31T23:59:59.999Z","span":"1ms","kind":"small",
-				"tags":[],"data":null}`, "k1", "ok"}},
-		"reads":     {{"reads", "", "k1", `ok {"cheap":["Ink","Pen"],"best":"Desk","none":null,"count":3,"all":4}`}},
-		"operators": {{"operators", `{"box":"$box"}`, "k1", `ok {"count":7,"tags":["x","new"]}`}},
-		"a stale update": {
-			{"stale", `{"product":"$pen","catch":true}`, "k1", `ok {"code":"stale"}`},
-			{"stale", `{"product":"$pen","catch":false}`, "k2", "stale stale"}},
-		"a fault that is caught": {{"caught", `{"product":"$pen"}`, "k1", `ok {"code":"invalid_input"}`}},
-		"a fault that is thrown": {{"missing", `{"product":"00000000000000000000000000"}`, "k1", "not found not_found"}},
-		"chance":                 {{"chance", "", "k1", "ok"}, {"chance", "", "k2", "ok"}},
-		"a mistake":              {{"breaks", "", "k1", "internal internal"}, {"nothing", "", "k2", "ok"}},
-		"an endless loop":        {{"endless", "", "k1", "timeout timeout"}, {"nothing", "", "k2", "ok"}},
-		"too many calls":         {{"many", "", "k1", "timeout timeout"}, {"nothing", "", "k2", "ok"}},
-		"a huge text":            {{"huge", "", "k1", "invalid invalid_input"}, {"nothing", "", "k2", "ok"}},
-		"hooks, and what is started": {
-			{"like", `{"title":"open","amount":7}`, "k1", `ok {"likes":1,"job":`},
-			{"like", `{"title":"open","amount":9}`, "k2", `ok {"likes":2,"job":`},
-			{"like", `{"title":"closed","amount":7}`, "k3", `refused declined`},
-			{"like", `{"title":"open","amount":0}`, "k4", `internal internal`},
-			{"unlike", `{"title":"open"}`, "k5", `ok`}},
-		"a delete that cascades": {
-			{"checkout", line, "k1", "ok"}, {"removes", `{"order":"$last"}`, "k2", "ok"},
-			{"removes", `{"order":"$last"}`, "k3", "not found not_found"}},
-	} {
+	for name, calls := range scripts {
 		t.Run(name, func(t *testing.T) {
 			var answers, journals []string
 			for _, on := range databases {
