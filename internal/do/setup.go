@@ -67,7 +67,10 @@ func runSetup(ctx context.Context, _ []string) error {
 
 // installTools installs the tools that judge what Galley generates, where they are missing.
 func installTools(ctx context.Context) error {
-	if _, err := os.Stat("tools/npm/node_modules"); err == nil {
+	// npm writes what it installed there; a lock that is younger asks for something else.
+	have, err := os.Stat("tools/npm/node_modules/.package-lock.json")
+	want, missing := os.Stat("tools/npm/package-lock.json")
+	if err == nil && missing == nil && !want.ModTime().After(have.ModTime()) {
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
