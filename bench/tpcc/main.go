@@ -149,7 +149,7 @@ func (b *bench) build(ctx context.Context) error {
 			continue
 		}
 		// As make build does, so that nothing is compiled twice.
-		_, err := process.Run(ctx, "env", "CGO_ENABLED=0", "go", "build", "-trimpath",
+		_, err := process.Run(ctx, "env", "CGO_ENABLED=0", "go", "build",
 			"-o", path, pkg)
 		if err != nil {
 			return err

@@ -27,8 +27,8 @@ func command(t *testing.T, b *bench) {
 func testBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{dir: t.TempDir(), paths: map[string]string{}, config: config{
-		languages: []string{"ts", "go"}, scale: scaleSmall, kills: 10,
-		plan: plan{scale: scaleSmall, terminals: 6, calls: 600, seed: uint64(time.Now().UnixNano())},
+		languages: []string{"ts", "go"}, scale: scaleSmall, kills: 3,
+		plan: plan{scale: scaleSmall, terminals: 6, calls: 250, seed: uint64(time.Now().UnixNano())},
 	}}
 	t.Logf("seed %d", b.config.plan.seed)
 	command(t, b)
@@ -41,8 +41,8 @@ func testBench(t *testing.T) *bench {
 	return b
 }
 
-// On each database: twenty kills, ten for the actions in each language, leave every
-// condition whole and each acknowledged transaction there once; the checker sees each
+// On each database: kills, some for the actions in each language, leave every condition
+// whole and each acknowledged transaction there once; the checker sees each
 // condition that is broken; and the yardstick, which does the same work, keeps them too.
 func TestConditions(t *testing.T) {
 	b := testBench(t)

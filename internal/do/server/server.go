@@ -28,7 +28,7 @@ const (
 
 // Build makes the galley program at path from the sources in the folder root.
 func Build(ctx context.Context, root, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "./cmd/galley")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/galley")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -228,7 +228,11 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
   function ack() {
     const left = acked + 1000 - Date.now();
     if (left > 0) {
-      acking ??= setTimeout(ack, left);
+      // A timer may ring a little early, and then rings again.
+      acking ??= setTimeout(() => {
+        acking = undefined;
+        ack();
+      }, left);
       return;
     }
     clearTimeout(acking);
