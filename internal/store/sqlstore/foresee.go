@@ -91,7 +91,7 @@ func (t *tx) foreseeTaken(
 			return taken()
 		}
 	}
-	if t.unheard(k.table, r, unique) || t.unclaimed(k.table, r, unique) {
+	if t.unheard(k.table, r, unique) {
 		return nil
 	}
 	t.args = t.args[:0]
@@ -117,19 +117,4 @@ func (t *tx) foreseeTaken(
 		return taken()
 	}
 	return nil
-}
-
-// unclaimed reports whether a call that runs again in the line, and holds up all others
-// there, takes it for granted that values of a unique set are free: no record got them
-// since it ran before. If they are taken after all, the database says so, and the call
-// is run a last time, by itself.
-func (t *tx) unclaimed(tb *table, r value.Record, unique []int) bool {
-	if !t.store.shared || t.memo == nil || t.group == nil || t.saved {
-		return false
-	}
-	s := scan{table: tb}
-	for _, i := range unique {
-		s.same = append(s.same, same{i, r.Slots[i]})
-	}
-	return !t.store.ledger.meets(&s, t.since)
 }
