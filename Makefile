@@ -1,12 +1,13 @@
 # Everything but Go is installed where it is missing: see internal/do/setup.go.
-.PHONY: run test test-faults bench bench-peers replay setup build fuzz
+.PHONY: run test test-faults test-suites bench bench-peers replay setup build fuzz
 
 GALLEY := bin/galley
 # One set of flags, so that what is built, looked at and tested is compiled once. The race
 # detector needs a C compiler.
 export CGO_ENABLED := 0
 # What many do at once runs under the race detector, which takes several times as long;
-# what starts processes and browsers, or decides hundreds of thousands of cases, without it.
+# what starts processes and browsers, or decides hundreds of thousands of cases, without it;
+# internal/faults as part of test-faults.
 MODULE := github.com/galleybackend/galley
 RACE := $(addprefix $(MODULE)/internal/,action/goaction auth cache channel engine follow follow/job limit \
 	observe outbound serve store/sqlite transport/proxy transport/rest)
@@ -24,8 +25,8 @@ setup:
 test: setup build
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	CGO_ENABLED=1 go test -race -timeout 10m $(RACE)
-	go test -timeout 10m $(filter-out $(RACE),$(shell go list ./...))
+	CGO_ENABLED=1 go test -race -p 3 -timeout 10m $(RACE)
+	go test -p 3 -timeout 10m $(filter-out $(RACE) $(MODULE)/internal/faults,$(shell go list ./...))
 
 # GALLEY_SOAK=10000 makes the soak of the shop (TestSoak in internal/faults) so many checkouts
 # long on each database; it has 100 otherwise.
@@ -34,18 +35,23 @@ test: setup build
 # What takes longer: the same simulation for longer, the whole proof that users run, and
 # TPC-C with twenty kills on each database.
 test-faults: setup build
-	GALLEY_SIM_CALLS=250 go test -timeout 8m -count=1 -run TestSimulation ./internal/sim
+	GALLEY_SIM_CALLS=150 go test -timeout 8m -count=1 -run TestSimulation ./internal/sim
 	go test -timeout 8m -count=1 -tags faults -run TestWholeProof ./internal/conform
 	go test -timeout 12m -count=1 -tags faults ./internal/faults
-	GALLEY_CHAOS=3000 go test -timeout 8m -count=1 -run Chaos ./internal/follow/live
-	go test -timeout 8m -count=1 -tags faults -run 'TestConformance|TestGrpcurl|TestAStreamThatIsCut' ./internal/transport/rpc
+	GALLEY_CHAOS=1000 go test -timeout 8m -count=1 -run Chaos ./internal/follow/live
+	go test -timeout 8m -count=1 -tags faults -run 'TestGrpcurl|TestAStreamThatIsCut' ./internal/transport/rpc
 	go test -timeout 4m -count=1 -tags faults -run Servers ./examples/kanban
-	go run ./bench/tpcc -small -kills 20 -calls 1000 -languages go -galley $(GALLEY)
+	go run ./bench/tpcc -small -kills 20 -calls 600 -languages go -galley $(GALLEY)
+
+# The public suite of Connect, gRPC and gRPC-Web: 3,632 cases.
+test-suites: setup
+	go test -timeout 10m -count=1 -v -tags faults -run TestConformance ./internal/transport/rpc
 
 bench: build
 	go run ./bench -galley $(GALLEY)
 	go run ./bench/tpcc -galley $(GALLEY)
 	go run ./bench/after -galley $(GALLEY)
+	go run ./bench/live -galley $(GALLEY)
 
 bench-peers: build
 	go run ./bench -galley $(GALLEY) -on sqlite -peers
