@@ -5,6 +5,7 @@ package flights_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/galleybackend/galley/internal/do/browser"
 	"github.com/galleybackend/galley/internal/do/server"
@@ -40,10 +41,18 @@ type meeting struct {
 	both    []browser.Page
 }
 
-// agree waits until both maps look the same.
+// agree waits until both maps look the same. Either may be the one that is late.
 func (m *meeting) agree(t *testing.T) {
 	t.Helper()
-	m.bo.In(t).Until(fmt.Sprintf("%s === %q", kinds, browser.Value[string](m.ana.In(t), kinds)))
+	for late := time.Now().Add(10 * time.Second); ; {
+		ana, bo := browser.Value[string](m.ana.In(t), kinds), browser.Value[string](m.bo.In(t), kinds)
+		if ana == bo {
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatalf("Ana sees %s, and Bo %s", ana, bo)
+		}
+	}
 }
 
 func TestTheLastSeatInTwoBrowsers(t *testing.T) {
