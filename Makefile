@@ -26,7 +26,7 @@ test: setup build
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	CGO_ENABLED=1 go test -race -p 3 -timeout 10m $(RACE)
-	go test -p 3 -timeout 10m $(filter-out $(RACE) $(MODULE)/internal/faults,$(shell go list ./...))
+	go test -timeout 10m $(filter-out $(RACE) $(MODULE)/internal/faults,$(shell go list ./...))
 
 # GALLEY_SOAK=10000 makes the soak of the shop (TestSoak in internal/faults) so many checkouts
 # long on each database; it has 100 otherwise.
