@@ -10,7 +10,7 @@ export CGO_ENABLED := 0
 # internal/faults as part of test-faults.
 MODULE := github.com/galleybackend/galley
 RACE := $(addprefix $(MODULE)/internal/,action/goaction auth cache channel engine follow follow/job limit \
-	observe outbound serve store/sqlite transport/proxy transport/rest)
+	observe outbound store/sqlite transport/proxy transport/rest)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 run: build
@@ -32,19 +32,20 @@ test: setup build
 # long on each database; it has 100 otherwise.
 # GALLEY_CHAOS and GALLEY_PAPERS make the chaos of subscriptions (internal/follow/live) so many
 # calls long, and what passes somebody who never reads.
-# What takes longer: the same simulation for longer, the whole proof that users run, and
-# TPC-C with twenty kills on each database.
+# What takes longer: the same simulation for longer, kills and cuts, and TPC-C with twenty
+# kills on each database.
 test-faults: setup build
 	GALLEY_SIM_CALLS=150 go test -timeout 8m -count=1 -run TestSimulation ./internal/sim
-	go test -timeout 8m -count=1 -tags faults -run TestWholeProof ./internal/conform
 	go test -timeout 12m -count=1 -tags faults ./internal/faults
 	GALLEY_CHAOS=1000 go test -timeout 8m -count=1 -run Chaos ./internal/follow/live
 	go test -timeout 8m -count=1 -tags faults -run 'TestGrpcurl|TestAStreamThatIsCut' ./internal/transport/rpc
 	go test -timeout 4m -count=1 -tags faults -run Servers ./examples/kanban
 	go run ./bench/tpcc -small -kills 20 -calls 600 -languages go -galley $(GALLEY)
 
-# The public suite of Connect, gRPC and gRPC-Web: 3,632 cases.
+# The public suite of Connect, gRPC and gRPC-Web, 3,632 cases, and the whole proof that
+# galley conform makes, on both databases.
 test-suites: setup
+	go test -timeout 8m -count=1 -tags faults -run TestWholeProof ./internal/conform
 	go test -timeout 10m -count=1 -v -tags faults -run TestConformance ./internal/transport/rpc
 
 bench: build
