@@ -312,8 +312,8 @@ test("it", async (t) => {
 func TestMailsAreReadAndTheirLinksFollowed(t *testing.T) {
 	hold(t, `
 test("on", async (t) => {
-  await t.db.parcels.insert({ code: "a & b" });
   expect(await t.mail.last()).toBeNull();
+  await t.db.parcels.insert({ code: "a & b" });
   await t.settle();
   expect(await t.mail.last("store@example.com")).toMatchObject({ subject: "Packed a & b", links: [/\/$/] });
   expect(await t.mail.list("nobody@example.com")).toEqual([]);
