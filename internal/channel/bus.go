@@ -161,16 +161,10 @@ func (h *Hub) talk(ctx context.Context) {
 			h.log.Warn("other processes do not hear of channels", "cause", err)
 		}
 		failed = err != nil
-		pause(ctx, sayEach)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+		select {
+		case <-time.After(sayEach):
+		case <-ctx.Done():
+		}
 	}
 }
 

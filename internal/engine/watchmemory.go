@@ -113,35 +113,11 @@ func (m *Memory) Find(ctx context.Context, q query.Query) ([]value.Record, error
 		m.bytes += bytesOf(r)
 	}
 	m.finds[key] = rows
-	for _, name := range looked(q.Plan) {
+	for _, name := range query.Collections(q.Plan) {
 		m.reads[name] = append(m.reads[name], key)
 		m.noted++
 	}
 	return rows, nil
-}
-
-// looked returns the collections whose records a plan looks at.
-func looked(p *query.Plan) []string {
-	seen := map[string]bool{p.From: true}
-	out := []string{p.From}
-	add := func(name string) {
-		if !seen[name] {
-			seen[name] = true
-			out = append(out, name)
-		}
-	}
-	query.Walk(p.Where, func(e query.Expr) bool {
-		switch e := e.(type) {
-		case query.Field:
-			add(e.Collection)
-		case query.Exists:
-			add(e.From)
-		case query.Count:
-			add(e.From)
-		}
-		return true
-	})
-	return out
 }
 
 // bytesOf estimates the size of a record.

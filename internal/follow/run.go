@@ -214,10 +214,8 @@ func (r *Runner) origin(operation string) journal.Origin {
 
 // pause waits, unless ctx ends.
 func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }

@@ -1,5 +1,7 @@
 package query
 
+import "slices"
+
 // Walk calls visit for e and everything below it, parents first, and leaves out what
 // is below a node for which visit returns false. A nil e is no node.
 func Walk(e Expr, visit func(Expr) bool) {
@@ -9,6 +11,40 @@ func Walk(e Expr, visit func(Expr) bool) {
 	for _, c := range children(e) {
 		Walk(c, visit)
 	}
+}
+
+// Collections returns the collections whose records a plan looks at, From first, each
+// once.
+func Collections(p *Plan) []string {
+	out := []string{p.From}
+	visit := func(e Expr) bool {
+		name := ""
+		switch e := e.(type) {
+		case Field:
+			name = e.Collection
+		case Exists:
+			name = e.From
+		case Count:
+			name = e.From
+		default:
+			return true
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+		return true
+	}
+	Walk(p.Where, visit)
+	for _, o := range p.Sort {
+		Walk(o.By, visit)
+	}
+	for _, g := range p.Group {
+		Walk(g, visit)
+	}
+	for _, a := range p.Aggregates {
+		Walk(a.Of, visit)
+	}
+	return out
 }
 
 func children(e Expr) []Expr {

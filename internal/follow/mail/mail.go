@@ -216,11 +216,9 @@ func (m *Mails) repeat(ctx context.Context, wake chan struct{},
 
 // pause waits until it is woken, or the time has passed, or ctx ends.
 func pause(ctx context.Context, wake chan struct{}, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
 	case <-wake:
-	case <-t.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }

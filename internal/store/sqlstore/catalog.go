@@ -162,34 +162,10 @@ func (c *catalog) statement(p *query.Plan) (*statement, error) {
 // reads returns the tables that a plan looks into.
 func (c *catalog) reads(p *query.Plan) []*table {
 	var out []*table
-	add := func(name string) {
-		if t := c.tables[name]; t != nil && !slices.Contains(out, t) {
+	for _, name := range query.Collections(p) {
+		if t := c.tables[name]; t != nil {
 			out = append(out, t)
 		}
-	}
-	add(p.From)
-	walk := func(e query.Expr) {
-		query.Walk(e, func(e query.Expr) bool {
-			switch e := e.(type) {
-			case query.Field:
-				add(e.Collection)
-			case query.Exists:
-				add(e.From)
-			case query.Count:
-				add(e.From)
-			}
-			return true
-		})
-	}
-	walk(p.Where)
-	for _, o := range p.Sort {
-		walk(o.By)
-	}
-	for _, g := range p.Group {
-		walk(g)
-	}
-	for _, a := range p.Aggregates {
-		walk(a.Of)
 	}
 	return out
 }
