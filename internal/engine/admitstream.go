@@ -46,13 +46,8 @@ func (e *Engine) Admit(ctx context.Context, call Call) (*Admission, error) {
 }
 
 func (r *run) admitStream(ctx context.Context, v store.View) error {
-	r.stage("authenticate")
-	if err := r.authenticate(ctx, v); err != nil {
+	if err := r.asker(ctx, v); err != nil {
 		return err
-	}
-	r.in.View, r.in.Auth = v, value.Record{}
-	if r.subject.Who == ident.User {
-		r.in.Who = r.subject.ID
 	}
 	r.stage("resolve")
 	p := r.Proxy(r.call.Target)

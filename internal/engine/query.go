@@ -47,36 +47,14 @@ func (e *Engine) looks(call *Call) bool {
 // query reads in a view that is made with the context reading.
 func (r *run) query(ctx, reading context.Context) (answer Answer, err error) {
 	if x := r.public(); x != nil {
-		r.stage("authenticate")
-		if err := r.authenticate(ctx, nil); err != nil {
-			return Answer{}, err
-		}
-		op, err := r.resolve(true)
-		if err != nil {
-			return Answer{}, err
-		}
-		r.stage("admit")
-		if err := r.admit(op); err != nil {
+		if _, err := r.admitted(ctx, nil); err != nil {
 			return Answer{}, err
 		}
 		return r.fromKept(ctx, x)
 	}
 	err = r.engine.store.Read(reading, func(v store.View) error {
-		r.stage("authenticate")
-		if err := r.authenticate(ctx, v); err != nil {
-			return err
-		}
-		// Who asks is read when a rule asks for it.
-		r.in.View, r.in.Auth = v, value.Record{}
-		if r.subject.Who == ident.User {
-			r.in.Who = r.subject.ID
-		}
-		op, err := r.resolve(true)
+		op, err := r.admitted(ctx, v)
 		if err != nil {
-			return err
-		}
-		r.stage("admit")
-		if err := r.admit(op); err != nil {
 			return err
 		}
 		r.stage("read")
@@ -87,6 +65,34 @@ func (r *run) query(ctx, reading context.Context) (answer Answer, err error) {
 		return r.fromKept(ctx, r.kept)
 	}
 	return answer, err
+}
+
+// asker authenticates a call that reads, and makes v the state that its rules look at:
+// nil for a call that no rule is asked about.
+func (r *run) asker(ctx context.Context, v store.View) error {
+	r.stage("authenticate")
+	if err := r.authenticate(ctx, v); err != nil {
+		return err
+	}
+	// Who asks is read when a rule asks for it.
+	r.in.View, r.in.Auth = v, value.Record{}
+	if r.subject.Who == ident.User {
+		r.in.Who = r.subject.ID
+	}
+	return nil
+}
+
+// admitted returns the operation that a call asks for which reads, if it is admitted.
+func (r *run) admitted(ctx context.Context, v store.View) (*operation, error) {
+	if err := r.asker(ctx, v); err != nil {
+		return nil, err
+	}
+	op, err := r.resolve(true)
+	if err != nil {
+		return nil, err
+	}
+	r.stage("admit")
+	return op, r.admit(op)
 }
 
 func (r *run) read(ctx context.Context, v store.View, op *operation) (Answer, error) {

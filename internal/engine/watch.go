@@ -76,16 +76,8 @@ func (e *Engine) Watch(ctx context.Context, call Call) (*Watch, Rows, error) {
 	var w *Watch
 	var rows Rows
 	err := e.store.Read(ctx, func(v store.View) (err error) {
-		r.stage("authenticate")
-		if err := r.authenticate(ctx, v); err != nil {
-			return err
-		}
-		op, err := r.resolve(true)
+		op, err := r.admitted(ctx, v)
 		if err != nil {
-			return err
-		}
-		r.stage("admit")
-		if err := r.admit(op); err != nil {
 			return err
 		}
 		r.stage("read")
