@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/rule"
 	"github.com/galleybackend/galley/internal/spec"
@@ -104,7 +105,39 @@ func (x index) drop(t *topic) {
 	}
 }
 
-// touch calls fn with each topic that a change may touch, some maybe twice.
+// gone reads what is there, and of records that entries deleted what they were last: a
+// path from a record as it was before goes through them.
+type gone struct {
+	rule.Reader
+	entries []*journal.Entry
+	// deleted are those of the entries, nil until one of them is looked for.
+	deleted map[engine.Held]value.Record
+}
+
+// Get returns the record as it is, or as it was when it was deleted.
+func (g *gone) Get(ctx context.Context, collection string, id ident.Record) (value.Record, error) {
+	rec, err := g.Reader.Get(ctx, collection, id)
+	if err == nil || !notFound(err) {
+		return rec, err
+	}
+	if g.deleted == nil {
+		g.deleted = map[engine.Held]value.Record{}
+		for _, e := range g.entries {
+			for i := range e.Changes {
+				if c := &e.Changes[i]; c.After.Zero() {
+					g.deleted[engine.Held{Collection: c.Collection, ID: c.ID}] = c.Before
+				}
+			}
+		}
+	}
+	if was, ok := g.deleted[engine.Held{Collection: collection, ID: id}]; ok {
+		return was, nil
+	}
+	return rec, err
+}
+
+// touch calls fn with each topic that a change may touch, some maybe twice. The reader is
+// that of a state after the change, which also knows what was deleted since.
 func (x index) touch(ctx context.Context, r rule.Reader, c *journal.Change, fn func(*topic)) error {
 	p := x[c.Collection]
 	if p == nil {
@@ -115,25 +148,38 @@ func (x index) touch(ctx context.Context, r rule.Reader, c *journal.Change, fn f
 	}
 	for _, at := range p.paths {
 		before, ok, err := follow(ctx, r, at.steps, c.Before)
-		if err != nil {
-			return err
-		}
-		if ok {
+		if err == nil && ok {
 			for t := range at.topics[before] {
 				fn(t)
 			}
 		}
-		after, ok, err := follow(ctx, r, at.steps, c.After)
+		after, too := "", false
+		if err == nil {
+			after, too, err = follow(ctx, r, at.steps, c.After)
+		}
+		if notFound(err) { // where the path went is told by an entry that is yet to come
+			at.each(fn)
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		if ok && after != before {
+		if too && !(ok && after == before) {
 			for t := range at.topics[after] {
 				fn(t)
 			}
 		}
 	}
 	return nil
+}
+
+// each calls fn with all topics of a path.
+func (p *path) each(fn func(*topic)) {
+	for _, some := range p.topics {
+		for t := range some {
+			fn(t)
+		}
+	}
 }
 
 // follow returns the key of the value to which the steps lead from a record.
@@ -152,9 +198,6 @@ func follow(ctx context.Context, r rule.Reader, steps []engine.Step, rec value.R
 		}
 		var err error
 		if rec, err = r.Get(ctx, steps[i+1].Collection, recordID(v)); err != nil {
-			if notFound(err) {
-				return "", false, nil
-			}
 			return "", false, err
 		}
 	}

@@ -181,9 +181,10 @@ func (h *Hub) batch(ctx context.Context, l *engine.Look, resets []*sub) error {
 	for _, e := range entries {
 		h.look(e, base)
 	}
+	reader := &gone{Reader: l.Reader(), entries: entries}
 	for _, e := range entries {
 		h.sessions(e)
-		if err := h.entry(ctx, l, e, base, known); err != nil {
+		if err := h.entry(ctx, l, reader, e, base, known); err != nil {
 			// The topics concerned ask again, so that nothing is lost.
 			h.cfg.Log.Warn("an entry could not be judged", "entry", e.Seq.String(), "cause", err)
 		}
@@ -225,13 +226,13 @@ func (h *Hub) look(e *journal.Entry, base journal.Seq) {
 
 // entry judges the changes of an entry for the topics that they may touch. Where not all
 // entries are known that the state includes, only by what stands in the record itself.
-func (h *Hub) entry(ctx context.Context, l *engine.Look, e *journal.Entry, base journal.Seq,
-	known bool) error {
+func (h *Hub) entry(ctx context.Context, l *engine.Look, r *gone, e *journal.Entry,
+	base journal.Seq, known bool) error {
 	var touched []*topic
 	var failed error
 	for i := range e.Changes {
 		c := &e.Changes[i]
-		err := h.own.touch(ctx, l.Reader(), c, func(t *topic) {
+		err := h.own.touch(ctx, r, c, func(t *topic) {
 			if t.waiting || t.from.Compare(e.Seq) >= 0 {
 				return
 			}
@@ -279,11 +280,7 @@ func (p *place) each(fn func(*topic)) {
 		fn(t)
 	}
 	for _, at := range p.paths {
-		for _, some := range at.topics {
-			for t := range some {
-				fn(t)
-			}
-		}
+		at.each(fn)
 	}
 }
 

@@ -111,7 +111,9 @@ func (h *Hub) changed(ctx context.Context, w *engine.Watch, after journal.Seq, r
 			}
 			for k := range facts.Sources {
 				s := &facts.Sources[k]
-				if s.Collection == c.Collection && s.Matters(c.ID, c.Before, c.After) {
+				// What led through a deleted record cannot be judged any more.
+				if s.Collection == c.Collection &&
+					(c.After.Zero() || s.Matters(c.ID, c.Before, c.After)) {
 					return nil, false
 				}
 			}
