@@ -15,7 +15,8 @@ import (
 )
 
 // Watch is a list that can be kept true: it answers again in another state, and judges
-// one record in memory. It is not safe for concurrent use.
+// one record in memory. One that is Whole is computed again instead. It is not safe for
+// concurrent use.
 type Watch struct {
 	engine  *Engine
 	loaded  *loaded
@@ -24,6 +25,7 @@ type Watch struct {
 	op      *operation
 	params  params
 	list    *listing
+	groups  *grouping
 	rules   []involved
 	key     string
 	timed   bool
@@ -61,14 +63,17 @@ type Held struct {
 	ID         ident.Record
 }
 
-// Watch answers a List like Query, and returns what keeps the answer true. A view, or a
-// list with a cursor or a total, cannot be watched.
+// Watch answers a List like Query, and returns what keeps the answer true. A list with a
+// cursor or a total cannot be watched. A view, and an Aggregate, may be asked for, and
+// has no rows: its watch is Whole.
 func (e *Engine) Watch(ctx context.Context, call Call) (*Watch, Rows, error) {
 	if err := e.enter(); err != nil {
 		return nil, Rows{}, err
 	}
 	defer e.leave()
-	call.Verb = List
+	if call.Verb != Aggregate {
+		call.Verb = List
+	}
 	r := e.begin(call)
 	defer r.leave()
 	ctx, cancel := context.WithTimeout(ctx, queryTime)
@@ -83,6 +88,9 @@ func (e *Engine) Watch(ctx context.Context, call Call) (*Watch, Rows, error) {
 		r.stage("read")
 		if w, err = r.watch(op); err != nil {
 			return err
+		}
+		if w.Whole() {
+			return w.permitted(ctx, r)
 		}
 		rows, err = w.answer(ctx, &Look{engine: e, view: v, known: v})
 		return err
@@ -108,9 +116,8 @@ func (e *Engine) Identify(ctx context.Context, call Call) (ident.Subject, error)
 }
 
 func (r *run) watch(op *operation) (*Watch, error) {
-	if op.view != nil {
-		return nil, fault.New(fault.Malformed, "%s is a view, and cannot be followed.",
-			op.view.Name)
+	if op.view != nil || op.verb == Aggregate {
+		return r.watchWhole(op)
 	}
 	p, err := readParams(op.coll, r.call.Params, listParams, true)
 	if err != nil {
@@ -128,20 +135,23 @@ func (r *run) watch(op *operation) (*Watch, error) {
 	w := &Watch{engine: r.engine, loaded: r.loaded, call: r.own, subject: r.subject, op: op,
 		params: p, list: kept.(*listing)}
 	w.call.Seen, w.call.Credential = nil, ""
-	w.rules = r.involved(w.list)
+	w.rules = r.involved(&w.list.selection, w.list.tree)
 	w.key = w.name(key)
 	return w, nil
 }
 
 // involved returns the rules on which the list depends: who may read its records, their
 // fields, and what stands beside them.
-func (r *run) involved(l *listing) []involved {
+func (r *run) involved(l *selection, tree []*branch) []involved {
 	var out []involved
 	if l.judge != nil {
 		out = append(out, newInvolved(l.judge, true))
 	}
 	if r.free() {
 		return out
+	}
+	for _, x := range l.apart { // without them the filter itself is refused
+		out = append(out, newInvolved(x.rule, false))
 	}
 	seen := map[string]bool{}
 	add := func(c *app.Collection, shown bool) {
@@ -164,7 +174,7 @@ func (r *run) involved(l *listing) []involved {
 			beside(b.next)
 		}
 	}
-	beside(l.tree)
+	beside(tree)
 	if l.judge != nil { // it follows relations only into what may be read
 		for _, name := range l.judge.Reads() {
 			if c := r.Collection(name); c != nil && c.Read != nil && !seen[name] {
@@ -209,7 +219,8 @@ func (w *Watch) Key() string { return w.key }
 // Subject is who watches.
 func (w *Watch) Subject() ident.Subject { return w.subject }
 
-// Collection is the name of the collection whose records are watched.
+// Collection is the name of the collection whose records are watched. Of a whole, nothing
+// is judged, and all of its facts are sources.
 func (w *Watch) Collection() string { return w.list.coll.Name }
 
 // Limit is the greatest number of rows.

@@ -82,3 +82,20 @@ func TestWhatIsDeletedWithWhatItPointsToIsTaken(t *testing.T) {
 		}
 	})
 }
+
+func TestAFilterLooksOnlyAtFieldsThatItsCallerMayRead(t *testing.T) {
+	onBoth(t, shelf, func(t *testing.T, n *node) {
+		ana := n.create("users", `{"name":"ana","email":"a@x.org","staff":true}`)
+		bo := n.create("users", `{"name":"bo","email":"b@x.org"}`)
+		n.create("cards", `{"title":"t","author":%q}`, bo)
+		r := n.reader(ana)
+		f := r.follow("cards", "filter", `author.phone == "1"`)
+		if len(f.have) != 1 {
+			t.Fatalf("%d cards are there", len(f.have))
+		}
+		r.reached(n.update("users", ana, `{"staff":false}`))
+		if f.ended == nil {
+			t.Error("what may not be asked any more is followed still")
+		}
+	})
+}
