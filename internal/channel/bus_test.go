@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/galleybackend/galley/internal/channel"
@@ -61,7 +62,8 @@ func (e *end) Listen(ctx context.Context, hear func([]byte)) error {
 	}
 }
 
-// two returns two processes on one database, and the bus between them.
+// two returns two processes on one database, and the bus between them. A process that is
+// kept waiting misses its beats: only in the time of synctest nobody is taken for gone.
 func two(t *testing.T) (one, other *world, at, from *end) {
 	t.Helper()
 	w := &wire{ears: map[*ear]bool{}}
@@ -84,6 +86,10 @@ func (g *guest) until(part string) string {
 }
 
 func TestMembersOfTwoProcessesHearOneAnother(t *testing.T) {
+	synctest.Test(t, membersOfTwoProcessesHearOneAnother)
+}
+
+func membersOfTwoProcessesHearOneAnother(t *testing.T) {
 	one, other, _, _ := two(t)
 	ana := one.user("Ana")
 	a, b := one.connect("c1", ana), other.connect("c2", "")
@@ -117,6 +123,10 @@ func TestMembersOfTwoProcessesHearOneAnother(t *testing.T) {
 }
 
 func TestAProcessThatDiesTakesItsMembersAlong(t *testing.T) {
+	synctest.Test(t, aProcessThatDiesTakesItsMembersAlong)
+}
+
+func aProcessThatDiesTakesItsMembersAlong(t *testing.T) {
 	one, other, _, from := two(t)
 	a, b := one.connect("c1", ""), other.connect("c2", "")
 	for _, g := range []*guest{a, b} {
@@ -141,7 +151,9 @@ func TestAProcessThatDiesTakesItsMembersAlong(t *testing.T) {
 	a.want(`{"channel":"room/x","joined":{"who":"c3","user":null}}`)
 }
 
-func TestWordsThatAreLostAreAskedFor(t *testing.T) {
+func TestWordsThatAreLostAreAskedFor(t *testing.T) { synctest.Test(t, wordsThatAreLostAreAskedFor) }
+
+func wordsThatAreLostAreAskedFor(t *testing.T) {
 	one, other, at, _ := two(t)
 	a, b := one.connect("c1", ""), other.connect("c2", "")
 	for _, g := range []*guest{a, b} {
@@ -192,9 +204,8 @@ func TestProcessesOnOneServerHearOneAnother(t *testing.T) {
 	db := open()
 	apply(t, db, a)
 	next := open()
-	const beat = 100 * time.Millisecond
-	one := on(t, db, a, channel.Config{Bus: db, Beat: beat})
-	other := on(t, next, a, channel.Config{Bus: next, Beat: beat})
+	one := on(t, db, a, channel.Config{Bus: db})
+	other := on(t, next, a, channel.Config{Bus: next})
 	ana, ben := one.user("Ana"), one.user("Ben")
 	board := one.create("boards", `{"name":"Plans"}`)
 	one.member(board, ana)

@@ -335,7 +335,7 @@ func TestAStormOfMembers(t *testing.T) {
 	}
 	ended := make(chan struct{})
 	go func() { storm.Wait(); close(ended) }()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for over := false; !over || len(there) != 11; {
 		select {
 		case <-quick.Ready():

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/galleybackend/galley/internal/channel"
@@ -35,7 +36,9 @@ func (w *watcher) note(t *testing.T) {
 
 // Whatever is lost between processes, and whichever of them is cut off for a while: when
 // words arrive again, everybody knows who is there.
-func TestProcessesComeToAgree(t *testing.T) {
+func TestProcessesComeToAgree(t *testing.T) { synctest.Test(t, processesComeToAgree) }
+
+func processesComeToAgree(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 2))
@@ -113,7 +116,7 @@ func TestProcessesComeToAgree(t *testing.T) {
 		e.cut = false
 	}
 	line.mu.Unlock()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for i, w := range watchers {
 		want := maps.Clone(there)
 		delete(want, fmt.Sprint("watcher", i))

@@ -247,8 +247,8 @@ func (g *guest) next() string {
 			for _, e := range g.Take() {
 				g.got = append(g.got, string(e.AppendJSON(nil)))
 			}
-		case <-time.After(10 * time.Second):
-			g.w.t.Fatal("nothing came in 10 s")
+		case <-time.After(time.Minute):
+			g.w.t.Fatal("nothing came in a minute")
 		}
 	}
 	first := g.got[0]
