@@ -44,7 +44,7 @@ type meeting struct {
 // agree waits until both maps look the same. Either may be the one that is late.
 func (m *meeting) agree(t *testing.T) {
 	t.Helper()
-	for late := time.Now().Add(10 * time.Second); ; {
+	for late := time.Now().Add(time.Minute); ; {
 		ana, bo := browser.Value[string](m.ana.In(t), kinds), browser.Value[string](m.bo.In(t), kinds)
 		if ana == bo {
 			return

@@ -20,8 +20,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long a step in the browser may take.
-const patience = 20 * time.Second
+// patience is how long a step in the browser may take, and what is waited for half as long:
+// a browser among other tests on a small machine is slow.
+const patience = 2 * time.Minute
 
 // controls are the roles that need a name.
 var controls = []string{"button", "link", "textbox", "searchbox", "checkbox", "combobox",
@@ -57,7 +58,14 @@ func (e *expected) has(text string) bool {
 // console says but of answers that say no fails the test.
 func Open(t *testing.T, address string) Page {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
+	// A browser that is ended leaves files in its folder for temporary ones. The path is short
+	// because sockets are among them.
+	temp, err := os.MkdirTemp("", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(temp) }) // what ends late may write there still
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.Env("TMPDIR="+temp),
 		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true),

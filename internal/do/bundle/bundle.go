@@ -11,7 +11,13 @@ import (
 )
 
 // head stands above what is built.
-const head = "// The client of Galley. Built from src by go generate; do not edit.\n"
+const head = "// Built from src by go generate.\n"
+
+// inner are the names of properties that only the client's own modules use: nothing of the
+// wire, of what is kept in browsers, or of what pages call. They are made short.
+const inner = "^(isOpen|isDown|once|opened|closed|pushed|readers|faces|sending|sent|known|tokens|" +
+	"only|changed|shown|landed|heard|redraw|check|layers|saving|server|stop|order|know|see|keep|" +
+	"take|forget|still)$"
 
 // Build returns what the sources below the folder of package sdk build, by its path there.
 func Build(dir string) (map[string][]byte, error) {
@@ -29,7 +35,7 @@ func Build(dir string) (map[string][]byte, error) {
 			Bundle:      true, Format: api.FormatESModule, Target: api.ES2022,
 			MinifyWhitespace: true, MinifyIdentifiers: true, MinifySyntax: true,
 			External: []string{"react", "@galley/client"}, Banner: map[string]string{"js": head},
-			Platform: api.PlatformBrowser, AbsWorkingDir: dir, Charset: api.CharsetUTF8,
+			MangleProps: inner, Platform: api.PlatformBrowser, AbsWorkingDir: dir, Charset: api.CharsetUTF8,
 			LegalComments: api.LegalCommentsNone,
 			TsconfigRaw:   `{"compilerOptions": {"strict": true, "target": "ES2022"}}`,
 		})

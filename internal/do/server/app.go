@@ -39,7 +39,7 @@ func StartApp(t *testing.T, root, from string, env ...string) *Server {
 }
 
 // mailTime is how long a mail may take.
-const mailTime = 20 * time.Second
+const mailTime = time.Minute
 
 // Mail returns the last mail to an address once there is one, as `galley mail show` prints it.
 func (s *Server) Mail(t *testing.T, to string) string {
