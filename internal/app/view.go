@@ -16,8 +16,10 @@ type View struct {
 	Spec *spec.View
 	// Allow is nil for a view that only code's authors and admins see.
 	Allow *rule.Rule
-	// Where yields the arguments of the plan; nil has none.
+	// Where yields the arguments of the plan; nil has none. Rule is the rule of which it
+	// is the condition.
 	Where *rule.Condition
+	Rule  *rule.Rule
 	Plan  *query.Plan
 	// Sort orders the rows by slots of the plan's shape.
 	Sort  []ViewSort
@@ -75,7 +77,7 @@ func (c *compiler) view(x *spec.View, from *Collection) *View {
 				c.fail(x.Where.Pos, "%s is kept for all who ask, so its where cannot depend on auth", x.Name)
 			}
 			if cond, err := r.Condition(); err == nil {
-				v.Where, v.Plan.Where = cond, cond.Expr
+				v.Rule, v.Where, v.Plan.Where = r, cond, cond.Expr
 			}
 		}
 	}

@@ -101,6 +101,18 @@ func (c *Cache[V]) Close() {
 // ask while it is made wait for it, each as long as his own ctx lasts. If it cannot be
 // made, the old one is returned as long as it may be.
 func (c *Cache[V]) Get(ctx context.Context, key string, load Load[V]) (Answer[V], string, error) {
+	return c.get(ctx, key, load, false)
+}
+
+// Latest returns what Get does, but that an old answer is not given: who asks waits for
+// the one that is made.
+func (c *Cache[V]) Latest(ctx context.Context, key string, load Load[V]) (Answer[V], error) {
+	a, _, err := c.get(ctx, key, load, true)
+	return a, err
+}
+
+func (c *Cache[V]) get(ctx context.Context, key string, load Load[V], latest bool) (
+	Answer[V], string, error) {
 	c.mu.Lock()
 	old, found := c.find(key)
 	how := Hit
@@ -113,7 +125,7 @@ func (c *Cache[V]) Get(ctx context.Context, key string, load Load[V]) (Answer[V]
 	}
 	f, err := c.start(key, load, &how)
 	c.mu.Unlock()
-	if found {
+	if found && !latest {
 		return old, Stale, nil
 	}
 	if err != nil {

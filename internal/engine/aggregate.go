@@ -40,22 +40,28 @@ func (r *run) aggregate(ctx context.Context, v store.View, op *operation) (Answe
 	if err != nil {
 		return Answer{}, err
 	}
+	items, err := g.compute(ctx, v, args)
+	return Answer{Items: items}, err
+}
+
+// compute reads the groups.
+func (g *grouping) compute(ctx context.Context, v store.View, args []value.Value) ([]Item, error) {
 	rows, err := v.Find(ctx, query.Query{Plan: g.plan, Args: args})
 	if err != nil {
-		return Answer{}, err
+		return nil, err
 	}
 	if len(rows) > groupsMax {
-		return Answer{}, errParam(paramGroup, 1, "There are more than %d groups.", groupsMax)
+		return nil, errParam(paramGroup, 1, "There are more than %d groups.", groupsMax)
 	}
 	if err := finite(rows); err != nil {
-		return Answer{}, err
+		return nil, err
 	}
 	slices.SortStableFunc(rows, g.compare)
 	items := make([]Item, min(len(rows), g.limit))
 	for i := range items {
 		items[i].Record = rows[i]
 	}
-	return Answer{Items: items}, nil
+	return items, nil
 }
 
 // finite refuses sums that are no number: JSON has no word for them.

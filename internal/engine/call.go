@@ -130,6 +130,9 @@ type Answer struct {
 	Output value.Value
 	// Kept says for how long the answer of a view is good.
 	Kept Kept
+
+	// at is the place of the state in which a view that is kept was computed.
+	at journal.Seq
 }
 
 // Reply is what an Execute did.

@@ -95,7 +95,12 @@ func (r *run) loadView(x *app.View) cache.Load[Answer] {
 	return func(ctx context.Context) (a cache.Answer[Answer], err error) {
 		l.now = e.clock().Truncate(time.Millisecond)
 		err = e.store.Read(ctx, func(v store.View) error {
+			at, err := v.Head(ctx)
+			if err != nil {
+				return err
+			}
 			a.Value, err = l.compute(ctx, v, x, &rule.Input{Now: l.now, View: v})
+			a.Value.at = at
 			return err
 		})
 		for _, item := range a.Value.Items {

@@ -71,20 +71,26 @@ func (w *Watch) bind(ctx context.Context, r *run, args []value.Value) error {
 	if w.version > 0 && slices.EqualFunc(all, w.all, value.Value.Equal) {
 		return nil
 	}
-	w.version++
 	w.args, w.all = slices.Clone(args), all
 	g := gatherer{args: w.args, scopes: map[int]*Source{0: nil}}
-	if w.list.where != nil {
+	switch {
+	case w.Whole():
+		g.whole(w.plan())
+	case w.list.where != nil:
 		g.conditions(w.list.where, nil)
 	}
 	slices.SortStableFunc(g.terms, func(a, b weighed) int { return b.weight - a.weight })
-	w.facts = Facts{}
+	facts := Facts{}
 	for _, t := range g.terms {
-		w.facts.Terms = append(w.facts.Terms, t.Term)
+		facts.Terms = append(facts.Terms, t.Term)
 	}
-	w.facts.Sources = g.done()
+	facts.Sources = g.done()
 	for i := range w.rules {
-		w.facts.Sources = append(w.facts.Sources, w.sources(&w.rules[i])...)
+		facts.Sources = append(facts.Sources, w.sources(&w.rules[i])...)
+	}
+	if w.version == 0 || !w.Whole() || !slices.EqualFunc(facts.Sources, w.facts.Sources, sameSource) {
+		w.facts = facts
+		w.version++
 	}
 	return nil
 }
