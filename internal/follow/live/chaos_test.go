@@ -522,12 +522,14 @@ func (c *chaosClient) live(times int) {
 // again follows one of its queries again, from where it is. It reports false when the
 // connection is at its end.
 func (c *chaosClient) again() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	for name, s := range c.subs {
 		if err := c.conn.Unfollow(name); err != nil {
 			return false
 		}
 		s.query.Since = s.at
-		start, err := c.conn.Follow(context.Background(), s.query)
+		start, err := c.conn.Follow(ctx, s.query)
 		if err != nil {
 			if !fault.Is(err, fault.Unavailable) {
 				c.fail("follow again: %v", err)

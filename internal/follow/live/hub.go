@@ -230,6 +230,9 @@ func (h *Hub) Close() {
 	for c := range h.conns {
 		h.leave(c, closing())
 	}
+	for _, t := range h.topics {
+		h.settle(t) // nobody answers it any more, and who waits to join it has to hear that
+	}
 }
 
 // closing is the end of a connection of a server that closes. Clients come back at
