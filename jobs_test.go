@@ -149,7 +149,7 @@ func TestWhatACommitStartsIsDone(t *testing.T) {
 				t.Fatalf("got %d %s", status, text)
 			}
 			want := `"text":"HELLO!!","done":true`
-			for range 2000 {
+			for range 20_000 {
 				if _, _, text = a.ask("GET", "/api/notes", ""); strings.Contains(text, want) {
 					break
 				}
@@ -162,7 +162,7 @@ func TestWhatACommitStartsIsDone(t *testing.T) {
 				t.Errorf("the hook logged %s", logs)
 			}
 			var job string
-			for range 2000 {
+			for range 20_000 {
 				if _, _, job = a.ask("GET", "/api/jobs/"+started.Job, ""); strings.Contains(job, `"state":"done"`) {
 					break
 				}

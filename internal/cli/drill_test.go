@@ -302,7 +302,7 @@ func TestMoveToAServerAndBack(t *testing.T) {
 // untilMoved runs the command until it comes to its end, killed ever later.
 func (p *place) untilMoved(t *testing.T, data, to string) (kills int) {
 	t.Helper()
-	for wait := 40 * time.Millisecond; ; wait += 40 * time.Millisecond {
+	for wait := 40 * time.Millisecond; ; wait += wait / 4 {
 		ctx, cancel := context.WithTimeout(t.Context(),
 			wait+time.Duration(rand.IntN(40))*time.Millisecond)
 		var errs bytes.Buffer
@@ -331,7 +331,7 @@ func TestMoveOutlivesTheServer(t *testing.T) {
 	p.want(exitDone, "", "import", "notes", p.many(6000), "--data", old)
 	acked := map[string]string{}
 	kills := 0
-	for wait := 50 * time.Millisecond; ; wait += 50 * time.Millisecond {
+	for wait := 50 * time.Millisecond; ; wait += wait / 4 {
 		load := call(s.address, fmt.Sprint("round", kills))
 		cmd := p.process(t.Context(), "move", "--to", to, "--data", old)
 		if err := cmd.Start(); err != nil {

@@ -186,7 +186,7 @@ func TestBrokenOffImportGoesOn(t *testing.T) {
 	t.Logf("seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 0))
 	killed := 0
-	for wait := 60 * time.Millisecond; ; wait += 40 * time.Millisecond {
+	for wait := 60 * time.Millisecond; ; wait += wait / 4 {
 		most := wait + time.Duration(chance.IntN(40))*time.Millisecond
 		ctx, cancel := context.WithTimeout(t.Context(), most)
 		err := p.process(ctx, "import", "products", file).Run()

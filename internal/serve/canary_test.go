@@ -221,7 +221,7 @@ func TestNoSecretIsTold(t *testing.T) {
 
 func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for !is() {
 		poll := time.NewTimer(10 * time.Millisecond)
 		select {

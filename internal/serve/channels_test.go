@@ -50,7 +50,7 @@ type listener struct {
 // hears waits until the member has heard something.
 func (x *nodes) hears(m *listener, part string) {
 	x.t.Helper()
-	late := time.NewTimer(20 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for !strings.Contains(m.got, part) {
 		select {

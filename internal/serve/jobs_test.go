@@ -66,7 +66,7 @@ export default job("slow", async (job) => { await job.sleep("rest", "1h"); });
 // awaitJob asks for a job until it is in a state.
 func (x *nodes) awaitJob(token, id, state string) map[string]any {
 	x.t.Helper()
-	late := time.NewTimer(30 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for {
 		r := x.ask(x.proxy.URL, http.MethodGet, "/api/jobs/"+id, token, "", "")
@@ -134,7 +134,7 @@ func jobsOfAnApp(t *testing.T, join joining) {
 		x.want("an order", x.ask(x.proxy.URL, http.MethodPost, "/api/orders", ana,
 			fmt.Sprint("order-", total), fmt.Sprintf(`{"total":%d}`, total)), 201)
 	}
-	late := time.NewTimer(30 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for {
 		r := x.ask(x.proxy.URL, http.MethodGet, "/api/orders?filter=packed", ana, "", "")

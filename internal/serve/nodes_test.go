@@ -83,7 +83,7 @@ func (l *logs) Write(p []byte) (int, error) {
 // wait waits until a text was logged n times.
 func (l *logs) wait(t *testing.T, text string, n int) {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		l.mu.Lock()
 		if l.more == nil {
@@ -330,7 +330,7 @@ func (x *nodes) signUp(at, email string) string {
 // first reads n entries of the journal as a node follows it.
 func (x *nodes) first(n *node, count int) []string {
 	x.t.Helper()
-	ctx, cancel := context.WithTimeout(x.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(x.t.Context(), time.Minute)
 	defer cancel()
 	var out []string
 	for e, err := range n.store.Follow(ctx, journal.Seq{}) {

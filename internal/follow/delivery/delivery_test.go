@@ -110,7 +110,7 @@ func (p *partner) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // await waits until what was got is as asked for.
 func (p *partner) await(what string, is func(got []message) bool) []message {
 	p.t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		p.mu.Lock()
 		got, more := slices.Clone(p.got), p.more
@@ -227,7 +227,7 @@ func (n *node) call(verb engine.Verb, id ident.Record, body string) ident.Record
 // until waits until a list of deliveries is as asked for.
 func (n *node) until(what string, is func([]delivery.Info) bool) []delivery.Info {
 	n.t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		list, err := n.of.List(n.t.Context(), "", "", "", delivery.ListMax)
 		if err != nil {

@@ -38,7 +38,7 @@ func hourly(t testing.TB, db database, name string) func(*follow.Config) {
 // the others have their say.
 func (n *node) runsOf(name string, want int) []job.Info {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
 	defer cancel()
 	for stays := 0; ; {
 		all, err := n.jobs.List(ctx, "", name, "", 100)

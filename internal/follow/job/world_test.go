@@ -236,7 +236,7 @@ func (n *node) run(kinds map[string]*kind, name string, k *kind) {
 // until waits until a job is as it is asked for.
 func (n *node) until(id ident.Record, is func(job.Info) bool) job.Info {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
 	defer cancel()
 	for {
 		changed := n.jobs.Changed()

@@ -237,7 +237,7 @@ func params(pairs ...string) url.Values {
 }
 
 // patience bounds every wait of a test.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // reader is a connection with what it knows.
 type reader struct {
