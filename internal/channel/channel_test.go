@@ -190,7 +190,9 @@ func TestWhatIsShownOfAUserFollowsHisRecord(t *testing.T) {
 	a.next()
 	w.update("users", ben, `{"phone":"123"}`) // which nobody sees
 	w.update("users", ben, `{"name":"Benno"}`)
-	a.want(`{"channel":"room/x","joined":{"who":"c2","user":{"id":"` + ben + `","name":"Benno"}}}`)
+	benno := `{"channel":"room/x","joined":{"who":"c2","user":{"id":"` + ben + `","name":"Benno"}}}`
+	a.want(benno)
+	b.want(benno) // as who one is seen is nothing that one did oneself
 }
 
 func TestSendHasARuleOfItsOwn(t *testing.T) {

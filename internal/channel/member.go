@@ -146,6 +146,13 @@ func (m *Member) Leave(name string) error {
 	return nil
 }
 
+// Joined returns in how many channels the connection is.
+func (m *Member) Joined() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.in)
+}
+
 // end ends a membership, of which the member is told if an event is given.
 func (m *Member) end(x *membership, told *Event) {
 	m.mu.Lock()

@@ -329,9 +329,10 @@ func (r *room) take(m *membership, to []Event) ([]Event, bool) {
 // event is what a member is told of a seat.
 func (r *room) event(s *seat, m *membership) (Event, bool) {
 	e := Event{Channel: r.name, Present: s.Present}
+	own := s.Who == m.member.who
 	switch known := s.since <= m.seen; {
-	case s.Who == m.member.who:
-		return e, false
+	case own && (s.gone || s.joined <= m.seen):
+		return e, false // nobody is told what he did himself
 	case s.gone:
 		e.Kind = Left
 		return e, known

@@ -219,8 +219,9 @@ func (d *asyncAPI) inChannels() {
 		"state": free}}
 	d.takes("join", "Join a channel", d.message("join", "The channel, and what you show of yourself.",
 		strict(object{"id": id(), "join": name(), "state": free}, "id", "join")),
-		d.message("joined", "Who is there.", ok(object{"present": object{"type": "array",
-			"items": present}}, "present")))
+		d.message("joined", "Who is there.", ok(object{"who": plain("string",
+			"This connection."), "present": object{"type": "array", "items": present}},
+			"who", "present")))
 	d.takes("leave", "Leave a channel", d.message("leave", "The channel.",
 		strict(object{"id": id(), "leave": name()}, "leave")), "done")
 	d.takes("send", "Send to a channel", d.message("send", "The channel and the message.",

@@ -1,6 +1,10 @@
 package sdk_test
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -129,15 +133,16 @@ func TestInABrowser(t *testing.T) {
 		p.Run(`api.notes.update(notes.items[0].id, { count: { $add: 1 } })`)
 		p.Until(`api.outbox.pending.length === 0`)
 		b.In(t).Go("about:blank") // or it would send what is written here
-		openWithoutAPI(p, n.line.Address, "/?again")
+		n.lead(filesOnly(t, n.Address))
+		p.Go(n.line.Address + "/?again")
 		p.Until(`window.ready && notes.state === "offline" && texts() === "B,c,a,d,E"`)
 		p.Run(`write(api.notes.delete(notes.items[4].id))`)
 		p.Until(`texts() === "B,c,a,d" && api.outbox.pending.length === 1`)
-		openWithoutAPI(p, n.line.Address, "/?andagain")
+		p.Go(n.line.Address + "/?andagain")
 		p.Until(`window.ready && texts() === "B,c,a,d" && api.outbox.pending.length === 1`)
 		p.Run(`setTimeout(() => (window.later = true), 1500)`)
 		p.Until(`window.later && notes.state === "offline"`)
-		p.Online()
+		n.lead(n.Address)
 		p.Until(`notes.state === "live" && api.outbox.pending.length === 0 && texts() === "B,c,a,d"`)
 		b.In(t).Go(n.line.Address)
 		b.In(t).Until(`window.ready && notes.state === "live" && texts() === "B,c,a,d"`)
@@ -200,16 +205,27 @@ func TestInABrowser(t *testing.T) {
 	t.Run("the hooks of React", func(t *testing.T) { useHooks(t, n) })
 }
 
-// openWithoutAPI opens a page that reaches its files, and not what is below /api. The browser
-// sometimes takes the files away as well, which is not what is asked here: then the page is
-// opened anew.
-func openWithoutAPI(p browser.Page, address, path string) {
-	for range 5 {
-		p.Offline(strings.Replace(address, "http", "*", 1) + "/api/*")
-		p.Go(address + path)
-		if browser.Value[bool](p, `window.ready === true`) {
-			return
-		}
-		p.Online()
+// lead breaks what is open and has the line lead to another address.
+func (n *notes) lead(address string) {
+	n.line.Cut()
+	n.line.To(address)
+	n.line.Mend()
+}
+
+// filesOnly is a server that hands out the files of another, and answers nothing below /api.
+func filesOnly(t *testing.T, address string) string {
+	t.Helper()
+	to, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
 	}
+	files := httputil.NewSingleHostReverseProxy(to)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			panic(http.ErrAbortHandler)
+		}
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
 }

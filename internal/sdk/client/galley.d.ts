@@ -193,6 +193,8 @@ export interface Present {
   readonly who: string;
   readonly user?: { readonly id: string; readonly [field: string]: any };
   readonly state?: any;
+  /** Whether it is this page. */
+  readonly self?: true;
 }
 
 /** A channel that the page is in, until it leaves. */
@@ -261,6 +263,11 @@ interface House {
     follow(id: string, progress?: (progress: { done: number; total: number }) => void): Promise<any>;
     cancel(id: string): Promise<void>;
   };
+  /**
+   * Whether the server can be reached, as far as is known: from the socket while something is
+   * live, else from the last call.
+   */
+  readonly line: Store<"live" | "offline"> & { readonly state: "live" | "offline" };
   /** Joins a channel. */
   channel(name: string, options?: { state?: unknown }): Channel;
   /** Asks another server through this one. */

@@ -32,12 +32,22 @@ func TestChannelsOverTheSocket(t *testing.T) {
 	if got := a.ask(`{"send":"room/tea","message":1}`); got["status"] == nil || got["ok"] != nil {
 		t.Errorf("sending from outside is %v", got)
 	}
-	first := present(a.ask(`{"join":"room/tea","state":{"cursor":[1, 2]}}`))
+	joining := a.ask(`{"join":"room/tea","state":{"cursor":[1, 2]}}`)
+	first := present(joining)
 	if len(first) != 1 || !strings.Contains(text(first[0]), `"name":"ana"`) ||
 		!strings.Contains(text(first[0]), `"cursor":[1,2]`) {
 		t.Fatalf("present is %v", text(first))
 	}
 	who := first[0].(map[string]any)["who"]
+	if got := joining["ok"].(map[string]any)["who"]; got != who {
+		t.Errorf("who joined is %v, and %v is there", got, who)
+	}
+	// Who is in a channel is so as the one who joined.
+	for credential, status := range map[string]any{ana.token: nil, bo.token: 400.0} {
+		if got := a.ask(fmt.Sprintf(`{"auth":%q}`, credential)); got["status"] != status {
+			t.Errorf("authentication in a channel is answered %v, want %v", got, status)
+		}
+	}
 	if all := present(b.ask(`{"join":"room/tea"}`)); len(all) != 2 {
 		t.Errorf("present is %v", all)
 	}
@@ -71,6 +81,11 @@ func TestChannelsOverTheSocket(t *testing.T) {
 	}
 	if p := b.push(); p["left"] != who {
 		t.Errorf("the push is %v", p)
+	}
+	for _, p := range []*person{bo, ana} {
+		if got := a.ask(fmt.Sprintf(`{"auth":%q}`, p.token)); text(got["ok"]) != "{}" {
+			t.Errorf("authentication outside of channels is answered %v", got)
+		}
 	}
 	// Who closes has left.
 	present(a.ask(`{"join":"room/tea"}`))

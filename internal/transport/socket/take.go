@@ -12,6 +12,7 @@ import (
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/transport"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 // take does what a frame asks for. The buffer holds the frame's text and is given away.
@@ -113,10 +114,13 @@ func (c *conn) quick(f *frame) {
 	c.answer(f.id, func(b []byte) []byte { return append(append(b, `,"ok":`...), body...) }, "")
 }
 
-// authenticate makes the caller the one whom a session says. A connection that follows
-// belongs to a session, and can only be told of another token of it.
+// authenticate makes the caller the one whom a session says. A connection that follows, or
+// is in a channel, belongs to a session, and can only be told of another token of it.
 func (c *conn) authenticate(credential string) error {
-	err := c.live.Authenticate(c.ctx, credential)
+	var err error = fault.New(fault.Malformed, "Authenticate before the first follow or join.")
+	if m := c.inChannels(false); m == nil || m.Joined() == 0 {
+		err = c.live.Authenticate(c.ctx, credential)
+	}
 	if err != nil && fault.Is(err, fault.Malformed) {
 		call := c.template()
 		call.Credential = credential
@@ -162,7 +166,7 @@ func (c *conn) inChannel(f *frame) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return appendPresent(nil, present), nil
+		return appendJoined(nil, c.live.ID(), present), nil
 	case verbLeave:
 		return ok, m.Leave(f.name)
 	case verbSend:
@@ -182,8 +186,10 @@ func (c *conn) inChannels(join bool) *channel.Member {
 	return c.member
 }
 
-func appendPresent(b []byte, all []channel.Present) []byte {
-	b = append(b, `{"present":[`...)
+// appendJoined writes who has joined, and who is there.
+func appendJoined(b []byte, who string, all []channel.Present) []byte {
+	b = value.AppendQuoted(append(b, `{"who":`...), who)
+	b = append(b, `,"present":[`...)
 	for i, p := range all {
 		if i > 0 {
 			b = append(b, ',')

@@ -1,3 +1,4 @@
+import { hearers } from "./hear";
 import type { Answer, Link } from "./link";
 import { type Problem, passing, pause } from "./problem";
 
@@ -16,7 +17,7 @@ export function makeAuth(o: {
   only<T>(fn: () => Promise<T>): Promise<T>;
   changed(): void;
 }) {
-  const readers = new Set<(user: User | null) => void>();
+  const readers = hearers<[User | null]>();
   const store = globalThis.localStorage as Storage | undefined;
   let user: User | null | undefined = read();
   let asked: Promise<void> | undefined;
@@ -41,7 +42,7 @@ export function makeAuth(o: {
       } catch { } // there is no room, or it is not allowed: the session counts
     }
     if (was?.id !== next?.id) o.changed();
-    if (was === undefined || JSON.stringify(was) !== JSON.stringify(next)) readers.forEach((fn) => fn(next));
+    if (was === undefined || JSON.stringify(was) !== JSON.stringify(next)) readers.tell(next);
   }
 
   /**
@@ -100,16 +101,19 @@ export function makeAuth(o: {
     /** known is the id of the user whom the server knows, undefined if it cannot say. */
     known: () => know().then(() => user?.id ?? "", () => undefined),
     know,
+    /** see takes over what was heard of the user's own record. */
+    see(r?: any) {
+      if (user && r?.id === user.id && r.version > (user.version as number)) set({ ...user, ...r, expand: undefined });
+    },
     api: {
       get user(): User | null {
         know().catch(() => {});
         return user ?? null;
       },
       onChange(fn: (user: User | null) => void) {
-        readers.add(fn);
         if (user !== undefined) fn(user);
         know().catch(() => {});
-        return () => void readers.delete(fn);
+        return readers.add(fn);
       },
       signUp: (input: object) => come("sign-up", input),
       signIn: (input: object) => come("sign-in", input),

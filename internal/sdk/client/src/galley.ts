@@ -37,9 +37,9 @@ export function galley(options: { url?: string; fetch?: typeof fetch } = {}): an
   });
   const outbox = makeOutbox({
     link, shelf, name: name + " outbox", user: auth.id, known: auth.known,
-    shown: () => lives.redraw(), landed: (at) => lives.check(at),
+    shown: () => lives.redraw(), heard: auth.see, landed: (at) => lives.check(at),
   });
-  const lives = makeLives({ link, shelf, outbox: () => outbox, user: auth.id });
+  const lives = makeLives({ link, shelf, outbox: () => outbox, user: auth.id, heard: auth.see });
   const channel = makeChannels(link);
   link.add({ opened: outbox.go, closed() {}, pushed() {} });
   globalThis.addEventListener?.("online", outbox.go);
@@ -110,6 +110,7 @@ export function galley(options: { url?: string; fetch?: typeof fetch } = {}): an
   const own: Record<string, unknown> = {
     auth: auth.api,
     outbox: outbox.api,
+    line: link.api,
     channel,
     actions: names(action),
     proxy: names(proxy),

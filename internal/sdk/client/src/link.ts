@@ -1,3 +1,4 @@
+import { hearers } from "./hear";
 import { Problem, offline, passing, pause } from "./problem";
 
 /** One call of the API, the same over both ways. */
@@ -23,6 +24,8 @@ export interface Answer {
 
 export type Frame = Record<string, any>;
 
+type State = "live" | "offline";
+
 /** What the link tells those who hold subscriptions. */
 export interface Listener {
   opened(): void;
@@ -44,7 +47,9 @@ export type Link = ReturnType<typeof makeLink>;
 export function makeLink(base: URL, fetcher: typeof fetch) {
   const listeners: Listener[] = [];
   const waiting = new Map<number, { done(f: Frame): void; fail(p: Problem): void }>();
-  const onEnded = new Set<() => void>();
+  const ended = hearers();
+  const watchers = hearers<[State]>();
+  let state: State = "live";
   let socket: WebSocket | undefined;
   let open = false;
   let down = false;
@@ -69,7 +74,18 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
     add: (l: Listener) => void listeners.push(l),
 
     /** ended has a function called when the server says that the session is over. */
-    ended: (fn: () => void) => void onEnded.add(fn),
+    ended: ended.add,
+
+    /** api is what pages see: whether the last that was tried arrived. */
+    api: {
+      get state() {
+        return state;
+      },
+      subscribe(fn: (state: State) => void) {
+        fn(state);
+        return watchers.add(fn);
+      },
+    },
 
     /** want keeps the socket open until what it returns is called. */
     want(): () => void {
@@ -119,11 +135,9 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
         return open && !ask.http && size(ask.body) < frameMax ? await overSocket(ask) : await overHTTP(ask);
       } catch (e) {
         const p = e as Problem;
-        if (p.status === 401 && !ask.path.startsWith("/api/auth/")) onEnded.forEach((fn) => fn());
-        if (dev && p.status && !ask.still) {
-          const { code, detail, message, request } = p;
-          console.info(`galley: ${ask.method} ${ask.path}: ${code}. ${detail ?? message} (galley trace ${request})`);
-        }
+        if (p.status === 401 && !ask.path.startsWith("/api/auth/")) ended.tell();
+        if (dev && p.status && !ask.still)
+          console.info(`galley: ${ask.method} ${ask.path}: ${p.code}. ${p.detail ?? p.message} (galley trace ${p.request})`);
         throw p;
       }
     },
@@ -164,8 +178,10 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
       });
       text = await r.text();
     } catch {
+      wanted || tell("offline");
       throw offline();
     }
+    wanted || tell("live");
     dev ||= r.headers.has("server-timing");
     let body: any = text || undefined;
     try {
@@ -187,6 +203,7 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
       heard = Date.now();
       open = true;
       down = false;
+      tell("live");
       watch = setInterval(wake, silenceTime / 3);
       if (link.token) link.send({ id: ++last, auth: link.token });
       listeners.forEach((l) => l.opened());
@@ -198,7 +215,8 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
     s.onclose = (e) => {
       if (s !== socket) return;
       lost();
-      if (e.code === 4401) onEnded.forEach((fn) => fn());
+      tell("offline");
+      if (e.code === 4401) ended.tell();
       stopped = e.code === 4400 || e.code === 4403;
       retry(again);
       again = 0;
@@ -252,9 +270,17 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
     s.close();
   }
 
+  /** tell notes how the line is. What a socket says of it counts for more than single calls. */
+  function tell(next: State) {
+    if (state === next) return;
+    state = next;
+    watchers.tell(next);
+  }
+
   /** wake looks whether the line is what it seems, after the page or the network slept. */
   function wake(e?: Event) {
-    if (!wanted) return;
+    if (e?.type === "offline") tell("offline");
+    if (!wanted) return e?.type === "online" ? tell("live") : undefined;
     if (e?.type === "offline" || (open && Date.now() - heard > silenceTime)) drop();
     failed = 0;
     if (!socket) retry(e?.type === "offline" ? 0 : 1);

@@ -44,7 +44,11 @@ function reached(place: string | undefined, at: string): boolean {
 export type Lives = ReturnType<typeof makeLives>;
 
 /** makeLives returns what keeps all live lists of an app over one socket. */
-export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; user(): string }) {
+export function makeLives(o: {
+  link: Link; shelf: Shelf; outbox: () => Outbox; user(): string;
+  /** Told of records that the server sent. */
+  heard(record: any): void;
+}) {
   const lists = new Map<string, List>();
   const subs = new Map<string, List>();
   let group: Frame[] = [];
@@ -67,7 +71,10 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
   function shown(l: List): Values[] {
     const map = new Map(l.server);
     const made = new Map<string, Values>();
-    for (const layer of o.outbox().layers()) {
+    const layers = o.outbox().layers();
+    // Whatever this clock says, what is made now is newer than all that the server has told.
+    let last = layers.length ? Math.max(0, ...[...map.values()].map((r) => Date.parse(r.updated) || 0)) : 0;
+    for (const layer of layers) {
       if (layer.at && reached(l.at, layer.at)) continue;
       for (const s of layer.shows) {
         if (s.name !== l.collection) continue;
@@ -77,8 +84,8 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
           continue;
         }
         const old = made.get(s.id!) ?? map.get(s.id!) ?? record(l.collection, s.id!);
-        const now = new Date(layer.time).toISOString();
-        const next = old ? patched(old, s.values) :
+        const now = new Date(Math.max(layer.time, ++last)).toISOString();
+        const next = old ? patched(old, { updated: now, ...s.values }) :
           s.kind === "create" && { created: now, updated: now, version: 0, ...s.values, id: s.id };
         if (!next) continue;
         made.set(s.id!, next);
@@ -88,7 +95,11 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
         else map.delete(s.id!);
       }
     }
-    return [...map.values()].sort(l.order).slice(0, Math.min(l.query.limit ?? 50, 500));
+    // Where a record stands without a field to sort by, the server will say. Till then it is last.
+    const fields = l.query.sort?.split(/,?-|,/) ?? [];
+    const lacks = (r: Values) => +fields.some((f) => f && !(f in r));
+    return [...map.values()].sort((a, b) => lacks(a) - lacks(b) || l.order(a, b))
+      .filter((r, i) => i < Math.min(l.query.limit ?? 50, 500) || lacks(r));
   }
 
   /**
@@ -146,6 +157,8 @@ export function makeLives(o: { link: Link; shelf: Shelf; outbox: () => Outbox; u
       if (c.put) l.server!.set(c.put.id, c.put);
       else l.server!.delete(c.del);
     }
+    // After all lists are drawn.
+    if (l.collection === "users") Promise.resolve(l.server!.get(o.user())).then(o.heard);
     if (f.at && !(l.at && reached(l.at, f.at) && !f.items)) l.at = f.at;
     l.saving ??= setTimeout(save, saveTime, l);
   }

@@ -132,20 +132,21 @@ function single(t: string[], record: Values): boolean | undefined {
 }
 
 const digits = "0123456789abcdefghjkmnpqrstvwxyz";
-let newest = 0n;
+let time = 0, count = 0;
 
 /** makeID returns an id that rises with those made before it, as the server makes them. */
 export function makeID(): string {
-  const now = BigInt(Date.now()) << 12n;
-  newest = now > newest ? now : newest + 1n;
-  const b = crypto.getRandomValues(new Uint8Array(16));
-  let n = ((newest >> 12n) << 80n) | (7n << 76n) | ((newest & 0xfffn) << 64n) | (2n << 62n);
-  for (let i = 0; i < 8; i++) n |= BigInt(i ? b[i]! : b[i]! & 0x3f) << BigInt(56 - 8 * i);
+  const now = Date.now();
+  if (now > time) [time, count] = [now, 0];
+  else if (++count > 4095) [time, count] = [time + 1, 0];
+  const b = crypto.getRandomValues(new Uint8Array(13));
   let id = "";
-  for (let i = 0; i < 26; i++, n >>= 5n) id = digits[Number(n & 31n)] + id;
+  for (let i = 9; i >= 0; i--) id += digits[Math.floor(time / 32 ** i) % 32];
+  // The version 7, the count, the variant, and 62 bits of chance.
+  for (const n of [14 | (count >> 11), count >> 6, count >> 1, (count << 4) | 8 | (b[0]! & 3), ...b.slice(1)])
+    id += digits[n & 31];
   return id;
 }
 
 /** makeKey returns an idempotency key that nobody can guess. */
-export const makeKey = () =>
-  [...crypto.getRandomValues(new Uint8Array(16))].map((x) => x.toString(16).padStart(2, "0")).join("");
+export const makeKey = () => makeID() + makeID();

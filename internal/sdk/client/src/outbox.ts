@@ -1,3 +1,4 @@
+import { hearers } from "./hear";
 import type { Answer, Link } from "./link";
 import { makeKey, plain } from "./order";
 import { Problem, offline, passing, pause } from "./problem";
@@ -28,8 +29,6 @@ export interface Layer extends Change {
   waited?: boolean;
 }
 
-type Refused = (problem: Problem, change: Change) => void;
-
 /** How long one try may take before it is made again under the same key. */
 const tryTime = 60_000;
 /** The most changes that wait to be sent. */
@@ -58,6 +57,8 @@ export function makeOutbox(o: {
   known(): Promise<string | undefined>;
   /** Told when what is shown may have changed. */
   shown(): void;
+  /** Told what the server answered. */
+  heard(record: any): void;
   /** Told where a change was committed that is still shown. */
   landed(at: string): void;
 }) {
@@ -65,8 +66,8 @@ export function makeOutbox(o: {
   const owners = new Map<string, { done(v: any): void; fail(p: Problem): void }>();
   /** The keys that were answered of late, which a read may still have found. */
   const ended = new Set<string>();
-  const changed = new Set<(pending: readonly Change[]) => void>();
-  const refused = new Set<Refused>();
+  const changed = hearers<[readonly Change[]]>();
+  const refused = hearers<[Problem, Change]>();
   const tabs = globalThis.indexedDB ? new BroadcastChannel(o.name) : undefined;
   let pending: readonly Layer[] = [];
   let busy = false;
@@ -77,7 +78,7 @@ export function makeOutbox(o: {
   function tell() {
     pending = layers.filter((l) => l.n !== undefined && !l.done);
     o.shown();
-    changed.forEach((fn) => fn(pending));
+    changed.tell(pending);
   }
 
   /** only runs a function while no other tab sends. */
@@ -170,9 +171,10 @@ export function makeOutbox(o: {
     }
     if (end.problem) {
       const p = new Problem(end.problem);
-      if (end.tell) refused.forEach((fn) => fn(p, end.change));
+      if (end.tell) refused.tell(p, end.change);
       owner?.fail(p);
     } else owner?.done(end.body);
+    o.heard(end.body);
     tell();
     if (end.at) o.landed(end.at);
   }
@@ -243,14 +245,10 @@ export function makeOutbox(o: {
         return pending;
       },
       onChange(fn: (pending: readonly Change[]) => void) {
-        changed.add(fn);
         fn(pending);
-        return () => void changed.delete(fn);
+        return changed.add(fn);
       },
-      onRefused(fn: Refused) {
-        refused.add(fn);
-        return () => void refused.delete(fn);
-      },
+      onRefused: refused.add,
     },
   };
 }

@@ -12,27 +12,16 @@ export interface Said {
 
 /** Every failure of a call. Its message is a sentence that can be shown. */
 export class Problem extends Error {
-  readonly code: string;
-  readonly status: number;
-  readonly detail?: string;
-  readonly data: Record<string, unknown>;
-  readonly errors: unknown[];
-  readonly at?: unknown;
-  readonly request?: string;
+  declare readonly code: string;
+  declare readonly status: number;
+  declare readonly detail?: string;
+  declare readonly request?: string;
   /** The seconds after which it may be tried again. */
-  readonly after?: number;
+  declare readonly after?: number;
 
   constructor(said: Said, after?: number) {
     super(said.title ?? said.detail ?? said.code);
-    this.name = "Problem";
-    this.code = said.code;
-    this.status = said.status;
-    this.detail = said.detail;
-    this.data = said.data ?? {};
-    this.errors = said.errors ?? [];
-    this.at = said.at;
-    this.request = said.request;
-    this.after = after;
+    Object.assign(this, { name: "Problem", data: {}, errors: [], after }, said);
   }
 }
 

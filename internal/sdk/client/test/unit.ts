@@ -188,6 +188,66 @@ test("a record is shown with what its list expands, or not before the server sho
   equal(owners(), "aBen,bBen,eundefined");
 });
 
+test("a new record stands where the server will put it, or last", async () => {
+  const { w, api } = open();
+  const later = new Date(Date.now() + 3600_000).toISOString(); // the clock of the server is ahead
+  const all = [card("a", { created: later, updated: later, position: 2 }), card("b", { position: 1 })];
+  w.reply = (f) => f.follow ? { ok: { sub: f.sort, at: "e:1", items: f.sort[0] === "-" ? all : [...all].reverse() } } : undefined;
+  const [newest, changed, first, last] = ["-created", "-updated", "position", "-position"].map((sort) => {
+    const live = api.cards.live({ sort, limit: 2 });
+    live.subscribe(() => {});
+    return live;
+  });
+  await until("live", () => [newest, changed, first, last].every((l) => l.state === "live"));
+  api.cards.create({ id: "c", title: "c" });
+  equal([newest, changed, first, last].map(ids), ["c,a", "c,a", "b,a,c", "a,b,c"]);
+  api.cards.update("b", { title: "B" });
+  equal(ids(changed), "b,c");
+  w.socket.push({ sub: "position", at: "e:2", changes: [{ put: card("c", { title: "c", position: 0 }) }, { del: "a" }] });
+  equal(ids(first), "c,b", "the server has said where");
+});
+
+test("what is heard of the user's own record is who is signed in", async () => {
+  const { w, api } = open();
+  const me = (version: number, name: string) => ({ id: "u1", version, name });
+  w.answer = (s) => ({ status: 200, body: s.path === "/api/auth/session" ? { user: me(1, "Ana") } : me(3, s.body.name) });
+  const names: string[] = [];
+  api.auth.onChange((u: any) => names.push(u?.name));
+  await until("known", () => names.length);
+  await api.users.update("u1", { name: "Anna" });
+  lists(w, { users: [{ ...me(4, "An"), expand: { x: 1 } }] });
+  api.users.live().subscribe(() => {});
+  await until("the list", () => api.auth.user.name === "An");
+  w.socket.push({ sub: "s1", at: "e:2", changes: [{ put: me(5, "A") }, { put: { id: "u2", version: 9, name: "B" } }] });
+  await until("the push", () => api.auth.user.name === "A");
+  w.socket.push({ sub: "s1", at: "e:3", changes: [{ put: me(2, "old") }] });
+  await new Promise((go) => setTimeout(go, 5));
+  equal([names, api.auth.user], [["Ana", "Anna", "An", "A"], me(5, "A")]);
+});
+
+test("the line says whether it is up", async () => {
+  const { w, api } = open();
+  const states: string[] = [];
+  const stop = api.line.subscribe((s: string) => states.push(s));
+  w.answer = () => ({ status: 200, body: { items: [] } });
+  await api.cards.list();
+  w.line = false;
+  const asked = api.cards.list();
+  await until("no answer", () => api.line.state === "offline");
+  w.line = true;
+  await asked;
+  lists(w, { cards: [] });
+  const end = api.cards.live().subscribe(() => {});
+  await until("the socket", () => w.socket?.open);
+  w.cut();
+  equal(api.line.state, "offline");
+  w.line = true;
+  await until("again", () => api.line.state === "live");
+  equal(states, ["live", "offline", "live", "offline", "live"]);
+  stop();
+  end();
+});
+
 test("after a break it goes on where it was", async () => {
   const { w, api } = open();
   lists(w, { cards: [card("a")] }, "e:5");
@@ -360,7 +420,7 @@ test("another user sees nothing of the one before", async () => {
 
 test("presence is what the channel says", async () => {
   const { w, api } = open();
-  w.reply = (f) => (f.join ? { ok: { present: [{ who: "c1", user: { id: "u1" } }] } } : { ok: {} });
+  w.reply = (f) => (f.join ? { ok: { who: "c1", present: [{ who: "c1", user: { id: "u1" }, state: f.state }] } } : { ok: {} });
   const c = api.channel("board/b1", { state: { x: 1 } });
   const heard: any[] = [];
   c.on("message", (m: any, from: any) => heard.push([m, from.who])).on("left", (p: any) => heard.push(["left", p.who]));
@@ -370,9 +430,14 @@ test("presence is what the channel says", async () => {
   w.socket.push({ channel: "board/b1", state: { who: "c2", value: { x: 5 } } });
   w.socket.push({ channel: "board/b1", from: "c2", user: "u2", message: { typing: true } });
   w.socket.push({ channel: "board/other", from: "c2", message: 1 });
-  equal(c.present, [{ who: "c1", user: { id: "u1" } }, { who: "c2", user: { id: "u2" }, state: { x: 5 } }]);
+  equal(c.present, [{ who: "c1", user: { id: "u1" }, state: { x: 1 }, self: true }, { who: "c2", user: { id: "u2" }, state: { x: 5 } }]);
   c.send("hi").state({ x: 2 }).state({ x: 3 });
+  equal(c.present[0].state, { x: 3 }, "one sees at once what one shows");
   await until("the state", () => w.socket.got.some((f) => f.state === "board/b1"));
+  // Both are seen in another way, as their records changed.
+  w.socket.push({ channel: "board/b1", joined: { who: "c1", user: { id: "u1", name: "A" }, state: { x: 2 } } });
+  w.socket.push({ channel: "board/b1", joined: { who: "c2", user: { id: "u2", name: "B" } } });
+  equal(c.present, [{ who: "c1", user: { id: "u1", name: "A" }, state: { x: 3 }, self: true }, { who: "c2", user: { id: "u2", name: "B" } }]);
   equal(w.socket.got.slice(-2), [{ send: "board/b1", message: "hi" }, { state: "board/b1", value: { x: 3 } }]);
   w.socket.push({ channel: "board/b1", left: "c2" });
   equal(heard, [[{ typing: true }, "c2"], ["left", "c2"]]);
@@ -380,7 +445,19 @@ test("presence is what the channel says", async () => {
   equal(c.present.length, 0);
   await until("joined again", () => c.present.length === 1);
   equal(w.socket.got.find((f) => f.join)!.state, { x: 3 });
+  const d = api.channel("board/b1");
+  equal(d.present.length, 1, "the page is in it already");
   c.leave();
+  equal(w.socket.got.some((f) => f.leave), false);
+  w.reply = (f) => (f.join ? { status: 503, problem: { status: 503, code: "unavailable" }, retry_after: 0.001 } : { ok: {} });
+  w.socket.push({ channel: "board/b1", ended: { code: "unavailable" } });
+  equal(d.present.length, 0);
+  await until("asked again", () => w.socket.got.filter((f) => f.join).length > 2);
+  const ends: string[] = [];
+  d.on("ended", (p: Problem) => ends.push(p.code));
+  w.socket.push({ channel: "board/b1", ended: { code: "forbidden" } });
+  equal([ends, d.problem.code], [["forbidden"], "forbidden"]);
+  d.leave();
   equal(w.socket.got[w.socket.got.length - 1], { leave: "board/b1" });
 });
 
