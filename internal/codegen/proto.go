@@ -88,6 +88,8 @@ type ProtoField struct {
 	Enum     *ProtoEnum
 	Known    string
 	Repeated bool
+	// Map fields have a value for each name: the message is that of the values.
+	Map bool
 	// Optional fields tell whether they were given, as messages always do.
 	Optional bool
 	// Other is the name that it has in protobuf, where it cannot have its own; "" is its own.
@@ -117,7 +119,6 @@ const (
 	ProtoTimestamp = "google.protobuf.Timestamp"
 	ProtoDuration  = "google.protobuf.Duration"
 	ProtoValue     = "google.protobuf.Value"
-	ProtoStruct    = "google.protobuf.Struct"
 	ProtoMask      = "google.protobuf.FieldMask"
 	ProtoEmpty     = "google.protobuf.Empty"
 	ProtoDate      = "google.type.Date"
@@ -180,6 +181,8 @@ type protoBuilder struct {
 	fields  map[string][]*ProtoField
 	// scopes are the messages and enums whose numbers are kept.
 	scopes []protoScope
+	// row is the message of the rows of all aggregates, nil where there are none yet.
+	row *ProtoMessage
 }
 
 type protoScope struct {

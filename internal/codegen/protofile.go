@@ -52,7 +52,14 @@ func (p *Proto) describe(m *ProtoMessage) *descriptorpb.DescriptorProto {
 		d.OneofDecl = []*descriptorpb.OneofDescriptorProto{{Name: proto.String(m.Choice)}}
 	}
 	for _, f := range m.Fields {
-		d.Field = append(d.Field, p.describeField(f))
+		one := p.describeField(f)
+		if f.Map {
+			entry := pascal(f.label(), false) + "Entry"
+			d.NestedType = append(d.NestedType, mapEntry(entry, one.TypeName))
+			one.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
+			one.TypeName = p.full(m.Name + "." + entry)
+		}
+		d.Field = append(d.Field, one)
 	}
 	for i, f := range m.Fields {
 		switch {
@@ -97,4 +104,16 @@ func (p *Proto) describeField(f *ProtoField) *descriptorpb.FieldDescriptorProto 
 		d.TypeName = proto.String("." + f.Known)
 	}
 	return d
+}
+
+// mapEntry describes the message that a map is a list of.
+func mapEntry(name string, of *string) *descriptorpb.DescriptorProto {
+	one := descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()
+	return &descriptorpb.DescriptorProto{Name: proto.String(name),
+		Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)},
+		Field: []*descriptorpb.FieldDescriptorProto{
+			{Name: proto.String("key"), Number: proto.Int32(1), Label: one,
+				Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum()},
+			{Name: proto.String("value"), Number: proto.Int32(2), Label: one,
+				Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: of}}}
 }

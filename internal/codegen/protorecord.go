@@ -159,13 +159,44 @@ func (b *protoBuilder) collection(c *spec.Collection) {
 				doc(texts("select", 1), "Columns, such as sold:sum(quantity) and n:count()."),
 				texts("group", 2), text("filter", 3), text("sort", 4), number("limit", 5)),
 			b.message("Aggregate"+many+"Response", "", &ProtoField{Name: "items", Number: 1,
-				Kind: ProtoKnown, Known: ProtoStruct, Repeated: true}))
+				Kind: ProtoMessageOf, Message: b.aggregateRow(), Repeated: true}))
 		add("Follow", "follow", "Follow keeps the answer of a list true: it sends the records, then "+
 			"what changes.", b.message("Follow"+many+"Request", "", text("filter", 1), text("sort", 2),
 			number("page_size", 3), texts("expand", 5),
 			doc(text("since", 8), "The place of an earlier answer: what changed since is sent, or "+
 				"all anew\nif that is too long ago.")), b.changes(one, record))
 	}
+}
+
+// The numbers of the values of an aggregate.
+const (
+	ProtoValueInt = iota + 1
+	ProtoValueDouble
+	ProtoValueString
+	ProtoValueBool
+	ProtoValueTime
+	ProtoValueDuration
+)
+
+// aggregateRow makes the message of a row of any aggregate, whose columns the caller names.
+func (b *protoBuilder) aggregateRow() *ProtoMessage {
+	if b.row != nil {
+		return b.row
+	}
+	v := b.message("AggregateValue", "A value of a column. Sums and extremes are of the kind of "+
+		"their field; counts are int_value.",
+		&ProtoField{Name: "int_value", Number: ProtoValueInt, Kind: ProtoInt64},
+		&ProtoField{Name: "double_value", Number: ProtoValueDouble, Kind: ProtoDouble},
+		doc(text("string_value", ProtoValueString), "Texts, ids, words, and days as in 2026-11-21."),
+		&ProtoField{Name: "bool_value", Number: ProtoValueBool, Kind: ProtoBool},
+		&ProtoField{Name: "time_value", Number: ProtoValueTime, Kind: ProtoKnown, Known: ProtoTimestamp},
+		&ProtoField{Name: "duration_value", Number: ProtoValueDuration, Kind: ProtoKnown,
+			Known: ProtoDuration})
+	v.Choice = "value"
+	b.row = b.message("AggregateRow", "", &ProtoField{Name: "columns", Number: 1, Map: true,
+		Kind: ProtoMessageOf, Message: v, Doc: "The columns that were asked for, by their names. One " +
+			"without a value is not there."})
+	return b.row
 }
 
 // listRequest is the same for all lists.

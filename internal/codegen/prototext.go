@@ -9,8 +9,8 @@ import (
 // protoImports are the files of the messages that are not ours.
 var protoImports = map[string]string{
 	ProtoTimestamp: "google/protobuf/timestamp.proto", ProtoDuration: "google/protobuf/duration.proto",
-	ProtoValue: "google/protobuf/struct.proto", ProtoStruct: "google/protobuf/struct.proto",
-	ProtoMask: "google/protobuf/field_mask.proto", ProtoDate: "google/type/date.proto",
+	ProtoValue: "google/protobuf/struct.proto",
+	ProtoMask:  "google/protobuf/field_mask.proto", ProtoDate: "google/type/date.proto",
 }
 
 // ProtoDateFile is the text of google/type/date.proto, which compilers do not bring along.
@@ -149,6 +149,8 @@ func (w *protoWriter) message(m *ProtoMessage) {
 		w.doc(indent, f.Doc)
 		kind := f.typeName()
 		switch {
+		case f.Map:
+			kind = "map<string, " + kind + ">"
 		case f.Repeated:
 			kind = "repeated " + kind
 		case f.presence():

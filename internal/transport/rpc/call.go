@@ -251,7 +251,7 @@ func (m *method) query(ctx context.Context, x *exchange, call *engine.Call, dst 
 		var mark int
 		dst, mark = begin(protowire.AppendTag(dst, 1, protowire.BytesType))
 		if m.verb == engine.Aggregate {
-			dst = appendStruct(dst, answer.Items[i].Record)
+			dst = appendRow(dst, answer.Items[i].Record)
 		} else {
 			dst = m.record.appendItem(dst, &answer.Items[i])
 		}

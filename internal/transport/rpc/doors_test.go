@@ -78,12 +78,12 @@ func TestTheDoorsAreEqual(t *testing.T) {
 			_, info, _, _ := refused(t, err)
 			code = strings.ToLower(info.Reason)
 		}
-		if res.StatusCode >= 400 {
+		if res.Status >= 400 {
 			want = body["code"].(string)
 		}
 		if code != want || answer != nil && (answer["id"] != body["id"] ||
 			fmt.Sprint(answer["name"]) != fmt.Sprint(body["name"])) {
-			t.Errorf("%d: over HTTP it is %d %v, over gRPC %v %v", i, res.StatusCode, body, answer, err)
+			t.Errorf("%d: over HTTP it is %d %v, over gRPC %v %v", i, res.Status, body, answer, err)
 		}
 		if a, b := res.Header.Get("Idempotent-Replayed"), b.header.Get("Idempotent-Replayed"); a != b {
 			t.Errorf("%d: over HTTP it is replayed: %q, over gRPC %q", i, a, b)

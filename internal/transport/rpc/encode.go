@@ -177,21 +177,50 @@ func appendAny(dst []byte, text string) []byte {
 	return dst
 }
 
-// appendStruct writes a record as a google.protobuf.Struct.
-func appendStruct(dst []byte, r value.Record) []byte {
-	for i, name := range r.Shape.Names() {
+// appendRow writes a row of an aggregate: a map of names and values.
+func appendRow(dst []byte, r value.Record) []byte {
+	for i, f := range r.Shape.Fields() {
 		v := r.Slots[i]
-		if v.Kind() == value.Absent {
+		if v.IsNull() {
 			continue
 		}
 		var mark, inner int
 		dst, mark = begin(protowire.AppendTag(dst, 1, protowire.BytesType))
-		dst = protowire.AppendString(protowire.AppendTag(dst, 1, protowire.BytesType), name)
+		dst = protowire.AppendString(protowire.AppendTag(dst, 1, protowire.BytesType), f.Name)
 		dst, inner = begin(protowire.AppendTag(dst, 2, protowire.BytesType))
-		dst = end(appendAny(dst, string(value.AppendJSON(nil, v))), inner)
+		dst = end(appendColumn(dst, v), inner)
 		dst = end(dst, mark)
 	}
 	return dst
+}
+
+// appendColumn writes the one value of a column.
+func appendColumn(dst []byte, v value.Value) []byte {
+	switch v.Kind() {
+	case value.Int:
+		dst = protowire.AppendTag(dst, codegen.ProtoValueInt, protowire.VarintType)
+		return protowire.AppendVarint(dst, uint64(v.Int()))
+	case value.Float:
+		dst = protowire.AppendTag(dst, codegen.ProtoValueDouble, protowire.Fixed64Type)
+		return protowire.AppendFixed64(dst, math.Float64bits(v.Float()))
+	case value.Bool:
+		dst = protowire.AppendTag(dst, codegen.ProtoValueBool, protowire.VarintType)
+		return protowire.AppendVarint(dst, protowire.EncodeBool(v.Bool()))
+	case value.Time, value.Duration:
+		number, known := protowire.Number(codegen.ProtoValueTime), codegen.ProtoTimestamp
+		if v.Kind() == value.Duration {
+			number, known = codegen.ProtoValueDuration, codegen.ProtoDuration
+		}
+		dst, mark := begin(protowire.AppendTag(dst, number, protowire.BytesType))
+		return end(appendMoment(dst, known, v.Int()), mark)
+	default:
+		text := v.Text()
+		if v.Kind() == value.Date {
+			text = time.UnixMilli(v.Int()).UTC().Format(time.DateOnly)
+		}
+		dst = protowire.AppendTag(dst, codegen.ProtoValueString, protowire.BytesType)
+		return protowire.AppendString(dst, text)
+	}
 }
 
 // begin makes room for the length of what follows, end writes it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -196,8 +197,8 @@ func TestWhatMayNotBeSentIsRefusedAndNotPassedOver(t *testing.T) {
 	p := w.person("json")
 	for _, text := range []string{`{"idd":"x"}`, `{"id":"x","id":"y"}`, `{"id":1}`, `[]`, ``, `{"id":"x"} {}`} {
 		res, body := p.rest("POST", "/things.v1.Things/Get", text, "Content-Type", "application/json")
-		if res.StatusCode != 400 || body["code"] != "invalid_argument" {
-			t.Errorf("%s is answered with %d %v", text, res.StatusCode, body)
+		if res.Status != 400 || body["code"] != "invalid_argument" {
+			t.Errorf("%s is answered with %d %v", text, res.Status, body)
 		}
 	}
 }
@@ -267,8 +268,11 @@ func TestListsExpandAndAggregate(t *testing.T) {
 	}
 	got := ana.do("Things/Aggregate", `{"select":["n:count()","most:max(price)"],"group":["state"],
 		"sort":"-n"}`)
-	want := []any{map[string]any{"state": "new", "n": 2.0, "most": 2.0},
-		map[string]any{"state": "worn", "n": 1.0, "most": 3.0}}
+	row := func(state, n, most string) any {
+		return map[string]any{"columns": map[string]any{"state": map[string]any{"string_value": state},
+			"n": map[string]any{"int_value": n}, "most": map[string]any{"int_value": most}}}
+	}
+	want := []any{row("new", "2", "2"), row("worn", "1", "3")}
 	if !reflect.DeepEqual(got["items"], want) {
 		t.Errorf("the groups are %v", got)
 	}
@@ -277,6 +281,31 @@ func TestListsExpandAndAggregate(t *testing.T) {
 		map[string]any{"state": "STATE_STATE_WORN", "n": "1", "worth": "3"}}
 	if !reflect.DeepEqual(got["items"], want) {
 		t.Errorf("the view is %v", got)
+	}
+}
+
+// What is whole stays so, however large; what has no value is not there.
+func TestAggregatesKeepTheirKinds(t *testing.T) {
+	w := open(t, nil)
+	ana := w.signUp("ana")
+	for i, text := range []string{`{"name":"a","price":"9007199254740991","weight":0.25,
+		"day":{"year":2024,"month":2,"day":29},"when":"2026-11-21T20:00:00.125Z","span":"90.250s","listed":true}`,
+		`{"name":"b","price":"9007199254740990","weight":0.5}`} {
+		ana.do("Things/Create", text, "Idempotency-Key", fmt.Sprint(i))
+	}
+	ask := `{"select":["all:sum(price)","heavy:sum(weight)","mean:avg(count)","first:min(day)",
+		"last:max(when)","long:max(span)","some:max(listed)","name:min(name)","n:count()","none:max(about)"]}`
+	want := map[string]any{"all": map[string]any{"int_value": "18014398509481981"},
+		"heavy": map[string]any{"double_value": 0.75}, "mean": map[string]any{"double_value": 1.0},
+		"first": map[string]any{"string_value": "2024-02-29"},
+		"last":  map[string]any{"time_value": "2026-11-21T20:00:00.125Z"},
+		"long":  map[string]any{"duration_value": "90.250s"}, "some": map[string]any{"bool_value": true},
+		"name": map[string]any{"string_value": "a"}, "n": map[string]any{"int_value": "2"}}
+	for _, protocol := range []string{"grpc", "grpcweb", "connect", "json"} {
+		items := w.person(protocol).do("Things/Aggregate", ask)["items"].([]any)
+		if len(items) != 1 || !reflect.DeepEqual(items[0].(map[string]any)["columns"], want) {
+			t.Errorf("over %s the row is %v", protocol, items)
+		}
 	}
 }
 
@@ -331,7 +360,7 @@ func TestPagesOfOtherOriginsCannotAsk(t *testing.T) {
 		p.token = ""
 		headers = append(headers, "Cookie", "galley="+ana.token, "Content-Type", "application/json")
 		res, _ := p.rest("POST", "/things.v1.Users/Update", text, headers...)
-		return res.StatusCode
+		return res.Status
 	}
 	for _, headers := range [][]string{{"Origin", "http://evil.example"}, {"Sec-Fetch-Site", "cross-site"},
 		{"Sec-Fetch-Site", "same-site"}, {"Origin", "null"}} {
@@ -358,14 +387,14 @@ func TestHealthAndReflection(t *testing.T) {
 	for path, want := range map[string]int{"/grpc.health.v1.Health/Check": 200,
 		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": 405} {
 		res, body := w.person("json").rest("POST", path, `{}`)
-		if want == 200 && (res.StatusCode != 200 || body["status"] != "SERVING") ||
-			want != 200 && res.StatusCode == 200 {
-			t.Errorf("%s is %d %v", path, res.StatusCode, body)
+		if want == 200 && (res.Status != 200 || body["status"] != "SERVING") ||
+			want != 200 && res.Status == 200 {
+			t.Errorf("%s is %d %v", path, res.Status, body)
 		}
 	}
 	res, body := w.person("json").rest("POST", "/grpc.health.v1.Health/Check", `{"service":"nope"}`)
-	if res.StatusCode != 404 || body["code"] != "not_found" {
-		t.Errorf("the health of nothing is %d %v", res.StatusCode, body)
+	if res.Status != 404 || body["code"] != "not_found" {
+		t.Errorf("the health of nothing is %d %v", res.Status, body)
 	}
 	r, err := http.NewRequest("POST", w.base+"/things.v1.Closed/List", strings.NewReader("\x00\x00\x00\x00\x00"))
 	if err != nil {

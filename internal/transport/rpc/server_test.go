@@ -1,18 +1,11 @@
 package rpc_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +19,7 @@ import (
 
 	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/serve/servetest"
 )
 
 // patience is how long a test waits for what must come.
@@ -38,58 +32,17 @@ type world struct {
 	data string
 	cfg  serve.Config
 	file protoreflect.FileDescriptor
-	log  *logged
+	log  *servetest.Log
 	app  *serve.Server
 	stop func()
-}
-
-// logged is a log that can be read while it is written.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // open starts a server; change may change its config.
 func open(t testing.TB, change func(*serve.Config)) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "r") // short, because a socket's path is
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &world{t: t, log: &logged{}, data: filepath.Join(dir, "data")}
-	w.cfg = serve.Config{Config: config.Config{App: "testdata/app", Data: w.data,
-		Listen: "127.0.0.1:0", Limits: "off"}}
-	w.cfg.Calls, w.cfg.Log = w.log, slog.New(slog.NewJSONHandler(w.log, nil))
-	if change != nil {
-		change(&w.cfg)
-	}
-	s, err := serve.Open(context.Background(), w.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.app = s
-	w.stop = sync.OnceFunc(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(w.stop)
-	if w.base, err = s.Listen(); err != nil {
-		t.Fatal(err)
-	}
+	s := servetest.Start(t, "testdata/app", change)
+	w := &world{t: t, base: s.Base, data: s.Config.Data, cfg: s.Config, log: s.Log, app: s.Server,
+		stop: s.Stop}
 	p, err := s.Compiled().Proto()
 	if err != nil {
 		t.Fatal(err)
@@ -175,50 +128,21 @@ func (w *world) person(protocol string) *person {
 // signUp makes a user, who asks by gRPC.
 func (w *world) signUp(name string) *person {
 	w.t.Helper()
+	u := servetest.SignUp(w.t, w.base, name+"@example.com", "correct horse battery")
 	p := w.person("grpc")
-	res, body := p.rest("POST", "/api/auth/sign-up", fmt.Sprintf(
-		`{"email":"%s@example.com","password":"correct horse battery","name":%q,"token":true}`, name,
-		name))
-	if res.StatusCode != 201 {
-		w.t.Fatalf("sign-up is %d %v", res.StatusCode, body)
-	}
-	p.id, p.token = body["user"].(map[string]any)["id"].(string), body["token"].(string)
+	p.id, p.token = u.ID, u.Token
 	return p
 }
 
 // rest asks over HTTP and JSON; headers come in pairs.
-func (p *person) rest(method, path, body string, headers ...string) (*http.Response,
+func (p *person) rest(method, path, body string, headers ...string) (servetest.Answer,
 	map[string]any) {
 	p.w.t.Helper()
-	r, err := http.NewRequest(method, p.w.base+path, strings.NewReader(body))
+	a, err := servetest.Person{Base: p.w.base, Token: p.token}.Ask(method, path, body, headers...)
 	if err != nil {
 		p.w.t.Fatal(err)
 	}
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if p.token != "" {
-		r.Header.Set("Authorization", "Bearer "+p.token)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		p.w.t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		p.w.t.Fatal(err)
-	}
-	var out map[string]any
-	if len(text) > 0 {
-		if err := json.Unmarshal(text, &out); err != nil {
-			p.w.t.Fatalf("%s %s: %v: %s", method, path, err, text)
-		}
-	}
-	return res, out
+	return a, a.JSON()
 }
 
 // method finds Service/Method.
