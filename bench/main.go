@@ -170,6 +170,9 @@ func (b *bench) section(ctx context.Context, name string, r *results) (err error
 	return errors.Join(err, wrong)
 }
 
+// restTime is how long a server rests before its memory is read.
+const restTime = 2 * time.Second
+
 // ready builds and loads a target, takes its start times, and leaves it running.
 func (b *bench) ready(ctx context.Context, t *target, r *results) error {
 	if t.peer && !b.config.peers {
@@ -200,6 +203,11 @@ func (b *bench) ready(ctx context.Context, t *target, r *results) error {
 				return err
 			}
 		}
+	}
+	select { // what only the start needed may be gone by then
+	case <-time.After(restTime):
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	idle, _ := t.server.Memory()
 	r.Memory[t.name] = memory{Start: median(took), Idle: idle}

@@ -17,7 +17,7 @@ const (
 	gcMemory  = 128 << 20
 )
 
-// settleTime is how long after the start its garbage is given back to the system.
+// settleTime is how long after the start what only that needed is given back.
 const settleTime = time.Second
 
 // tuneMemory sets both, unless the environment says another.

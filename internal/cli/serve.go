@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -72,8 +71,8 @@ func (c *command) serve() *cobra.Command {
 			if s.Admin() != "" {
 				fmt.Fprintf(c.out, "metrics at %s/metrics\n", s.Admin())
 			}
-			settle := time.AfterFunc(settleTime, debug.FreeOSMemory)
-			defer settle.Stop()
+			settled := time.AfterFunc(settleTime, settle)
+			defer settled.Stop()
 			return s.Run(cmd.Context())
 		},
 	}
