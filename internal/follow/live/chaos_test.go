@@ -158,8 +158,12 @@ type chaosWorld struct {
 	at    journal.Seq
 }
 
-// roundWrites is after how many calls what was seen is judged.
-const roundWrites = 3000
+const (
+	// roundWrites is after how many calls what was seen is judged, roundTime what one such
+	// round takes at the most.
+	roundWrites = 3000
+	roundTime   = 3 * time.Minute
+)
 
 func chaos(t *testing.T, nodes []*node, writes int) {
 	w := &chaosWorld{t: t, nodes: nodes, seed: rand.Uint64(), ids: map[string][]ident.Record{},
@@ -185,12 +189,17 @@ func chaos(t *testing.T, nodes []*node, writes int) {
 			`{"list":%q,"title":"x%d","position":%d}`, w.ids["lists"][i%6], i, i))
 	}
 	w.ask()
-	for round := 0; writes > 0 && !t.Failed(); round++ {
-		w.round(uint64(round)<<32, min(writes, roundWrites))
+	made := 0
+	for round := 0; made < writes && !t.Failed(); round++ {
+		n := min(writes-made, roundWrites)
+		w.round(uint64(round)<<32, n)
 		w.judge()
-		writes -= roundWrites
+		made += n
+		if end, ok := t.Deadline(); ok && time.Until(end) < roundTime {
+			break // the time that a long run was given is over
+		}
 	}
-	t.Logf("%d states seen, %d returns, %d resets, %+v", w.states, w.returns.Load(),
+	t.Logf("%d calls, %d states seen, %d returns, %d resets, %+v", made, w.states, w.returns.Load(),
 		w.resets.Load(), nodes[0].now.Load().Stats())
 }
 
@@ -362,8 +371,11 @@ func (w *chaosWorld) client(r *rand.Rand) {
 	}
 	for tries := 0; ; {
 		err := c.connect(back)
-		if tries++; fault.Is(err, fault.Unavailable) && tries < 100 {
-			<-time.After(20 * time.Millisecond) // the hub begins anew
+		if tries++; later(err) && tries < 100 {
+			if c.conn != nil {
+				c.conn.Close()
+			}
+			<-time.After(20 * time.Millisecond) // the hub begins anew, or has much to do
 			continue
 		}
 		tries = 0
@@ -388,6 +400,11 @@ func (w *chaosWorld) client(r *rand.Rand) {
 			back = append(back, s)
 		}
 	}
+}
+
+// later reports whether a client may ask again: the hub ends, or the machine is slow.
+func later(err error) bool {
+	return fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Timeout)
 }
 
 func (c *chaosClient) connect(back []*chaosSub) error {
@@ -531,7 +548,7 @@ func (c *chaosClient) again() bool {
 		s.query.Since = s.at
 		start, err := c.conn.Follow(ctx, s.query)
 		if err != nil {
-			if !fault.Is(err, fault.Unavailable) {
+			if !later(err) {
 				c.fail("follow again: %v", err)
 			}
 			return false
@@ -556,7 +573,7 @@ func (c *chaosClient) finish() {
 		return
 	}
 	c.conn.Wrote(head)
-	late := time.After(patience)
+	late := time.After(3 * patience)
 	for want := c.hub.At(head); c.last != want; {
 		select {
 		case <-c.conn.Ready():
