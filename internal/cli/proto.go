@@ -12,7 +12,7 @@ import (
 )
 
 // genProto writes the .proto files of an app below a folder, and the file that keeps the
-// numbers of their fields.
+// numbers of their fields. It says what clients made of earlier ones will miss.
 func (c *command) genProto(compiled serve.Compiled, to string) error {
 	p, err := compiled.Proto()
 	if err != nil {
@@ -31,7 +31,13 @@ func (c *command) genProto(compiled serve.Compiled, to string) error {
 			return err
 		}
 	}
-	return c.lock(p, true)
+	if err := c.lock(p, true); err != nil {
+		return err
+	}
+	for _, b := range p.Breaks() {
+		c.say("  %s", b.Text)
+	}
+	return nil
 }
 
 // lock writes the file that keeps the numbers of protobuf's fields, where they are others.
@@ -60,6 +66,9 @@ func (c *command) keepNumbers() error {
 	p, err := compiled.Proto()
 	if err != nil {
 		return nil // a finding, of who reads the app
+	}
+	for _, b := range p.Breaks() {
+		c.line("%s", b.Text)
 	}
 	return c.lock(p, false)
 }

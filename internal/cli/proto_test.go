@@ -34,6 +34,8 @@ func TestNumbersAreWrittenByDevAndGenProto(t *testing.T) {
 	// A field comes first, another goes.
 	p.write("galley.yaml", strings.Replace(app, "      name: string\n", "      note: text?\n", 1))
 	p.want(exitDone, "galley gen proto", "check")
+	p.want(exitDone, "things.name is gone", "check")
+	p.want(exitDone, "things.name is gone", "gen", "proto")
 	p.want(exitDone, "tiny.proto", "gen", "proto")
 	proto := read(filepath.Join(p.dir, "proto", "tiny", "v1", "tiny.proto"))
 	for _, want := range []string{"int64 size = 11;", "optional string note = 12;", "reserved 10;",

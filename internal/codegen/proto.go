@@ -100,10 +100,12 @@ type ProtoField struct {
 
 // ProtoEnum is an enum. Its word 0 stands for none.
 type ProtoEnum struct {
-	Name     string
-	Doc      string
-	Words    []ProtoWord
-	Reserved []int32
+	Name  string
+	Doc   string
+	Words []ProtoWord
+	// Reserved are numbers that words had which are gone, ReservedNames their names.
+	Reserved      []int32
+	ReservedNames []string
 }
 
 // ProtoWord is a word of an enum: its name in protobuf, its number, and the word of the
@@ -247,6 +249,13 @@ func (b *protoBuilder) reserve() {
 		numbers, gone := b.lock.gone(s.path)
 		if s.enum != nil {
 			s.enum.Reserved = numbers
+			for _, w := range gone {
+				name := s.enum.label(w)
+				if !slices.ContainsFunc(s.enum.Words, func(o ProtoWord) bool { return o.Name == name }) &&
+					!slices.Contains(s.enum.ReservedNames, name) {
+					s.enum.ReservedNames = append(s.enum.ReservedNames, name)
+				}
+			}
 			continue
 		}
 		s.message.Reserved = append(s.message.Reserved, numbers...)
@@ -329,16 +338,19 @@ func (b *protoBuilder) object(scope string, m *ProtoMessage, shape *value.Shape,
 // enum makes the enum of a list of words.
 func (b *protoBuilder) enum(path, name string, words []string, doc string) *ProtoEnum {
 	e := &ProtoEnum{Name: b.taken.take(name), Doc: doc}
-	prefix := screaming(e.Name) + "_"
-	e.Words = []ProtoWord{{Name: b.taken.take(prefix + "UNSPECIFIED")}}
+	e.Words = []ProtoWord{{Name: b.taken.take(e.label("UNSPECIFIED"))}}
 	for _, w := range words {
-		e.Words = append(e.Words, ProtoWord{
-			Name:   b.taken.take(prefix + strings.ToUpper(strings.ReplaceAll(w, "-", "_"))),
+		e.Words = append(e.Words, ProtoWord{Name: b.taken.take(e.label(w)),
 			Number: b.lock.number(path+":", w, "", "", 1), Word: w})
 	}
 	b.out.Enums = append(b.out.Enums, e)
 	b.scopes = append(b.scopes, protoScope{path: path + ":", enum: e})
 	return e
+}
+
+// label is the name of a word in protobuf.
+func (e *ProtoEnum) label(word string) string {
+	return screaming(e.Name) + "_" + strings.ToUpper(strings.ReplaceAll(word, "-", "_"))
 }
 
 // screaming writes OrderStatus as ORDER_STATUS.

@@ -1,9 +1,7 @@
 package codegen_test
 
 import (
-	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -165,26 +163,8 @@ func TestTheExamplesCompileAndAreClean(t *testing.T) {
 func compiles(t *testing.T, all ...*codegen.Proto) {
 	t.Helper()
 	dir := t.TempDir()
-	files := map[string][]byte{}
-	for _, p := range all {
-		maps.Copy(files, p.Files())
-	}
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	buf, err := filepath.Abs("../../tools/npm/node_modules/.bin/buf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(buf, "lint")
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "BUF_CACHE_DIR="+filepath.Join(dir, "cache"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
+	files(t, dir, all...)
+	if out := buf(t, dir, "lint"); out != "" {
+		t.Error(out)
 	}
 }

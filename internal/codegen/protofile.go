@@ -25,7 +25,8 @@ func (p *Proto) Descriptor() *descriptorpb.FileDescriptorProto {
 		file.MessageType = append(file.MessageType, p.describe(m))
 	}
 	for _, e := range p.Enums {
-		enum := &descriptorpb.EnumDescriptorProto{Name: proto.String(e.Name)}
+		enum := &descriptorpb.EnumDescriptorProto{Name: proto.String(e.Name),
+			ReservedName: e.ReservedNames}
 		for _, w := range e.Words {
 			enum.Value = append(enum.Value, &descriptorpb.EnumValueDescriptorProto{
 				Name: proto.String(w.Name), Number: proto.Int32(w.Number)})

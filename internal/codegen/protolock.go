@@ -42,6 +42,11 @@ type lockLine struct {
 	as string
 	// used reports that the app file still has it.
 	used bool
+	// line is where the text of the lock says so, 0 for a new one; was what it was called
+	// there, and gone whether the app file had it no more then.
+	line int
+	was  string
+	gone bool
 }
 
 // readLock reads the text of a lock; empty is one without numbers.
@@ -64,6 +69,7 @@ func readLock(text []byte) (*lock, error) {
 					other.scope, other.name, one.scope, one.name)
 			}
 		}
+		one.line, one.was = n, one.scope+one.name
 		l.add(one)
 	}
 	return l, nil
@@ -81,7 +87,7 @@ func readLockLine(words []string) (*lockLine, bool) {
 	line := &lockLine{scope: words[0][:at+1], name: words[0][at+1:], number: int32(number)}
 	rest := words[2:]
 	if len(rest) > 0 && rest[len(rest)-1] == "gone" {
-		rest = rest[:len(rest)-1]
+		rest, line.gone = rest[:len(rest)-1], true
 	}
 	if len(rest) > 1 {
 		return nil, false

@@ -181,7 +181,7 @@ func (w *protoWriter) enum(e *ProtoEnum) {
 	w.line("")
 	w.doc("", e.Doc)
 	w.line("enum " + e.Name + " {")
-	w.reserved(e.Reserved, nil)
+	w.reserved(e.Reserved, e.ReservedNames)
 	for _, word := range e.Words {
 		w.line("  " + word.Name + " = " + strconv.Itoa(int(word.Number)) + ";")
 	}

@@ -19,13 +19,9 @@ func TypeScript(s *spec.Spec, signedIn func(name string) bool) map[string][]byte
 		signedIn = func(string) bool { return false }
 	}
 	t := &typescript{spec: s, signedIn: signedIn}
-	t.names = recordNames(s, names{"Id": true, "Tx": true, "Table": true, "Code": true, "Date": true,
-		"Refusal": true, "Filter": true, "Actions": true, "Action": true, "Json": true, "DB": true,
-		"NumberOperator": true, "ListOperator": true, "Error": true, "Promise": true,
-		"Job": true, "Jobs": true, "JobContext": true, "Step": true, "Started": true, "Emails": true,
-		"Letter": true, "Channel": true, "Hooks": true, "Hook": true, "Webhooks": true, "Webhook": true, "Event": true,
-		"Routes": true, "Route": true, "Request": true, "Reply": true, "Problem": true,
-		"Secret": true, "Failure": true, "Headers": true, "Response": true, "URL": true}, false)
+	taken := types(tsGlobals, tsModule, tsTx, tsAction, tsAfter, "DB Code Secret Channel Jobs Hooks",
+		"Actions Emails Webhooks Routes")
+	t.names = recordNames(s, taken, false, "New", "Change")
 	return map[string][]byte{
 		".galley/galley.d.ts":   t.declarations(),
 		".galley/client.d.ts":   clientModule(s),
@@ -132,7 +128,7 @@ func (t *typescript) codes() {
 			end = ";"
 		}
 		if say[code] != "" {
-			end += " // " + strings.ReplaceAll(say[code], "\n", " ")
+			end += " // " + strings.Join(strings.Fields(say[code]), " ")
 		}
 		t.line("    | %q%s", code, end)
 	}
@@ -256,7 +252,7 @@ func (t *typescript) typ(typ *value.Type, in bool) string {
 	case value.TypeEnum:
 		words := make([]string, len(typ.Words))
 		for i, w := range typ.Words {
-			words[i] = strconv.Quote(w)
+			words[i] = quoted(w)
 		}
 		text = strings.Join(words, " | ")
 	case value.TypeRelation:
@@ -273,6 +269,9 @@ func (t *typescript) typ(typ *value.Type, in bool) string {
 	}
 	return text
 }
+
+// quoted writes a text as a literal of TypeScript.
+func quoted(text string) string { return string(value.AppendQuoted(nil, text)) }
 
 // key writes a name as a property.
 func key(name string) string {

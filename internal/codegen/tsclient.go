@@ -3,7 +3,6 @@ package codegen
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/galleybackend/galley/internal/sdk"
@@ -48,17 +47,7 @@ type tsClient struct {
 
 func newTSClient(s *spec.Spec) *tsClient {
 	c := &tsClient{typescript{spec: s}}
-	taken := names{}
-	for _, n := range []string{"Id", "Json", "NumberOperator", "ListOperator", "Filter", "Bound",
-		"App", "Any", "Row", "Path", "Query", "ListQuery", "Page", "Store", "Live", "Collection",
-		"Local", "ActionOptions", "Operation", "Change", "Present", "Channel", "SignedIn", "Session",
-		"Code", "Problem", "Api", "Part", "Collections", "Views", "Actions", "Name", "In", "Loose",
-		"IdOf", "To", "Beside", "Shape", "Head", "Tail", "Expanded", "Reads", "Creates", "Updates",
-		"Deletes", "Call", "Creatable", "Updatable", "Deletable", "Result", "HouseCode", "House",
-		"Date", "Error", "Promise", "Partial", "Omit", "Record"} {
-		taken[n] = true
-	}
-	c.names = recordNames(s, taken, false)
+	c.names = recordNames(s, types(string(sdk.Types())), false, "New", "Change")
 	return c
 }
 
@@ -161,7 +150,7 @@ func (c *tsClient) wire(t *value.Type, in bool) string {
 	case value.TypeEnum:
 		words := make([]string, len(t.Words))
 		for i, w := range t.Words {
-			words[i] = strconv.Quote(w)
+			words[i] = quoted(w)
 		}
 		text = strings.Join(words, " | ")
 	case value.TypeRelation:
@@ -332,11 +321,11 @@ func (c *tsClient) ownCodes() string {
 	var codes []string
 	for _, x := range c.spec.Collections {
 		for _, k := range x.Checks {
-			codes = append(codes, strconv.Quote(k.Name))
+			codes = append(codes, quoted(k.Name))
 		}
 	}
 	for _, e := range c.spec.Errors {
-		codes = append(codes, strconv.Quote(e.Code))
+		codes = append(codes, quoted(e.Code))
 	}
 	return union(codes)
 }
@@ -345,7 +334,7 @@ func (c *tsClient) proxyNames() string {
 	var all []string
 	for _, p := range c.spec.Proxies {
 		if !p.Allow.Empty() {
-			all = append(all, strconv.Quote(p.Name))
+			all = append(all, quoted(p.Name))
 		}
 	}
 	return union(all)

@@ -3,6 +3,7 @@ package codegen_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -224,6 +225,88 @@ export {};
 		"served.ts": `import { galley } from "/galley.js";` + body,
 	})
 	if out, err := tool(t, dir, "tsc", "-p", ".", "--pretty", "false"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestAnyNameMayBeTaken makes an app of names that mean something elsewhere: a collection for
+// each type that the generated files speak of, and fields, actions and words of enums that are
+// words of TypeScript or properties of every object.
+func TestAnyNameMayBeTaken(t *testing.T) {
+	words := strings.Fields("constructor class default delete enum export extends get set new static " +
+		"readonly type typeof with yield async await this super switch case try throw do any never " +
+		"symbol undefined arguments prototype has_own_property value_of create update list live record expand")
+	var b strings.Builder
+	b.WriteString("app: names\ncollections:\n  users:\n    fields: {name: string}\n    allow: {read: true}\n")
+	taken := map[string]bool{"users": true}
+	collection := func(name string, fields ...string) {
+		if taken[name] || strings.Contains(" in map list type actions channels jobs hooks events ", " "+name+" ") {
+			return
+		}
+		taken[name] = true
+		b.WriteString("  " + name + ":\n    fields:\n      text: string\n")
+		for _, f := range fields {
+			b.WriteString("      " + f + ": \"[" + strings.Join(words, ", ") + "]?\"\n")
+		}
+		b.WriteString("    allow: {read: true, create: {if: true, fields: [text]}, update: {if: true, fields: [text]}}\n")
+	}
+	collection("new_users")
+	collection("change_users")
+	for _, w := range []string{"constructor", "class", "default", "delete", "export", "prototype", "galley"} {
+		collection(w, "class", "default", "delete", "get", "set", "new", "readonly", "static", "await")
+	}
+	texts := string(sdk.Types()) + string(codegen.TypeScript(load(t, "testdata/everything"), nil)[".galley/galley.d.ts"])
+	for _, name := range regexp.MustCompile(`\b[A-Z][A-Za-z]+\b`).FindAllString(texts, -1) {
+		snake := strings.ToLower(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(name, "${1}_${2}"))
+		if !strings.HasSuffix(snake, "s") {
+			snake += "s"
+		}
+		if len(snake) < 30 && len(taken) < 180 {
+			collection(snake)
+		}
+	}
+	b.WriteString("actions:\n")
+	for _, w := range words {
+		b.WriteString("  " + w + ":\n    allow: true\n    input: {" + w + ": string}\n    output: {" + w + ": string}\n")
+	}
+	sp, findings := appfile.Parse(map[string][]byte{"galley.yaml": []byte(b.String())})
+	if spec.Failed(findings) {
+		t.Fatal(findings)
+	}
+	body := `
+const api = galley();
+const one = (await api.constructor.list()).items[0]!;
+const word: "prototype" | null | "class" = one.static === "class" ? one.static : null;
+const text: string = (await api.default.create({ text: "x" })).text;
+const { readonly } = await api.actions.readonly({ readonly: "x" });
+const { constructor } = await api.actions.constructor({ constructor: "x" });
+console.log(word, text, readonly, constructor, (await api.new_users.list()).items[0]!.text);
+// @ts-expect-error nothing has it
+api.then;
+// @ts-expect-error nor this
+api.actions.then;
+export {};
+`
+	dir := page(t, sp, map[string]string{
+		"npm.ts":    `import { galley } from "@galley/client"; import "./shop";` + body,
+		"served.ts": `import { galley } from "/galley.js";` + body,
+	})
+	if out, err := tool(t, dir, "tsc", "-p", ".", "--pretty", "false"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	code := map[string]string{"constructor.ts": `import { action } from "galley";
+export default action("constructor", (tx, { constructor }) => {
+  const { text } = tx.db.constructor.insert({ text: constructor, class: "prototype" });
+  return { constructor: text };
+});
+`, "tests/names.ts": `import { test } from "galley/test";
+test("names", async (t) => {
+  const { readonly } = await (await t.user()).actions.readonly({ readonly: "x" });
+  return void readonly;
+});
+`}
+	dir = project(t, sp, code)
+	if out, err := tool(t, dir, "tsc", "-p", "."); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // testing writes the module "galley/test".
 func (t *typescript) testing() {
 	t.line("\ndeclare module \"galley/test\" {")
-	t.line("  import type { Actions, %s } from \"galley\";\n", strings.Join(t.imported(), ", "))
+	t.line("  import type { Actions } from \"galley\";\n  import type * as app from \"galley\";\n")
 	t.b.WriteString(tsTest)
 	t.line("\n  /** Somebody outside: what a browser that is signed in as him can ask. */")
 	t.line("  export interface Client {")
@@ -28,7 +28,7 @@ func (t *typescript) testing() {
 		"options?: Options): Promise<any>;")
 	for _, c := range t.spec.Collections {
 		n := t.names[c.Name]
-		t.line("    readonly %s: Open<%q, %s, New%s, Change%s>;", key(c.Name), c.Name, n, n, n)
+		t.line("    readonly %s: Open<%q, app.%s, app.New%s, app.Change%s>;", key(c.Name), c.Name, n, n, n)
 	}
 	for _, v := range t.spec.Views {
 		t.line("    readonly %s: { list(ask?: Ask): Promise<{ items: any[] }> };", key(v.Name))
@@ -38,12 +38,12 @@ func (t *typescript) testing() {
 	t.line("  export interface Records {")
 	for _, c := range t.spec.Collections {
 		n := t.names[c.Name]
-		t.line("    readonly %s: Kept<%q, %s, New%s, Change%s>;", key(c.Name), c.Name, n, n, n)
+		t.line("    readonly %s: Kept<%q, app.%s, app.New%s, app.Change%s>;", key(c.Name), c.Name, n, n, n)
 	}
 	t.line("  }\n")
 	user := "{ email?: string }"
 	if n := t.names["users"]; n != "" {
-		user = "Partial<New" + n + ">"
+		user = "Partial<app.New" + n + ">"
 	}
 	t.b.WriteString(strings.ReplaceAll(tsTestWorld, "NEWUSER", user))
 	t.line("}")
@@ -69,16 +69,6 @@ func asked(a *spec.Action) string {
 	}
 	return fmt.Sprintf("input%s: Asked<Actions[%q][\"input\"], %s>", optional, a.Name,
 		strings.Join(defaults, " | "))
-}
-
-// imported are the names of records and of what is written of them.
-func (t *typescript) imported() []string {
-	var names []string
-	for _, c := range t.spec.Collections {
-		n := t.names[c.Name]
-		names = append(names, n, "New"+n, "Change"+n)
-	}
-	return names
 }
 
 const tsTest = `  /** A refusal, or any other answer that is not a success. */

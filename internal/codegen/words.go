@@ -1,6 +1,7 @@
 package codegen
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,15 +40,36 @@ func refusals(s *spec.Spec) ([]string, map[string]string) {
 // names gives out names of which none is given twice.
 type names map[string]bool
 
-// take returns the name, or the name with a number if it is taken.
-func (n names) take(name string) string {
+// take returns the name, or the name with a number if it is taken, alone or behind one of
+// the prefixes.
+func (n names) take(name string, prefixes ...string) string {
 	for i, free := 2, name; ; i++ {
-		if !n[free] {
+		if !n[free] && !slices.ContainsFunc(prefixes, func(p string) bool { return n[p+free] }) {
 			n[free] = true
+			for _, p := range prefixes {
+				n[p+free] = true
+			}
 			return free
 		}
 		free = name + strconv.Itoa(i)
 	}
+}
+
+var (
+	comment = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*`)
+	capital = regexp.MustCompile(`\b[A-Z]\w*`)
+)
+
+// types returns the names in texts of TypeScript that begin with a capital, as those of types
+// do: no record can have such a name beside them.
+func types(texts ...string) names {
+	taken := names{}
+	for _, text := range texts {
+		for _, name := range capital.FindAllString(comment.ReplaceAllString(text, ""), -1) {
+			taken[name] = true
+		}
+	}
+	return taken
 }
 
 // initials are the words that are written in capitals.
@@ -96,11 +118,12 @@ func hasAny(name string, endings ...string) bool {
 	return false
 }
 
-// recordNames returns the name of each collection's record type, all distinct.
-func recordNames(s *spec.Spec, taken names, capital bool) map[string]string {
+// recordNames returns the name of each collection's record type, all distinct, also behind
+// the prefixes.
+func recordNames(s *spec.Spec, taken names, capital bool, prefixes ...string) map[string]string {
 	out := map[string]string{}
 	for _, c := range s.Collections {
-		out[c.Name] = taken.take(pascal(singular(c.Name), capital))
+		out[c.Name] = taken.take(pascal(singular(c.Name), capital), prefixes...)
 	}
 	return out
 }

@@ -52,6 +52,10 @@ func (c *Compiled) checkLock() {
 			Help: "take the lines of both sides where two were merged, then run galley gen proto"})
 		c.App = nil
 	case c.lock != nil && !bytes.Equal(p.Lock(), c.lock):
+		for _, b := range p.Breaks() {
+			c.Findings = append(c.Findings, spec.Finding{Severity: spec.Warning,
+				Pos: spec.Pos{File: codegen.LockFile, Line: b.Line, Column: 1}, Message: b.Text})
+		}
 		c.Findings = append(c.Findings, spec.Finding{Severity: spec.Warning, Pos: at,
 			Message: "the numbers of protobuf's fields are not those of the app file",
 			Help:    "run galley gen proto, and commit " + codegen.LockFile})
