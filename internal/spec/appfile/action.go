@@ -28,6 +28,11 @@ func (r *reader) actions(n *node) {
 		if !r.named(e.key, "an action") {
 			continue
 		}
+		if e.key.text == "then" {
+			r.fail(e.key, "choose another name", "then cannot name an action: in JavaScript, "+
+				"what has it is a promise")
+			continue
+		}
 		if first := r.spec.Action(e.key.text); first != nil {
 			r.tell(e.key, spec.Finding{Message: e.key.text + " is declared twice", See: first.Pos})
 			continue

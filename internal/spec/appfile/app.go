@@ -108,6 +108,9 @@ func reserved(name string) string {
 		"hooks jobs openapi proxy ws"), name) {
 		return "Galley itself serves /api/" + name
 	}
+	if slices.Contains(strings.Fields("channel line outbox then upload"), name) {
+		return "the client has an api." + name + " of its own"
+	}
 	return wordTaken(name)
 }
 

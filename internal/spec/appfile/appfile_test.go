@@ -175,6 +175,8 @@ var mistakes = []struct{ message, help, text string }{
 	// Collections.
 	{`"Things" cannot name a collection`, "things", "app: a\ncollections:\n  «Things»: {}\n"},
 	{"Galley itself serves /api/jobs", "another name", "app: a\ncollections:\n  «jobs»: {}\n"},
+	{"the client has an api.outbox of its own", "another name", "app: a\ncollections:\n  «outbox»: {}\n"},
+	{"what has it is a promise", "another name", "app: a\nactions:\n  «then»: {allow: true}\n"},
 	{"rules have a variable", "", "app: a\ncollections:\n  «record»: {}\n"},
 	{"a word of the rule language", "", "app: a\ncollections:\n  «package»: {}\n"},
 	{"the name of a type", "", "app: a\ncollections:\n  «text»: {}\n"},

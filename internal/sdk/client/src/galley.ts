@@ -156,13 +156,17 @@ function search(query: Record<string, unknown> = {}): string {
   return q.length ? "?" + new URLSearchParams(q) : "";
 }
 
-/** names makes of each name asked for what the function says, once. */
+/**
+ * names makes of each name asked for what the function says, once. What cannot be a name, and
+ * then, which would make a promise of it, is what every object has.
+ */
 function names(make: (name: string) => unknown, made: Record<string, unknown> = {}): any {
   return new Proxy(made, {
     get(_, name) {
-      if (typeof name !== "string" || name === "then" || name === "toJSON") return undefined;
-      if (!Object.hasOwn(made, name)) made[name] = make(name);
-      return made[name];
+      const word = String(name);
+      if (word !== "then" && /^[a-z][a-z\d_]*$/.test(word) && !Object.hasOwn(made, word))
+        made[word] = make(word);
+      return (made as any)[name];
     },
   });
 }

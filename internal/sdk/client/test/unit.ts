@@ -38,6 +38,18 @@ test("a filter binds values as literals and nothing else", () => {
   }
 });
 
+test("any name may be asked for, and no promise comes of it", async () => {
+  const { w, api } = open();
+  w.answer = (s) => ({ status: 200, body: s.path });
+  equal(await api.constructor.list(), "/api/constructor");
+  equal(await api.actions.constructor({}), "/api/actions/constructor");
+  for (const x of [api, api.actions, api.proxy]) {
+    equal((await x) === x && String(x), "[object Object]");
+    equal([x.then, x.toJSON, x.$$typeof, x.__v_isRef, x.nodeType, x[Symbol.iterator]].filter((y) => y !== undefined), []);
+  }
+  equal(JSON.stringify(api.actions), "{}");
+});
+
 test("ids rise and have the form of the server's", () => {
   let before = "";
   for (let i = 0; i < 5000; i++) {
