@@ -15,7 +15,7 @@ import (
 // for, alone or in a batch, against that action's own. Callers who are not signed in
 // are counted by their address.
 func (r *run) admit(op *operation) error {
-	if r.engine.rates == nil || r.free() {
+	if r.engine.rates == nil || r.free() || r.call.Again {
 		return nil
 	}
 	who := r.subject.String()

@@ -62,6 +62,9 @@ type Call struct {
 	// the house itself call so. No wire can set it.
 	Subject ident.Subject
 	Trusted bool
+	// Again reports that the house asks anew what the caller was admitted to before, so
+	// that it is not counted. No wire can set it.
+	Again bool
 	// Key is the idempotency key, without the quotes of the draft's form.
 	Key string
 	// IfMatch is the version that an update or delete asks for; 0 means any.

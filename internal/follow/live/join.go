@@ -234,6 +234,7 @@ func (h *Hub) renew(ctx context.Context) error {
 		h.mu.Lock()
 		_, there := s.topic.subs[s]
 		call := s.conn.callOf(s.query)
+		call.Again = true
 		h.mu.Unlock()
 		if !there {
 			continue
