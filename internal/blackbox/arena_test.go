@@ -19,11 +19,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/serve/servetest"
 	"github.com/galleybackend/galley/internal/transport/rest"
 )
 
@@ -43,7 +42,7 @@ type arena struct {
 	// base is the address that is attacked.
 	base string
 	data string
-	log  *lockedBuffer
+	log  *servetest.Log
 	// ana and bo are signed in, nobody is not; admin uses the local door.
 	ana, bo, nobody *caller
 	admin           *serve.Door
@@ -56,45 +55,17 @@ type arena struct {
 // password is what everybody signs up with. It must never be found in anything.
 const password = "canary-password-7f3a91"
 
-// lockedBuffer is a log that can be read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // open starts a server with the flaw planted, the zero flaw for none. With limits
 // the rates hold, as they do by default.
 func open(t testing.TB, f flaw, limits bool) *arena {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "g") // short, because a socket's path is
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	app := copyApp(t, filepath.Join(dir, "app"), f.file)
-	a := &arena{t: t, data: filepath.Join(dir, "data"), log: &lockedBuffer{}}
-	cfg := serve.Config{Config: config.Config{App: app, Data: a.data, Listen: "127.0.0.1:0"}}
-	if !limits {
-		cfg.Limits = "off"
-	}
-	cfg.Calls = a.log
-	cfg.Log = slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s, err := serve.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	app := copyApp(t, filepath.Join(servetest.Folder(t), "app"), f.file)
+	s := servetest.Start(t, app, func(c *serve.Config) {
+		if limits {
+			c.Limits = ""
+		}
+	})
+	a := &arena{t: t, data: s.Config.Data, log: s.Log}
 	a.close = sync.OnceFunc(func() {
 		if a.admin != nil {
 			_ = a.admin.Close() // it only lets connections go
@@ -102,16 +73,12 @@ func open(t testing.TB, f flaw, limits bool) *arena {
 		if a.front != nil {
 			a.front.Close()
 		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
+		s.Stop()
 	})
 	t.Cleanup(a.close)
-	if _, err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
 	a.listen(s.Handler(), f)
-	if a.admin, err = serve.Dial(context.Background(), cfg); err != nil {
+	var err error
+	if a.admin, err = serve.Dial(context.Background(), s.Config); err != nil {
 		t.Fatal(err)
 	}
 	a.nobody = &caller{base: a.base, t: t}
@@ -175,11 +142,6 @@ type answer struct {
 	body   []byte
 }
 
-// clients share one pool of connections, large enough for the crowds of the tests.
-var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
-	MaxIdleConnsPerHost: 256, DisableCompression: true},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-
 // do sends a request with a JSON body, none if it is empty; headers come in pairs.
 func (c *caller) do(method, path, body string, headers ...string) answer {
 	c.t.Helper()
@@ -192,30 +154,8 @@ func (c *caller) do(method, path, body string, headers ...string) answer {
 }
 
 func (c *caller) try(method, path, body string, headers ...string) (answer, error) {
-	var reader io.Reader
-	if body != "" {
-		reader = strings.NewReader(body)
-	}
-	r, err := http.NewRequest(method, c.base+path, reader)
-	if err != nil {
-		return answer{}, err
-	}
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if c.token != "" {
-		r.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := client.Do(r)
-	if err != nil {
-		return answer{}, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	return answer{res.StatusCode, res.Header, text}, err
+	a, err := servetest.Person{Base: c.base, Token: c.token}.Ask(method, path, body, headers...)
+	return answer{a.Status, a.Header, a.Body}, err
 }
 
 // key is a fresh idempotency key, as a pair for the headers.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/galleybackend/galley/internal/serve/servetest"
 )
 
 // attack is one class of mistake that others have made.
@@ -220,7 +222,7 @@ func methodTricks(a *arena) (f found) {
 		}
 		r.Method = m
 		r.Header.Set("Authorization", "Bearer "+a.ana.token)
-		if res, err := client.Do(r); err == nil {
+		if res, err := servetest.Client.Do(r); err == nil {
 			_ = res.Body.Close()
 			if res.StatusCode < 400 {
 				f.add("%s is %d", m, res.StatusCode)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/galleybackend/galley/internal/serve/servetest"
 )
 
 // The secrets that are looked for everywhere. The password is a constant already.
@@ -121,7 +123,7 @@ func TestSecretsAppearNowhere(t *testing.T) {
 	if got := canaries(open(t, flaw{file: looks}, false)); len(got) > 0 {
 		t.Errorf("secrets were found:\n%s", strings.Join(got, "\n"))
 	}
-	var log *lockedBuffer
+	var log *servetest.Log
 	talks := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_ = r.Header.Write(log)

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/galleybackend/galley/internal/serve/servetest"
 )
 
 // storm is how many odd requests are sent; GALLEY_STORM asks for another number.
@@ -130,7 +132,7 @@ func weather(a *arena, count int) (f found) {
 			mu.Unlock()
 		}
 	})
-	client.CloseIdleConnections()
+	servetest.Client.CloseIdleConnections()
 	for wait := time.Now(); runtime.NumGoroutine() > goroutines+20 &&
 		time.Since(wait) < 5*time.Second; {
 		runtime.Gosched()

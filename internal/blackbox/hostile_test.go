@@ -1,73 +1,20 @@
 package blackbox_test
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/serve/servetest"
+	"github.com/galleybackend/galley/testdata/hostile"
 )
-
-// jsonTexts are the 318 files of JSONTestSuite by their names.
-func jsonTexts(t testing.TB) map[string]string {
-	t.Helper()
-	f, err := os.Open("../../testdata/hostile/jsontestsuite-test_parsing.tar.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[path.Base(h.Name)] = string(text)
-	}
-	if len(out) != 318 {
-		t.Fatalf("%d texts, want 318", len(out))
-	}
-	return out
-}
-
-// naughty are the 515 strings of the Big List of Naughty Strings.
-func naughty(t testing.TB) []string {
-	t.Helper()
-	text, err := os.ReadFile("../../testdata/hostile/blns.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	if err := json.Unmarshal(text, &out); err != nil || len(out) != 515 {
-		t.Fatalf("%d strings, %v", len(out), err)
-	}
-	return out
-}
 
 // place is somewhere that takes JSON. What is in it may be a whole body or a part.
 type place struct {
@@ -162,7 +109,7 @@ func send(a *arena, p place, body string) answer {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+a.ana.token)
 	r.Header.Set("Idempotency-Key", string(ident.NewRecord()))
-	res, err := client.Do(r)
+	res, err := servetest.Client.Do(r)
 	if err != nil {
 		return answer{status: brokenStatus, body: []byte(err.Error())}
 	}
@@ -178,7 +125,7 @@ func send(a *arena, p place, body string) answer {
 const brokenStatus = 599
 
 func TestHostileJSONIsRefusedOrTaken(t *testing.T) {
-	texts := jsonTexts(t)
+	texts := hostile.JSONTexts(t)
 	if got := hostileJSON(open(t, flaw{}, false), texts); len(got) > 0 {
 		t.Errorf("%d:\n%s", len(got), strings.Join(got[:min(len(got), 40)], "\n"))
 	}
@@ -310,7 +257,7 @@ func visible(r rune) rune {
 }
 
 func TestHostileTextComesBackAsItWas(t *testing.T) {
-	texts := naughty(t)
+	texts := hostile.Naughty(t)
 	if got := hostileText(open(t, flaw{}, false), texts); len(got) > 0 {
 		t.Errorf("%d:\n%s", len(got), strings.Join(got[:min(len(got), 40)], "\n"))
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/galleybackend/galley/internal/serve/servetest"
 	"github.com/galleybackend/galley/internal/transport/rest"
 )
 
@@ -274,7 +275,7 @@ func large(a *arena) (f found) {
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Authorization", "Bearer "+a.ana.token)
 		r.Header.Set("Idempotency-Key", "k")
-		res, err := client.Do(r)
+		res, err := servetest.Client.Do(r)
 		if err != nil {
 			continue // it hung up while we sent
 		}

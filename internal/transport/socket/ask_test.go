@@ -57,24 +57,24 @@ func TestAnswersAreThoseOfHTTP(t *testing.T) {
 			if c.body != "" {
 				frame += `,"body":` + c.body
 			}
-			res, body := ana.raw(c.method, c.path, c.body, headers...)
+			res := ana.raw(c.method, c.path, c.body, headers...)
 			got := l.ask(fmt.Sprintf(`{"method":%q,"path":%q%s}`, c.method, c.path, frame))
 			part := "body"
-			if res.StatusCode >= 400 {
+			if res.Status >= 400 {
 				part = "problem"
 			}
-			if got["status"] != float64(res.StatusCode) {
-				t.Fatalf("status %v, want %d: %v", got["status"], res.StatusCode, got)
+			if got["status"] != float64(res.Status) {
+				t.Fatalf("status %v, want %d: %v", got["status"], res.Status, got)
 			}
-			want, is := same(string(body)), same(text(got[part]))
-			if len(body) == 0 {
+			want, is := same(string(res.Body)), same(text(got[part]))
+			if len(res.Body) == 0 {
 				want = "null"
 			}
 			if is != want {
 				t.Errorf("got  %s\nwant %s", is, want)
 			}
 			// What was kept under the key is the first answer, by whatever wire.
-			if res.StatusCode == 201 && got["replayed"] != true {
+			if res.Status == 201 && got["replayed"] != true {
 				t.Errorf("the key is not known over the socket: %v", got)
 			}
 			if at := res.Header.Get("Galley-At"); at != "" && got["at"] != at {

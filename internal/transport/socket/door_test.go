@@ -20,6 +20,7 @@ import (
 	"github.com/galleybackend/galley/internal/follow/live"
 	"github.com/galleybackend/galley/internal/ident"
 	entries "github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/serve/servetest"
 	"github.com/galleybackend/galley/internal/transport"
 	"github.com/galleybackend/galley/internal/transport/socket"
 )
@@ -52,7 +53,7 @@ func bare(t *testing.T, c socket.Config) (*world, *socket.Door) {
 	}
 	t.Cleanup(hub.Close)
 	words := transport.NewWords(nil)
-	w := &world{t: t, log: &journal{}}
+	w := &world{t: t, log: &servetest.Log{}}
 	c.Live, c.Words = hub, func() *transport.Words { return words }
 	c.Log = slog.New(slog.NewJSONHandler(w.log, nil))
 	door := socket.New(c, nil)

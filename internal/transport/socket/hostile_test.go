@@ -1,67 +1,13 @@
 package socket_test
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path"
 	"strings"
 	"testing"
+
+	"github.com/galleybackend/galley/testdata/hostile"
 )
-
-// jsonTexts are the files of JSONTestSuite by their names.
-func jsonTexts(t *testing.T) map[string]string {
-	t.Helper()
-	f, err := os.Open("../../../testdata/hostile/jsontestsuite-test_parsing.tar.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[path.Base(h.Name)] = string(text)
-	}
-	if len(out) != 318 {
-		t.Fatalf("%d texts, want 318", len(out))
-	}
-	return out
-}
-
-// naughty are the strings of the Big List of Naughty Strings.
-func naughty(t *testing.T) []string {
-	t.Helper()
-	text, err := os.ReadFile("../../../testdata/hostile/blns.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	if err := json.Unmarshal(text, &out); err != nil || len(out) != 515 {
-		t.Fatalf("%d strings, %v", len(out), err)
-	}
-	return out
-}
 
 // heard sends a message and tells what becomes of the socket: answer, refused with a
 // status, nothing, or the code with which it is closed. A second message, the control,
@@ -99,7 +45,7 @@ func heard(w *world, message string) string {
 
 func TestHostileMessagesAreRefusedOrAnswered(t *testing.T) {
 	w := open(t, board)
-	texts := jsonTexts(t)
+	texts := hostile.JSONTexts(t)
 	places := []struct{ name, before, after string }{
 		{"frame", "", ""},
 		{"body", `{"id":1,"method":"POST","path":"/api/news","key":"k","body":`, `}`},
@@ -133,7 +79,7 @@ func TestHostileMessagesAreRefusedOrAnswered(t *testing.T) {
 func TestNaughtyStringsAreRefusedOrAnswered(t *testing.T) {
 	w := open(t, board)
 	ana := w.signUp("ana")
-	for _, s := range naughty(t) {
+	for _, s := range hostile.Naughty(t) {
 		q, l := text(s), ana.dial()
 		for _, f := range []string{
 			`{"follow":` + q + `}`, `{"follow":"cards","filter":` + q + `}`,

@@ -1,12 +1,9 @@
 package socket_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,8 +14,8 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/galleybackend/galley/internal/config"
 	"github.com/galleybackend/galley/internal/serve"
+	"github.com/galleybackend/galley/internal/serve/servetest"
 )
 
 // board is the app that the tests ask.
@@ -63,60 +60,19 @@ const patience = 10 * time.Second
 type world struct {
 	t    testing.TB
 	base string
-	log  *journal
+	log  *servetest.Log
 	stop func()
-}
-
-// journal is a log that can be read while it is written.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
 }
 
 // open starts a server with the app.
 func open(t testing.TB, app string) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "s") // short, because a socket's path is
-	if err != nil {
+	dir := servetest.Folder(t)
+	if err := os.WriteFile(filepath.Join(dir, "galley.yaml"), []byte(app), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Mkdir(filepath.Join(dir, "app"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "app", "galley.yaml"), []byte(app), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, log: &journal{}}
-	cfg := serve.Config{Config: config.Config{App: filepath.Join(dir, "app"),
-		Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Limits: "off"}}
-	cfg.Calls, cfg.Log = w.log, slog.New(slog.NewJSONHandler(w.log, nil))
-	s, err := serve.Open(context.Background(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.stop = sync.OnceFunc(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(w.stop)
-	if w.base, err = s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	return w
+	s := servetest.Start(t, dir, func(c *serve.Config) { c.Admin = "127.0.0.1:0" })
+	return &world{t: t, base: s.Base, log: s.Log, stop: s.Stop}
 }
 
 // person is somebody who is signed in by a token.
@@ -128,60 +84,34 @@ type person struct {
 // signUp makes a user.
 func (w *world) signUp(name string) *person {
 	w.t.Helper()
-	p := &person{w: w}
-	status, body := p.do("POST", "/api/auth/sign-up", fmt.Sprintf(
-		`{"email":"%s@example.com","password":"correct horse battery","name":%q,"token":true}`, name,
-		name))
-	if status != 201 {
-		w.t.Fatalf("sign-up is %d %v", status, body)
-	}
-	p.id, p.token = body["user"].(map[string]any)["id"].(string), body["token"].(string)
-	return p
+	p := servetest.SignUp(w.t, w.base, name+"@example.com", "correct horse battery")
+	return &person{w: w, id: p.ID, token: p.Token}
 }
 
 // do asks over HTTP; headers come in pairs.
 func (p *person) do(method, path, body string, headers ...string) (int, map[string]any) {
 	p.w.t.Helper()
-	res, text := p.raw(method, path, body, headers...)
+	a := p.raw(method, path, body, headers...)
 	var out map[string]any
-	if len(text) > 0 {
-		if err := json.Unmarshal(text, &out); err != nil {
-			p.w.t.Fatalf("%s %s: %v: %s", method, path, err, text)
+	if len(a.Body) > 0 {
+		if err := json.Unmarshal(a.Body, &out); err != nil {
+			p.w.t.Fatalf("%s %s: %v: %s", method, path, err, a.Body)
 		}
 	}
-	return res.StatusCode, out
+	return a.Status, out
 }
 
-func (p *person) raw(method, path, body string, headers ...string) (*http.Response, []byte) {
+func (p *person) raw(method, path, body string, headers ...string) servetest.Answer {
 	p.w.t.Helper()
-	r, err := http.NewRequest(method, p.w.base+path, strings.NewReader(body))
+	a, err := servetest.Person{Base: p.w.base, Token: p.token}.Ask(method, path, body, headers...)
 	if err != nil {
 		p.w.t.Fatal(err)
 	}
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if p.token != "" {
-		r.Header.Set("Authorization", "Bearer "+p.token)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		p.w.t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		p.w.t.Fatal(err)
-	}
-	return res, text
+	return a
 }
 
 // make creates a record over HTTP and returns its id.
 func (p *person) make(collection, body string) string {
-	p.w.t.Helper()
 	p.w.t.Helper()
 	status, got := p.do("POST", "/api/"+collection, body, "Idempotency-Key", key())
 	if status != 201 {
