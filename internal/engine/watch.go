@@ -65,7 +65,8 @@ type Held struct {
 
 // Watch answers a List like Query, and returns what keeps the answer true. A list with a
 // cursor or a total cannot be watched. A view, and an Aggregate, may be asked for, and
-// has no rows: its watch is Whole.
+// has no rows: its watch is Whole, and only the place is told up to which its Value is to
+// know everything, none for one that is kept.
 func (e *Engine) Watch(ctx context.Context, call Call) (*Watch, Rows, error) {
 	if err := e.enter(); err != nil {
 		return nil, Rows{}, err
@@ -90,7 +91,8 @@ func (e *Engine) Watch(ctx context.Context, call Call) (*Watch, Rows, error) {
 			return err
 		}
 		if w.Whole() {
-			return w.permitted(ctx, r)
+			rows.At, err = w.admits(ctx, r, v)
+			return err
 		}
 		rows, err = w.answer(ctx, &Look{engine: e, view: v, known: v})
 		return err
@@ -219,9 +221,14 @@ func (w *Watch) Key() string { return w.key }
 // Subject is who watches.
 func (w *Watch) Subject() ident.Subject { return w.subject }
 
-// Collection is the name of the collection whose records are watched. Of a whole, nothing
-// is judged, and all of its facts are sources.
-func (w *Watch) Collection() string { return w.list.coll.Name }
+// Collection is the name of the collection whose records are watched, "" for a whole, of
+// which all that it looks at is among its sources.
+func (w *Watch) Collection() string {
+	if w.Whole() {
+		return ""
+	}
+	return w.list.coll.Name
+}
 
 // Limit is the greatest number of rows.
 func (w *Watch) Limit() int { return w.list.limit }

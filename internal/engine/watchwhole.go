@@ -74,6 +74,17 @@ func (w *Watch) permitted(ctx context.Context, r *run) error {
 	return r.allowed(ctx, w.op.view.Allow)
 }
 
+// kept reports whether the answer is kept for all who ask.
+func (w *Watch) kept() bool { return w.op.view != nil && w.op.view.Spec.Cache > 0 }
+
+// admits asks whether the caller may have it, and returns the place at which he may.
+func (w *Watch) admits(ctx context.Context, r *run, v store.View) (at journal.Seq, err error) {
+	if err = w.permitted(ctx, r); err != nil || w.kept() {
+		return at, err
+	}
+	return v.Head(ctx)
+}
+
 // Value computes a whole in the last committed state, or takes it from what is kept for
 // all who ask. What the caller may no longer ask at all is a fault.
 func (w *Watch) Value(ctx context.Context) (Value, error) {
@@ -92,7 +103,7 @@ func (w *Watch) Value(ctx context.Context) (Value, error) {
 }
 
 func (w *Watch) computed(ctx context.Context) (out Value, err error) {
-	kept := w.op.view != nil && w.op.view.Spec.Cache > 0
+	kept := w.kept()
 	r := w.begin(&Look{})
 	if kept && (r.free() || everybodys(w.op.view)) { // nothing in the store is asked
 		err = w.bind(ctx, r, nil)

@@ -188,6 +188,9 @@ func (c *Conn) callOf(q Query) engine.Call {
 	call := c.call
 	call.ID = ident.NewCall()
 	call.Verb, call.Target, call.Params = engine.List, q.Collection, q.Params
+	if name, ok := strings.CutSuffix(q.Collection, aggregateSuffix); ok {
+		call.Verb, call.Target = engine.Aggregate, name
+	}
 	return call
 }
 
@@ -349,11 +352,20 @@ func (c *Conn) Ack(at string) error {
 	if !ok {
 		return fault.New(fault.Malformed, "%q is no place that was told.", shown(at))
 	}
+	c.acked(func(x sent) bool { return x.at.Compare(seq) <= 0 })
+	return nil
+}
+
+// AckTaken says that the client has all pushes that were taken.
+func (c *Conn) AckTaken() { c.acked(func(sent) bool { return true }) }
+
+// acked forgets the pushes that the client has.
+func (c *Conn) acked(has func(sent) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.all {
 		n := 0
-		for n < s.taken && s.sent[n].at.Compare(seq) <= 0 {
+		for n < s.taken && has(s.sent[n]) {
 			s.changes -= s.sent[n].changes
 			s.bytes -= s.sent[n].bytes
 			n++
@@ -362,7 +374,6 @@ func (c *Conn) Ack(at string) error {
 		s.taken -= n
 	}
 	c.wish()
-	return nil
 }
 
 func shown(text string) string {
@@ -437,6 +448,9 @@ func (h *Hub) push(s *sub, at journal.Seq, p Push, changes, bytes int) {
 	defer c.mu.Unlock()
 	if s.paused {
 		return
+	}
+	if p.Reset != nil {
+		c.forget(s) // it says all that was not handed out yet
 	}
 	if len(s.sent) > 0 && (s.changes+changes > changesMax || s.bytes+bytes > bytesMax) ||
 		c.bytes > 0 && c.bytes+bytes > connBytes {

@@ -141,7 +141,7 @@ views:
 	for name, q := range map[string]live.Query{
 		"not_found: no such thing":    {Collection: "nothing"},
 		"not_found: sign-in's own":    {Collection: "_sessions"},
-		"invalid_request: a view":     {Collection: "sizes"},
+		"invalid_request: of a view":  {Collection: "sizes", Params: params("limit", "3")},
 		"invalid_filter: bad filter":  {Collection: "notes", Params: params("filter", "sise > 3")},
 		"invalid_request: a cursor":   {Collection: "notes", Params: params("cursor", "x")},
 		"invalid_request: a total":    {Collection: "notes", Params: params("total", "true")},

@@ -128,6 +128,11 @@ type Hub struct {
 	began   journal.Seq
 	memory  *engine.Memory
 	rows    int
+	// turns are topics that wait to be computed, computing is how many are, came those
+	// that were and of which the loop takes note.
+	turns     []*topic
+	computing int
+	came      []*topic
 	// app is a watch of the app by which the topics judge, old are topics of another.
 	app    *engine.Watch
 	old    []*topic
@@ -138,8 +143,10 @@ type Hub struct {
 	reading chan struct{}
 
 	counts counts
-	end    context.CancelFunc
-	tasks  sync.WaitGroup
+	// base ends with the hub.
+	base  context.Context
+	end   context.CancelFunc
+	tasks sync.WaitGroup
 }
 
 // counts are what is told of a hub.
@@ -194,6 +201,7 @@ func (h *Hub) Start(ctx context.Context) error {
 	h.began = at
 	h.intake.last = at
 	ctx, h.end = context.WithCancel(context.WithoutCancel(ctx))
+	h.base = ctx
 	h.tasks.Go(func() { h.follow(ctx, at) })
 	h.tasks.Go(func() { h.run(ctx) })
 	return nil
@@ -220,13 +228,15 @@ func (h *Hub) Stats() Stats {
 // Close tells every connection that the server is closing, and ends the hub. What was
 // committed before is not pushed any more.
 func (h *Hub) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
 	if h.end != nil {
 		h.end()
 		h.tasks.Wait()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.closed = true
 	for c := range h.conns {
 		h.leave(c, closing())
 	}

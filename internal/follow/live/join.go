@@ -18,6 +18,9 @@ func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (St
 	if err != nil {
 		return Start{}, err
 	}
+	if w.Whole() {
+		return h.beginWhole(ctx, c, call, q, w, rows.At)
+	}
 	var known past
 	since, ok := h.seqOf(q.Since)
 	back := q.Since != "" && ok
@@ -219,6 +222,7 @@ func (h *Hub) renew(ctx context.Context) error {
 			h.settle(t)
 			h.unindex(t)
 			h.unhold(t)
+			t.end()
 			delete(h.topics, t.key)
 			h.old = append(h.old, t)
 		}
@@ -250,7 +254,7 @@ func (h *Hub) renew(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, t := range h.old {
-		h.rows -= len(t.rows)
+		h.rows -= t.size()
 	}
 	h.old = nil
 	h.publish(*h.place.Load())
@@ -273,6 +277,10 @@ func (h *Hub) move(s *sub, w *engine.Watch, rows engine.Rows, err error) {
 		h.pushEnded(s, f)
 		return
 	}
+	if w.Whole() {
+		h.moveWhole(s, w)
+		return
+	}
 	t := h.topics[w.Key()]
 	if t == nil {
 		t = h.open(w, rows)
@@ -285,7 +293,7 @@ func (h *Hub) move(s *sub, w *engine.Watch, rows engine.Rows, err error) {
 		s.from = place
 		return // it gets everything anyway
 	}
-	if !before.torn && equalRows(before, t) {
+	if !before.torn && before.whole == nil && equalRows(before, t) {
 		s.from = place
 		return
 	}

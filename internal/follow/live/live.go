@@ -15,10 +15,12 @@ import (
 
 // Query is what a subscription asks for.
 type Query struct {
-	// Collection is the name of a collection that the caller may read.
+	// Collection is the name of a collection that the caller may read, or of a view; or
+	// of a collection with "/aggregate" behind it. The answers of the latter two come as
+	// a whole: each push is a Reset.
 	Collection string
 	// Params are those of a list: filter, sort, limit, fields, expand, and fields with
-	// the value that they must have.
+	// the value that they must have; or those of an aggregate.
 	Params url.Values
 	// Since is a place that an earlier subscription of the same query came to, "" for
 	// none.
@@ -35,6 +37,8 @@ type Start struct {
 	// Items is the answer to the query at the place At. It is nil where Changes hold
 	// what changed since.
 	Items []engine.Item
+	// Text is Items as a JSON array, nil where it was not encoded for all who get it.
+	Text []byte
 	// Changes are what changed between Since and At, each record at most once. Changed
 	// reports that Since was honoured, with or without changes.
 	Changes []Change
@@ -65,7 +69,9 @@ type Push struct {
 	Frame *Frame
 	// More reports that another push of the same commit follows for this connection.
 	More bool
-	// Reset is the whole answer again, after too much was left unacknowledged.
+	// Reset is the whole answer again, after too much was left unacknowledged, or where
+	// it has no records that could be told one by one. Of those, its place may be before
+	// that of a push that came earlier, of another subscription.
 	Reset *Start
 	// Ended is why the subscription is over: it gets no more pushes.
 	Ended *fault.Fault

@@ -212,7 +212,10 @@ func (h *Hub) look(e *journal.Entry, base journal.Seq) {
 		c := &e.Changes[i]
 		h.touched[c.Collection] = e.Seq
 		h.uses.touch(c, func(t *topic) {
-			if t.from.Compare(e.Seq) < 0 {
+			switch {
+			case t.whole != nil:
+				h.touch(t, e.Seq)
+			case t.from.Compare(e.Seq) < 0:
 				h.wait(t, base)
 			}
 		})
@@ -329,7 +332,11 @@ func (h *Hub) resets(ctx context.Context, l *engine.Look, subs []*sub) {
 		if _, there := t.subs[s]; !there {
 			continue
 		}
-		if t.waiting || time.Since(began) > againTime {
+		if t.whole != nil && t.whole.text != nil {
+			h.reset(s, t.whole.value.At, t.whole.value.Items)
+			continue
+		}
+		if t.waiting || t.whole != nil || time.Since(began) > againTime {
 			h.wishes.back(subs[i : i+1])
 			continue
 		}
@@ -371,6 +378,7 @@ func unanswered(err error) *fault.Fault {
 
 // publish lets the connections have what was staged for them.
 func (h *Hub) publish(place journal.Seq) {
+	h.adopt(place)
 	for c := range h.staged {
 		if h.release(c, place) {
 			delete(h.staged, c)
@@ -424,14 +432,18 @@ func (h *Hub) tick(ctx context.Context) {
 		}
 	}
 	for _, t := range h.topics {
-		if len(t.subs) == 0 && now.Sub(t.idle) > lingerTime && !t.waiting {
+		if len(t.subs) == 0 && now.Sub(t.idle) > lingerTime && !t.waiting && !t.wanted() {
 			h.drop(t)
 		}
 	}
 	if now.Sub(h.timed) >= h.cfg.Again {
 		h.timed = now
 		for _, t := range h.topics {
-			if t.watch.Timed() {
+			switch {
+			case !t.watch.Timed():
+			case t.whole != nil:
+				h.want(t)
+			default:
 				h.wait(t, *h.place.Load())
 			}
 		}

@@ -21,6 +21,8 @@ import (
 type topic struct {
 	key   string
 	watch *engine.Watch
+	// whole is what is kept of an answer without rows, nil where there are rows.
+	whole *whole
 	// version is that of facts, term the one by which it is found; nil if by none.
 	version int
 	facts   engine.Facts
@@ -130,13 +132,17 @@ func (h *Hub) reindex(t *topic) {
 	if len(facts.Terms) > 0 {
 		t.term = &facts.Terms[0]
 	}
-	h.own.add(t)
+	if t.whole == nil {
+		h.own.add(t)
+	}
 	h.uses.add(t)
 }
 
 func (h *Hub) unindex(t *topic) {
 	if t.version > 0 {
-		h.own.drop(t)
+		if t.whole == nil {
+			h.own.drop(t)
+		}
 		h.uses.drop(t)
 		t.version = 0
 	}
@@ -165,8 +171,9 @@ func (h *Hub) unhold(t *topic) {
 func (h *Hub) drop(t *topic) {
 	h.unindex(t)
 	h.unhold(t)
-	h.rows -= len(t.rows)
+	h.rows -= t.size()
 	t.rows, t.byID = nil, nil
+	t.end()
 	if h.topics[t.key] == t {
 		delete(h.topics, t.key)
 	}

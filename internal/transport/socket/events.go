@@ -178,12 +178,12 @@ func (s *events) run(ctx context.Context) {
 	beat := time.NewTimer(s.door.cfg.PingTime)
 	defer beat.Stop()
 	for {
-		at, err := s.gather()
+		told, err := s.gather()
 		if !s.flush() || err != nil {
 			return
 		}
-		if at != "" && s.live.Ack(at) != nil {
-			return
+		if told {
+			s.live.AckTaken()
 		}
 		select {
 		case <-s.live.Ready():
@@ -201,16 +201,11 @@ func (s *events) run(ctx context.Context) {
 	}
 }
 
-// gather gathers what is ready, and returns the last place in it.
-func (s *events) gather() (at string, err error) {
+// gather gathers what is ready, and reports whether there was anything.
+func (s *events) gather() (told bool, err error) {
 	pushes, err := s.live.Take()
 	for i := range pushes {
 		p := &pushes[i]
-		if p.At != "" {
-			at = p.At
-		} else if p.Reset != nil {
-			at = p.Reset.At
-		}
 		switch n := slices.Index(s.subs, p.Sub); {
 		case p.Sub == "":
 			for n := range s.places {
@@ -227,7 +222,7 @@ func (s *events) gather() (at string, err error) {
 		s.id()
 		s.b = append(appendPush(append(s.b, "data: "...), p), "\n\n"...)
 	}
-	return at, err
+	return len(pushes) > 0, err
 }
 
 // flush sends what was gathered; false means that the peer is gone.

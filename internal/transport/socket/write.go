@@ -271,6 +271,9 @@ func appendStart(b []byte, s *live.Start) []byte {
 		}
 	} else {
 		b = append(b, `,"items":[`...)
+		if n := len(s.Text); n > 0 {
+			return value.AppendQuoted(append(append(b, s.Text[1:n-1]...), `],"at":`...), s.At)
+		}
 		for i := range s.Items {
 			if i > 0 {
 				b = append(b, ',')
