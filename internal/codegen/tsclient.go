@@ -17,12 +17,19 @@ const tsModuleName = "@galley/client"
 // beside it: what the app file opens and nothing else. The same spec gives the same bytes.
 func Client(s *spec.Spec) []byte {
 	c := newTSClient(s)
-	c.line("// Made by Galley from the app file. It is written anew at each change.\n")
-	c.line("import type { Id, Json, ListOperator, NumberOperator } from %q;\n", tsModuleName)
 	c.records()
 	c.line("declare module %q {", tsModuleName)
 	c.app("  ")
 	c.line("}")
+	body := c.b.String()
+	// The module may be compiled with noUnusedLocals, so it imports what it names.
+	used := types(body)
+	imports := slices.DeleteFunc([]string{"Id", "Json", "ListOperator", "NumberOperator"},
+		func(name string) bool { return !used[name] })
+	c.b.Reset()
+	c.line("// Made by Galley from the app file. It is written anew at each change.\n")
+	c.line("import type { %s } from %q;\n", strings.Join(imports, ", "), tsModuleName)
+	c.b.WriteString(body)
 	return []byte(c.b.String())
 }
 
