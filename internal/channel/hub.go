@@ -22,12 +22,16 @@ const (
 	channelsMax = 100
 	// membersMax is how many members one channel may have.
 	membersMax = 10_000
-	// stateMax is the greatest size of what one member shows, statesMax that of what all
-	// of a channel show together, in bytes.
+	// stateMax is the greatest size of what one member shows, userMax that of what the app
+	// shows of him, statesMax that of both of all of a channel together, in bytes.
 	stateMax  = 4 << 10
+	userMax   = 16 << 10
 	statesMax = 8 << 20
-	// wordsMax is how many messages, states and joins a connection may send in a second.
-	wordsMax = 30
+	// wordsMax is how many messages, states and joins a connection may send in a second. A
+	// join whose answer is longer than answerFree counts for one more for each wordBytes.
+	wordsMax   = 30
+	answerFree = 256 << 10
+	wordBytes  = 16 << 10
 	// waitingMax is how many messages wait for one connection, waitingBytes how large
 	// they may be together; the oldest are dropped.
 	waitingMax   = 256

@@ -60,6 +60,9 @@ func (h *Hub) judged(ctx context.Context, x *membership) bool {
 		call, doubts := x.call, x.doubts
 		r.mu.Unlock()
 		in, err := h.cfg.Engine.Enter(ctx, call)
+		if err == nil && len(in.User) > userMax {
+			err = errUser()
+		}
 		if err != nil {
 			f := fault.From(err)
 			switch f.Kind {

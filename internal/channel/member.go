@@ -113,16 +113,18 @@ func (m *Member) seat(x *membership, in engine.Entrance, call engine.Call, state
 	defer r.mu.Unlock()
 	old := 0
 	if s := r.seats[m.who]; s != nil {
-		old = len(s.State)
+		old = s.size()
 	}
 	switch {
+	case len(in.User) > userMax:
+		return nil, errUser()
 	case x.over.Load():
 		return nil, errClosed()
 	case state != nil && in.Family.Shown == nil:
 		return nil, errUnshown()
 	case !x.active && r.here >= membersMax:
 		return nil, fault.New(fault.Exhausted, "A channel has at most %d members.", membersMax)
-	case r.bytes+len(state)-old > statesMax:
+	case r.bytes+len(state)+len(in.User)-old > statesMax:
 		return nil, errStates()
 	}
 	x.active, x.subject, x.call = true, in.Subject, call
@@ -132,7 +134,33 @@ func (m *Member) seat(x *membership, in engine.Entrance, call engine.Call, state
 		x.doubtful.Store(true)
 		m.hub.doubt(x)
 	}
-	return r.present(), nil
+	all := r.present()
+	if size := r.bytes + 64*len(all); len(all) > 0 && size > answerFree {
+		m.charge(size / wordBytes)
+	}
+	return all, nil
+}
+
+// charge counts words more.
+func (m *Member) charge(words int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left -= float64(words)
+}
+
+// Renew has the memberships judged by another token of their session from now on.
+func (m *Member) Renew(credential string) {
+	m.mu.Lock()
+	list := make([]*membership, 0, len(m.in))
+	for _, x := range m.in {
+		list = append(list, x)
+	}
+	m.mu.Unlock()
+	for _, x := range list {
+		x.room.mu.Lock()
+		x.call.Credential = credential
+		x.room.mu.Unlock()
+	}
 }
 
 // Leave ends a membership; it is no error if there is none.
@@ -274,6 +302,10 @@ func errMember() error { return fault.New(fault.Denied, "Join the channel first.
 
 func errUnshown() error {
 	return fault.New(fault.Invalid, "The channel has no presence, so it takes no state.")
+}
+
+func errUser() error {
+	return fault.New(fault.TooLarge, "What a channel shows of a user has at most %d bytes.", userMax)
 }
 
 func errStates() error {

@@ -61,6 +61,9 @@ type seat struct {
 	whole, state []byte
 }
 
+// size is how much is shown of him and by him, in bytes.
+func (s *seat) size() int { return len(s.User) + len(s.State) }
+
 // membership is a member in a channel.
 type membership struct {
 	room   *room
@@ -178,8 +181,9 @@ func (r *room) joined(p Present, node string) {
 		r.gone--
 		r.here++
 	}
-	r.bytes += len(p.State) - len(s.State)
+	r.bytes -= s.size()
 	s.Present, s.node, s.gone = p, node, false
+	r.bytes += s.size()
 	r.moved(s)
 	s.joined = s.changed
 }
@@ -193,7 +197,7 @@ func (r *room) left(who, node string) {
 	if node == "" {
 		r.hub.say(note{Channel: r.name, Kind: Left, Who: who})
 	}
-	r.bytes -= len(s.State)
+	r.bytes -= s.size()
 	s.State, s.User, s.gone = nil, nil, true
 	r.here--
 	r.gone++

@@ -132,9 +132,16 @@ func apply(t testing.TB, db store.Store, a *app.App) {
 // on returns a world on a store which has the app's schema.
 func on(t testing.TB, db store.Store, a *app.App, c channel.Config) *world {
 	t.Helper()
+	return onWith(t, db, a, c, byID{})
+}
+
+// onWith is on with another way to sign in.
+func onWith(t testing.TB, db store.Store, a *app.App, c channel.Config,
+	who engine.Authenticator) *world {
+	t.Helper()
 	w := &world{t: t, store: db}
 	w.moved = sync.NewCond(&w.mu)
-	w.engine = engine.New(engine.Config{Store: db, App: a, Authenticator: byID{}})
+	w.engine = engine.New(engine.Config{Store: db, App: a, Authenticator: who})
 	c.Engine = w.engine
 	w.hub = channel.New(c)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -135,6 +135,9 @@ func (c *conn) authenticate(credential string) error {
 	}
 	if err == nil {
 		c.call.Credential = credential
+		if m := c.inChannels(false); m != nil {
+			m.Renew(credential)
+		}
 	}
 	return err
 }
