@@ -14,6 +14,13 @@ func AsyncAPI(sp *spec.Spec) []byte {
 	for _, c := range sp.Collections {
 		if !c.Quiet && c.Allow.Read != nil {
 			d.follow(c)
+			d.aggregate(c)
+		}
+	}
+	for _, v := range sp.Views {
+		if c := sp.Collection(v.From); c != nil && !v.Allow.Empty() {
+			d.schemas[v.Name] = viewSchema(v, c)
+			d.whole(v.Name, v.Name, ref("schemas", v.Name), object{})
 		}
 	}
 	d.requests()
@@ -170,6 +177,34 @@ func (d *asyncAPI) follow(c *spec.Collection) {
 			"at": place(), "by": plain("string", "The connection whose call it was."),
 			"changes": changes, "more": more()}, "sub", "at", "changes")),
 		d.message("reset_"+c.Name, "Everything again, after too much was not acknowledged.",
+			strict(object{"sub": sub, "reset": constant(true), "items": items, "at": place(),
+				"more": more()}, "sub", "reset", "items", "at")))
+}
+
+// aggregate adds what may be computed over a collection.
+func (d *asyncAPI) aggregate(c *spec.Collection) {
+	d.whole("aggregate_"+c.Name, c.Name+"/aggregate", object{"type": "object",
+		"description": "One group: the fields by which it was grouped, and what was computed."},
+		object{"filter": plain("string", "A condition in CEL over the fields."),
+			"group":  plain("string", "The fields by which records are grouped."),
+			"select": plain("string", "What is computed: name:function(field)."),
+			"sort":   plain("string", "Columns to order by, a minus before those that descend."),
+			"limit":  object{"type": "integer", "minimum": 1, "maximum": 500}})
+}
+
+// whole adds what is followed as one answer.
+func (d *asyncAPI) whole(name, follow string, row object, ask object) {
+	d.follows = true
+	sub := plain("string", "The subscription.")
+	items := object{"type": "array", "items": row}
+	ask["id"], ask["follow"], ask["since"] = id(), constant(follow), place()
+	void := object{"const": true, "description": "What was known before is void."}
+	d.takes("follow_"+name, "Follow "+follow,
+		d.message("follow_"+name, "What "+follow+" is, kept true.", strict(ask, "id", "follow")),
+		d.message("followed_"+name, "The answer as it is, and its place.",
+			ok(object{"sub": sub, "items": items, "at": place(), "reset": void}, "sub", "items", "at")))
+	d.tells("tell_"+name, "Tell what followed "+follow+" has become",
+		d.message("reset_"+name, "The whole answer as it is now.",
 			strict(object{"sub": sub, "reset": constant(true), "items": items, "at": place(),
 				"more": more()}, "sub", "reset", "items", "at")))
 }

@@ -34,12 +34,12 @@ const (
 // members are what a frame may hold, in the order in which they are listed.
 var members = []string{"id", "auth", "follow", "unfollow", "join", "leave", "send", "state", "ack",
 	"method", "path", "key", "body", "if_match", "filter", "sort", "limit", "fields", "expand",
-	"since", "message", "value"}
+	"select", "group", "since", "message", "value"}
 
 // belongs says to which verb a member belongs that is not one itself.
 var belongs = map[string]verb{"path": verbAsk, "key": verbAsk, "body": verbAsk, "if_match": verbAsk,
 	"filter": verbFollow, "sort": verbFollow, "limit": verbFollow, "fields": verbFollow,
-	"expand": verbFollow, "since": verbFollow, "message": verbSend, "value": verbState}
+	"expand": verbFollow, "select": verbFollow, "group": verbFollow, "since": verbFollow, "message": verbSend, "value": verbState}
 
 // verbs are the members that say what a frame asks for.
 var verbs = map[string]verb{"auth": verbAuth, "follow": verbFollow, "unfollow": verbUnfollow,
@@ -181,7 +181,7 @@ func (d *frameDecoder) member(name string, raw jsontext.Value) error {
 	case "since":
 		f.since = d.text1(name, raw)
 		d.seen = append(d.seen, name)
-	case "filter", "sort", "fields", "expand":
+	case "filter", "sort", "fields", "expand", "select", "group":
 		d.param(name, d.text1(name, raw))
 	case "limit":
 		if raw.Kind() != '0' {
