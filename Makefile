@@ -31,7 +31,8 @@ test: setup build
 # GALLEY_SOAK=10000 makes the soak of the shop (TestSoak in internal/faults) so many checkouts
 # long on each database; it has 100 otherwise.
 # GALLEY_CHAOS and GALLEY_PAPERS make the chaos of subscriptions (internal/follow/live) so many
-# calls long, and what passes somebody who never reads.
+# calls long, and what passes somebody who never reads; GALLEY_FOLLOW is how often each node is
+# killed while sockets follow it (TestFollowersSeeEveryCommit).
 # What takes longer: the same simulation for longer, kills and cuts, and TPC-C with twenty
 # kills on each database.
 test-faults: setup build
