@@ -85,7 +85,7 @@ func (c *command) runInit(dir, template string) error {
 			return err
 		}
 		lines := bytes.Count(text, []byte("\n"))
-		c.say("  %s %s  %s", c.green("created"), to, c.dim(fmt.Sprintf("%d lines", lines)))
+		c.say("  %s %s  %s", c.green("created"), to, c.dim(plural(lines, "line")))
 		return f.Close()
 	}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
