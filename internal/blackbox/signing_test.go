@@ -42,6 +42,9 @@ func oddSignIn(a *arena) (f found) {
 
 func TestARefreshTokenShownAgainEndsItsSession(t *testing.T) {
 	a := open(t, flaw{}, false)
+	if got := a.nobody.do("GET", "/api/auth/session", "").want(t, 200); string(got.body) != `{"user":null}` {
+		t.Errorf("the session of nobody is %s", got.body)
+	}
 	refresh := func(token string) answer {
 		return a.nobody.do("POST", "/api/auth/refresh", `{"refresh_token":"`+token+`"}`)
 	}

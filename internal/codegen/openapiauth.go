@@ -39,8 +39,9 @@ func (d *openAPI) sessionSchemas() {
 		"properties": object{"user": user, "token": object{"type": "string"},
 			"refresh_token": object{"type": "string"},
 			"expires":       object{"type": "string", "format": "date-time"}}}
-	d.schemas["session"] = object{"type": "object", "required": []any{"user", "expires", "methods"},
-		"properties": object{"user": user,
+	d.schemas["session"] = object{"type": "object", "required": []any{"user"},
+		"properties": object{"user": object{"anyOf": []any{user, object{"type": "null"}},
+			"description": "Null, and nothing else, if nobody is signed in."},
 			"expires": object{"type": "string", "format": "date-time"},
 			"methods": object{"type": "array", "items": object{"type": "string"}}}}
 	d.schemas["sign_in_input"] = object{"type": "object", "additionalProperties": false,

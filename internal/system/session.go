@@ -70,24 +70,28 @@ func (s *System) end(ctx context.Context, c action.Caller, id ident.Record) erro
 		"This refresh token was used before, so its session was ended. Sign in again.")
 }
 
-// session tells who is signed in.
+// session tells who is signed in. That nobody is, is no refusal; a session that has ended is.
 func (s *System) session() action.House {
 	out := value.NewShape("session", []value.Field{
-		{Name: fieldUser, Type: value.Type{Kind: value.TypeRelation, Of: spec.Users}},
-		field(fieldExpires, value.TypeTime, false),
-		{Name: "methods", Type: value.Type{Kind: value.TypeList,
+		{Name: fieldUser, Type: value.Type{Kind: value.TypeRelation, Of: spec.Users, Optional: true}},
+		field(fieldExpires, value.TypeTime, true),
+		{Name: "methods", Type: value.Type{Kind: value.TypeList, Optional: true,
 			Elem: &value.Type{Kind: value.TypeString}}},
 	})
 	return action.House{
-		Name: "auth/session", SignedIn: true, ReadOnly: true, Output: out,
+		Name: "auth/session", ReadOnly: true, Output: out,
 		Run: func(ctx context.Context, h action.Host, _ action.Caller, _ value.Record) (
 			value.Value, error) {
 			me := h.Subject()
+			r := value.NewRecord(out)
+			r.Set(fieldUser, value.OfNull())
+			if me.Who != ident.User {
+				return value.OfRecord(r), nil
+			}
 			row, err := h.Get(ctx, auth.Sessions, me.Session)
 			if err != nil {
 				return value.Value{}, err
 			}
-			r := value.NewRecord(out)
 			r.Set(fieldUser, value.OfText(string(me.ID)))
 			r.Set(fieldExpires, row.Get(fieldExpires))
 			r.Set("methods", value.OfList([]value.Value{value.OfText(fieldPassword)}))
