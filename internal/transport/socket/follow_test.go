@@ -182,7 +182,8 @@ func TestASessionThatEndsClosesItsSockets(t *testing.T) {
 			t.Errorf("%s is closed with %d %q", name, code, reason)
 		}
 	}
-	if took := time.Since(began); took > time.Second {
+	// Who is only looked at now and then would be cut off after half a minute.
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	if got := bo.ask(`{"method":"GET","path":"/api/health"}`); got["status"] != 200.0 {
@@ -229,7 +230,7 @@ func TestTheServerClosesInOrder(t *testing.T) {
 		t.Logf("event %v", e)
 	}
 	w.stop()
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("the server took %v to close", took)
 	}
 }

@@ -35,7 +35,13 @@ const (
 // dialRaw shakes hands; early is sent in the same write.
 func (w *world) dialRaw(early string, headers ...string) *raw {
 	w.t.Helper()
-	c, err := net.DialTimeout("tcp", strings.TrimPrefix(w.base, "http://"), patience)
+	dial := w.dials
+	if dial == nil {
+		dial = func() (net.Conn, error) {
+			return net.DialTimeout("tcp", strings.TrimPrefix(w.base, "http://"), patience)
+		}
+	}
+	c, err := dial()
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -54,7 +55,7 @@ errors:
 `
 
 // patience bounds every wait of a test.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // world is a running server.
 type world struct {
@@ -62,6 +63,8 @@ type world struct {
 	base string
 	log  *servetest.Log
 	stop func()
+	// dials reaches it otherwise than by its address.
+	dials func() (net.Conn, error)
 }
 
 // open starts a server with the app.
