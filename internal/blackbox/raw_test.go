@@ -10,7 +10,7 @@ import (
 )
 
 // wireTime bounds what is done over a raw connection.
-const wireTime = 10 * time.Second
+const wireTime = time.Minute
 
 // dial opens a connection to the server, below HTTP.
 func dial(base string) (net.Conn, error) {
