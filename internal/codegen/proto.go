@@ -22,7 +22,7 @@ type Proto struct {
 	lock *lock
 }
 
-// ProtoService is a collection, a view, or all actions.
+// ProtoService is a collection, a view, all actions, or something of the house.
 type ProtoService struct {
 	Name    string
 	Doc     string
@@ -34,7 +34,8 @@ type ProtoMethod struct {
 	Name string
 	Doc  string
 	// Verb is the operation of Galley: get, list, create, update, delete, aggregate,
-	// follow, or action. Target is the collection, the view or the action.
+	// follow, action, or one of the constants below. Target is the collection, the view or
+	// the action.
 	Verb   string
 	Target string
 	// Reads reports that an action only reads.
@@ -159,6 +160,9 @@ func NewProto(sp *spec.Spec, views map[string]*value.Shape, lockText []byte) (*P
 		}
 	}
 	b.actions()
+	b.signing()
+	b.jobs()
+	b.batch()
 	b.reserve()
 	for _, m := range b.out.Messages {
 		m.rename()

@@ -14,8 +14,8 @@ type ProtoBreak struct {
 func (p *Proto) Breaks() []ProtoBreak {
 	var out []ProtoBreak
 	for _, line := range p.lock.lines {
-		if line.line == 0 || line.gone {
-			continue // new, or told of before
+		if line.line == 0 || line.gone || line.scope == scopeBatch {
+			continue // new, told of before, or told of by what is asked for there
 		}
 		text := p.lock.changed(line)
 		if text != "" && (len(out) == 0 || out[len(out)-1].Text != text) {

@@ -14,7 +14,7 @@ func (p *Proto) Descriptor() *descriptorpb.FileDescriptorProto {
 		for _, m := range s.Methods {
 			method := &descriptorpb.MethodDescriptorProto{Name: proto.String(m.Name),
 				InputType: p.full(m.Input.Name), OutputType: p.full(m.Output.Name)}
-			if m.Verb == "follow" {
+			if m.Streams() {
 				method.ServerStreaming = proto.Bool(true)
 			}
 			service.Method = append(service.Method, method)

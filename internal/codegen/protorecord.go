@@ -222,13 +222,18 @@ func (b *protoBuilder) createRequest(one string, c *spec.Collection, g *spec.Gra
 		"an idempotency-key."))
 	for _, n := range g.Fields {
 		if f := b.sendable(c, n.Name); f != nil {
-			field := c.Field(n.Name)
-			f.Optional = !f.Repeated && (f.Type.Optional || field == nil ||
-				field.Default.Kind() != value.Absent || !field.Set.Empty())
+			f.Optional = !f.Repeated && b.mayBeLeftOut(c.Name, f)
 			m.Fields = append(m.Fields, f)
 		}
 	}
 	return m
+}
+
+// mayBeLeftOut reports whether a record can be made without a field.
+func (b *protoBuilder) mayBeLeftOut(collection string, f *ProtoField) bool {
+	field := b.spec.Collection(collection).Field(f.Name)
+	return f.Type.Optional || field == nil || field.Default.Kind() != value.Absent ||
+		!field.Set.Empty()
 }
 
 // patch has the same of an update, where everything may be left out.

@@ -123,7 +123,7 @@ func (w *protoWriter) service(pkg string, s *ProtoService) {
 		if slices.ContainsFunc(s.Methods, func(o *ProtoMethod) bool { return o.Name == out }) {
 			out = "." + pkg + "." + out // else the method would be meant
 		}
-		if m.Verb == "follow" {
+		if m.Streams() {
 			out = "stream " + out
 		}
 		w.line("  rpc " + m.Name + "(" + m.Input.Name + ") returns (" + out + ");")

@@ -13,6 +13,7 @@ import (
 	"github.com/galleybackend/galley/internal/codegen"
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/transport"
 	"github.com/galleybackend/galley/internal/value"
 )
 
@@ -28,12 +29,19 @@ type method struct {
 	// shape is that of what is kept of an answer: the records of the collection, or the
 	// output of the action.
 	shape *value.Shape
+	// calls are the methods that a batch may ask, by the numbers of its calls; nil for
+	// others.
+	calls map[protowire.Number]*method
 }
 
 // verbs are the engine's verbs by their names.
 var verbs = map[string]engine.Verb{"get": engine.Get, "list": engine.List,
 	"aggregate": engine.Aggregate, "create": engine.Create, "update": engine.Update,
-	"delete": engine.Delete, "action": engine.Action, "follow": engine.List}
+	"delete": engine.Delete, "action": engine.Action, "follow": engine.List,
+	codegen.ProtoSignIn: engine.Action, codegen.ProtoRefresh: engine.Action,
+	codegen.ProtoHouse: engine.Action, codegen.ProtoJob: engine.Action,
+	codegen.ProtoJobFollow: engine.Action, codegen.ProtoJobCancel: engine.Action,
+	codegen.ProtoBatch: engine.Batch}
 
 func newMethod(d *Door, a *app.App, plans *planner, m *codegen.ProtoMethod) *method {
 	out := &method{ProtoMethod: m, door: d, verb: verbs[m.Verb], in: plans.plan(m.Input),
@@ -61,46 +69,69 @@ func (m *method) ask(ctx context.Context, x *exchange, in *message, dst []byte) 
 	if in.err != nil {
 		return nil, in.err
 	}
-	d := &decoder{}
-	r, err := d.decode(m.in, in.data, "")
-	if err != nil {
+	call := x.Call
+	call.Request.Method = m.method()
+	if err := m.fill(&call, in.data); err != nil {
 		return nil, err
 	}
-	call := x.Call
-	call.Verb, call.Target = m.verb, m.Target
-	call.Request.Method = m.method()
-	if m.Verb == "action" && m.Reads {
-		call.Body = d.body(r)
+	switch m.Verb {
+	case codegen.ProtoJob:
+		return m.job(ctx, x, &call, dst)
+	case codegen.ProtoJobCancel:
+		var out []byte
+		err := transport.AwaitJob(ctx, call.Record, func() (err error) {
+			out, err = m.execute(ctx, x, &call, dst)
+			return err
+		})
+		return out, err
+	}
+	if m.reads() {
 		return m.query(ctx, x, &call, dst)
+	}
+	return m.execute(ctx, x, &call, dst)
+}
+
+// reads reports whether the method changes nothing.
+func (m *method) reads() bool {
+	return m.Reads || m.verb == engine.Get || m.verb == engine.List || m.verb == engine.Aggregate
+}
+
+// fill reads a message into the call that it asks for.
+func (m *method) fill(call *engine.Call, data []byte) error {
+	call.Verb, call.Target = m.verb, m.Target
+	if m.verb == engine.Batch {
+		return m.batch(call, data)
+	}
+	d := &decoder{}
+	r, err := d.decode(m.in, data, "")
+	if err != nil {
+		return err
 	}
 	switch m.verb {
 	case engine.Get, engine.List, engine.Aggregate:
 		if m.verb == engine.Get {
 			call.Record = r.Slots[0].Text()
 		}
-		if call.Params, err = m.params(r); err != nil {
-			return nil, err
-		}
-		return m.query(ctx, x, &call, dst)
-	case engine.Create, engine.Action:
+		call.Params, err = m.params(r)
+	case engine.Create:
 		call.Body = d.body(r)
+	case engine.Action:
+		m.action(call, d, r)
 	case engine.Update:
-		if err = m.update(d, r, &call); err != nil {
-			return nil, err
-		}
+		err = m.update(d, r, call)
 	case engine.Delete:
 		call.Record = r.Slots[0].Text()
-		if call.IfMatch, err = version(r.Get("version")); err != nil {
-			return nil, err
-		}
+		call.IfMatch, err = version(r.Get("version"))
 	}
-	return m.execute(ctx, x, &call, dst)
+	return err
 }
 
 // method is the method of HTTP that asks for the same, for the rules that look at it.
 func (m *method) method() string {
 	switch {
-	case m.verb == engine.Create || m.verb == engine.Action && !m.Reads:
+	case m.Verb == codegen.ProtoJobCancel:
+		return http.MethodDelete
+	case !m.reads() && m.verb != engine.Update && m.verb != engine.Delete:
 		return http.MethodPost
 	case m.verb == engine.Update:
 		return http.MethodPatch
@@ -273,15 +304,22 @@ func (m *method) execute(ctx context.Context, x *exchange, call *engine.Call, ds
 	if err != nil {
 		return nil, err
 	}
+	return m.reply(dst, call, &reply)
+}
+
+// reply writes what a call that wrote was answered with.
+func (m *method) reply(dst []byte, call *engine.Call, r *engine.Reply) ([]byte, error) {
 	switch {
 	case m.verb == engine.Delete:
 		return dst, nil
-	case reply.Replayed:
-		return m.replayed(dst, reply.Body)
+	case m.verb == engine.Batch:
+		return m.answers(dst, call, r)
+	case r.Replayed:
+		return m.replayed(dst, r.Body)
 	case m.verb == engine.Action:
-		return m.output(dst, reply.Output), nil
+		return m.output(dst, r.Output), nil
 	default:
-		return m.record.appendItem(dst, &reply.Item), nil
+		return m.record.appendItem(dst, &r.Item), nil
 	}
 }
 

@@ -96,6 +96,9 @@ writes 2
 changed writes
 1 1 ana
 failed_precondition There is none left. google.rpc.ErrorInfo
+100 100
+ink more
+job JOB_STATE_DONE
 gone 0
 `
 	if got != want {
@@ -126,6 +129,9 @@ writes 2n
 changed writes
 1 1n ana
 FailedPrecondition There is none left. 2
+100n 100
+ink more
+job DONE
 gone
 `
 	if got != want {

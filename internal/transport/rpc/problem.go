@@ -101,8 +101,11 @@ func (d *Door) detail(to *connect.Error, m proto.Message) {
 // info says what programs read: the code, and what a refusal carries.
 func (d *Door) info(f *fault.Fault) *errdetails.ErrorInfo {
 	info := &errdetails.ErrorInfo{Reason: strings.ToUpper(f.CodeOr()), Domain: d.App().Spec.App}
-	if len(f.Data) > 0 {
+	if len(f.Data) > 0 || f.At.Request > 0 {
 		info.Metadata = map[string]string{}
+		if f.At.Request > 0 {
+			info.Metadata["call"] = strconv.Itoa(f.At.Request - 1)
+		}
 		for _, p := range f.Data {
 			info.Metadata[valid(p.Name)] = d.Mask.Text(plain(p.Value))
 		}
@@ -112,10 +115,13 @@ func (d *Door) info(f *fault.Fault) *errdetails.ErrorInfo {
 
 // violations names each field with what is wrong with it.
 func (d *Door) violations(f *fault.Fault) *errdetails.BadRequest {
-	bad := &errdetails.BadRequest{}
+	bad, part := &errdetails.BadRequest{}, ""
+	if f.At.Request > 0 {
+		part = "#/calls/" + strconv.Itoa(f.At.Request-1)
+	}
 	for _, i := range f.Items {
 		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field:       fieldPath(i.Pointer),
+			Field:       fieldPath(part + strings.TrimPrefix(i.Pointer, "#")),
 			Description: d.Mask.Text(valid(i.Detail)) + " (" + i.Code + ")"})
 	}
 	return bad

@@ -84,11 +84,17 @@ func (d *Door) make(a *app.App, lock []byte) (*surface, error) {
 		return s, err
 	}
 	plans := &planner{file: file, plans: map[*codegen.ProtoMessage]*plan{}}
+	asks := map[*codegen.ProtoMessage]*method{}
 	for i, service := range p.Services {
 		of := file.Services().Get(i)
 		names = append(names, string(of.FullName()))
 		for j, m := range service.Methods {
-			d.serve(s, plans, m, of.Methods().Get(j))
+			call := newMethod(d, a, plans, m)
+			asks[m.Input] = call
+			if m.Verb == codegen.ProtoBatch { // which is behind those that it asks
+				call.calls = callsOf(m, asks)
+			}
+			d.serve(s, call, of.Methods().Get(j))
 		}
 	}
 	if d.Reflect {
@@ -163,15 +169,17 @@ func procedure(m protoreflect.MethodDescriptor) string {
 }
 
 // serve adds the handler of a method.
-func (d *Door) serve(s *surface, plans *planner, m *codegen.ProtoMethod,
-	of protoreflect.MethodDescriptor) {
-	call := newMethod(d, s.app, plans, m)
+func (d *Door) serve(s *surface, call *method, of protoreflect.MethodDescriptor) {
 	path := procedure(of)
-	if m.Verb == "follow" {
+	if call.Streams() {
+		follow := call.follow
+		if call.Verb == codegen.ProtoJobFollow {
+			follow = call.followJob
+		}
 		s.handlers[path] = d.goesOn(connect.NewServerStreamHandler(path,
 			func(ctx context.Context, r *connect.Request[message], to *connect.ServerStream[message]) error {
 				x := exchangeOf(ctx)
-				err := call.guard(x, func() error { return call.follow(ctx, x, r.Msg, to) })
+				err := call.guard(x, func() error { return follow(ctx, x, r.Msg, to) })
 				return d.ended(x, err)
 			}, options(of.Input())...))
 		return

@@ -3,9 +3,10 @@ import { create, fromJson, toJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { Actions, CreateThingRequestSchema, Things, ThingState } from "./gen/things/v1/things_pb.js";
+import { Actions, Auth, Batch, CreateThingRequestSchema, Jobs, JobState, Things, ThingState } from "./gen/things/v1/things_pb.js";
 
-const [base, token] = process.argv.slice(2) as [string, string];
+const [base, given] = process.argv.slice(2) as [string, string];
+let token = given;
 const signedIn: Interceptor = (next) => (request) => {
   request.header.set("Authorization", `Bearer ${token}`);
   return next(request);
@@ -43,5 +44,23 @@ try {
   if (!(e instanceof ConnectError)) throw e;
   console.log(Code[e.code], e.rawMessage, e.details.length);
 }
+const sums = await things.aggregate({ select: ["all:sum(price)", "mean:avg(price)"] });
+const { all, mean } = sums.items[0]!.columns;
+console.log(all?.value.value, mean?.value.value);
+
+const session = await createClient(Auth, createGrpcTransport({ baseUrl: base })).signIn({
+  email: "ana@example.com", password: "correct horse battery" });
+token = session.token;
+const done = await createClient(Batch, transport).do({ calls: [
+  { call: { case: "updateThing", value: { id: made.id, patch: { name: "ink" } } } },
+  { call: { case: "createThing", value: { name: "more", price: 1n } } },
+] }, { headers: { "Idempotency-Key": "batch" } });
+console.log(...done.answers.map(({ answer }) => answer.case === "updateThing" ||
+  answer.case === "createThing" ? answer.value.name : answer.case));
+
+const sent = await actions.send({ name: "pen" }, { headers: { "Idempotency-Key": "send" } });
+let state = JobState.UNSPECIFIED;
+for await (const job of createClient(Jobs, transport).follow({ id: sent.job })) state = job.state;
+console.log("job", JobState[state]);
 await things.delete({ id: made.id });
 console.log("gone");
