@@ -40,7 +40,7 @@ const (
 	// simTime bounds a simulation.
 	simTime = 5 * time.Minute
 	// simPatience is how long nothing may come to followers that are not at their end.
-	simPatience = 15 * time.Second
+	simPatience = time.Minute
 )
 
 var errPlanned = errors.New("planned")

@@ -78,7 +78,7 @@ func TestBoundsHold(t *testing.T) {
 			if !errors.As(err, &f) || f.Kind != c.kind || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("got %v\nwant %s that says %q", err, c.kind, c.says)
 			}
-			if took := time.Since(start); took > 20*time.Second {
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("it took %s", took)
 			}
 			if strings.Contains(f.Message, "a.ts") {
@@ -93,7 +93,7 @@ func boundFor(says string) time.Duration {
 	if strings.HasPrefix(says, "took longer") {
 		return 200 * time.Millisecond
 	}
-	return 20 * time.Second
+	return time.Minute
 }
 
 func TestCancelledCallEnds(t *testing.T) {

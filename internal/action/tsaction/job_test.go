@@ -216,8 +216,8 @@ func TestJobsAreBounded(t *testing.T) {
 	}
 	// A job may take longer than its bound, if each of its parts does not.
 	p, steps, run := job(t, `
-  for (let i = 0; i < 5; i++) await job.step("s" + i, async ({ fetch }) => (await fetch("http://x.example")).status);`)
-	run.Bounds.Time = time.Second
+  for (let i = 0; i < 7; i++) await job.step("s" + i, async ({ fetch }) => (await fetch("http://x.example")).status);`)
+	run.Bounds.Time = 2 * time.Second
 	steps.Client = &http.Client{Transport: slow(300 * time.Millisecond)}
 	if _, err := (Runner{}).RunJob(t.Context(), p, run, steps); err != nil {
 		t.Error(err)
