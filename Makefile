@@ -12,6 +12,11 @@ MODULE := github.com/galleybackend/galley
 RACE := $(addprefix $(MODULE)/internal/,action/goaction auth cache channel engine follow follow/job limit \
 	observe outbound store/sqlite transport/proxy transport/rest)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# What the tests wait for is mostly disks, processes and browsers, so that there are more at
+# once than processors; vet has looked at all of it before.
+TEST := go test -vet=off -p 3 -timeout 10m
+# A command that needs a server elsewhere, which may be away for a moment.
+insist = for pause in 5 15 45 0; do $(1) && break; test $$pause != 0 && sleep $$pause || exit 1; done
 
 run: build
 	go run ./examples/shop/provider -app examples/shop $(GALLEY) dev --app examples/shop
@@ -20,13 +25,15 @@ build:
 	go build -o $(GALLEY) ./cmd/galley
 
 setup:
+	@$(call insist,go list -deps -test ./... > /dev/null)
+	@$(call insist,go run $(STATICCHECK) -version)
 	go run ./internal/do setup
 
 test: setup build
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	CGO_ENABLED=1 go test -race -p 3 -timeout 10m $(RACE)
-	go test -timeout 10m $(filter-out $(RACE) $(MODULE)/internal/faults,$(shell go list ./...))
+	CGO_ENABLED=1 $(TEST) -race $(RACE)
+	$(TEST) $(filter-out $(RACE) $(MODULE)/internal/faults,$(shell go list ./...))
 
 # GALLEY_SOAK=10000 makes the soak of the shop (TestSoak in internal/faults) so many checkouts
 # long on each database; it has 100 otherwise.

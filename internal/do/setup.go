@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 )
 
 // needs lists the programs that the tests use, with the Debian package that has each.
@@ -24,6 +25,13 @@ func needs() [][2]string {
 		{"pgbouncer", "pgbouncer"},
 	}
 }
+
+// installTries is how often something is tried that needs a server elsewhere, installPause how
+// long after the first failure; after each further one it is three times as long.
+const (
+	installTries = 4
+	installPause = 5 * time.Second
+)
 
 // quiet has Debian install PostgreSQL without a server that runs all the time: the tests
 // start their own.
@@ -55,11 +63,8 @@ func runSetup(ctx context.Context, _ []string) error {
 		if os.Geteuid() != 0 {
 			args = append([]string{"sudo"}, args...)
 		}
-		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%v: %w", args, err)
+		if err := insist(ctx, ".", args...); err != nil {
+			return err
 		}
 	}
 	return installTools(ctx)
@@ -73,13 +78,31 @@ func installTools(ctx context.Context) error {
 	if err == nil && missing == nil && !want.ModTime().After(have.ModTime()) {
 		return nil
 	}
-	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = "tools/npm"
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("npm ci: %w", err)
+	return insist(ctx, "tools/npm", "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+}
+
+// insist runs a command that needs somebody else's server, and again after a while if it
+// fails, up to installTries times.
+func insist(ctx context.Context, dir string, args ...string) error {
+	for n, pause := 1, installPause; ; n, pause = n+1, 3*pause {
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		err := cmd.Run()
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%v: %w", args, err)
+		if n == installTries {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%v; once more in %v\n", err, pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	return nil
 }
 
 // installed looks for a program where Debian puts it.
