@@ -18,7 +18,7 @@ const (
 	lookers = 3
 	// changeTime bounds a change of the schema: it waits for the calls that run, and for
 	// nobody who waits for it.
-	changeTime = 3 * time.Second
+	changeTime = 15 * time.Second
 )
 
 // TestSchemasChange changes the schema again and again, from one node and the other,

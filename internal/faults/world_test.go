@@ -35,7 +35,7 @@ const (
 	// callers is how many write at each handle.
 	callers = 3
 	// patience bounds what must come by itself: an answer, the next entry.
-	patience = 60 * time.Second
+	patience = 2 * time.Minute
 	// attempt bounds one try of a call, and pause parts it from the next.
 	attempt = 10 * time.Second
 	pause   = 30 * time.Millisecond
