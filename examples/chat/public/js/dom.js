@@ -23,6 +23,18 @@ export const put = (element, ...children) =>
   element.replaceChildren(
     ...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
 
+// arrange makes these the children of an element, in this order, and moves no more of them than
+// it must: what stays in its place keeps its focus, and is not read out again.
+export function arrange(parent, elements) {
+  const wanted = new Set(elements);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let at = parent.firstElementChild;
+  for (const element of elements) {
+    if (element === at) at = at.nextElementSibling;
+    else parent.insertBefore(element, at);
+  }
+}
+
 export const find = (id) => document.getElementById(id);
 
 // icon draws a line icon.

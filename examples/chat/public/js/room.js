@@ -1,6 +1,6 @@
 // One room: what was said, who is there, who is writing.
 import { api, cel } from "./api.js";
-import { ask, clock, colour, day, face, find, h, icon, linked, put, say } from "./dom.js";
+import { arrange, ask, clock, colour, day, face, find, h, icon, linked, put, say } from "./dom.js";
 import { enterRoom } from "./rooms.js";
 
 const page = 40; // messages that are followed, and that a look upward brings
@@ -52,6 +52,7 @@ function inside(main, { id, name, about }, rooms, me) {
   const lastBefore = rooms.find(id).sent;
 
   let older = new Map(); // by number: what was seen of the room, and what a look upward has brought
+  let drawn = new Map(); // the lines that stand there
   let cursor, done = false, busy = false, ended = false;
 
   // shown is all that is known without a gap, the oldest first, and what is on its way. As the
@@ -96,18 +97,22 @@ function inside(main, { id, name, about }, rooms, me) {
     const low = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
     const left = scroll.scrollHeight - scroll.scrollTop;
     put(top, live.state === "loading" && !all.length ? "Reading…" : busy ? "Reading what was said before…" : done ? `This is where ${name} begins.` : "");
-    const lines = [];
+    const lines = new Map(); // by what they show
+    const add = (key, make) => lines.set(key, drawn.get(key) ?? make());
+    const mark = (kind, text) => add(kind + text, () => h("li", { class: kind }, h("span", {}, text)));
     let before;
     for (const m of all) {
-      if (!before || day(before.created) !== day(m.created)) lines.push(h("li", { class: "day" }, h("span", {}, day(m.created))));
+      if (!before || day(before.created) !== day(m.created)) mark("day", day(m.created));
       if (m.number === unreadFrom && unreadFrom <= lastBefore && m.author !== me.id) {
-        lines.push(h("li", { class: "day fresh" }, h("span", {}, "New")));
+        mark("day fresh", "New");
         before = null;
       }
-      lines.push(line(m, before));
+      const joined = joins(m, before), who = writer(m);
+      add(JSON.stringify([m.id, m.number, m.gone, m.text, who, joined]), () => line(m, who, joined));
       before = m;
     }
-    put(log, lines);
+    arrange(log, [...lines.values()]);
+    drawn = lines;
     scroll.scrollTop = low ? scroll.scrollHeight : scroll.scrollHeight - left;
     newest.hidden = low || !all.length;
     seen(all);
@@ -115,11 +120,14 @@ function inside(main, { id, name, about }, rooms, me) {
 
   const name_ = (m) => (m.author === me.id ? api.auth.user?.name : m.expand?.author?.name) ?? "Somebody";
 
-  function line(m, before) {
-    const joined = before?.author === m.author && Date.parse(m.created) - Date.parse(before.created) < 5 * 60_000
-      && day(before.created) === day(m.created);
+  const writer = (m) => m.number ? name_(m) : api.auth.user?.name ?? me.name;
+
+  // joins is whether a message stands under the name of the one before.
+  const joins = (m, before) => before?.author === m.author && Date.parse(m.created) - Date.parse(before.created) < 5 * 60_000
+    && day(before.created) === day(m.created);
+
+  function line(m, who, joined) {
     const mine = m.author === me.id || !m.number;
-    const who = m.number ? name_(m) : api.auth.user?.name ?? me.name;
     const by = m.author ?? me.id;
     const item = h("li", { class: ["message", joined && "joined", !m.number && "coming"].filter(Boolean).join(" "), "data-number": m.number || null },
       joined ? null : face(by, who),
