@@ -137,7 +137,7 @@ export function makeLink(base: URL, fetcher: typeof fetch) {
         const p = e as Problem;
         if (p.status === 401 && !ask.path.startsWith("/api/auth/")) ended.tell();
         if (dev && p.status && !ask.still)
-          console.info(`galley: ${ask.method} ${ask.path}: ${p.code}. ${p.detail ?? p.message} (galley trace ${p.request})`);
+          console.info(`galley: ${ask.method} ${ask.path}: ${p.code}. ${p.detail ?? p.message}${p.request ? ` (galley why ${p.request})` : ""}`);
         throw p;
       }
     },
