@@ -42,6 +42,8 @@ type Conn struct {
 	// all are the subscriptions, slow those that wait for their reset.
 	all, slow []*sub
 	ended     error
+	// notify is called in place of ready, if there is one.
+	notify func()
 }
 
 // sub is one subscription.
@@ -298,6 +300,24 @@ func (c *Conn) Unfollow(name string) error {
 // Ready receives when Take has something, and when the connection is at its end.
 func (c *Conn) Ready() <-chan struct{} { return c.ready }
 
+// Notify has fn called whenever Ready would receive, in place of it, and once at first.
+// It must return at once and ask nothing of the connection.
+func (c *Conn) Notify(fn func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notify = fn
+	fn()
+}
+
+// say says that Take has something. The connection is locked.
+func (c *Conn) say() {
+	if c.notify != nil {
+		c.notify()
+		return
+	}
+	nudge(c.ready)
+}
+
 // Take returns all that is ready, without waiting: whole commits in their order. An
 // error is the end of the connection: a fault of kind Unauthenticated when its session
 // has ended, Unavailable when the server is closing, with RetryAfter.
@@ -436,8 +456,8 @@ func (h *Hub) leave(c *Conn, why *fault.Fault) {
 	}
 	c.mu.Lock()
 	c.ended, c.staged, c.out = why, nil, nil
+	c.say()
 	c.mu.Unlock()
-	nudge(c.ready)
 }
 
 // push stages a push of a subscription, or pauses it if too much of it is not
@@ -457,7 +477,7 @@ func (h *Hub) push(s *sub, at journal.Seq, p Push, changes, bytes int) {
 		s.paused = true
 		c.slow = append(c.slow, s)
 		c.forget(s)
-		nudge(c.ready) // so that the door takes, and it is seen that it does
+		c.say() // so that the door takes, and it is seen that it does
 		return
 	}
 	h.counts.pushes.Add(1)
@@ -520,7 +540,7 @@ func (h *Hub) release(c *Conn, place journal.Seq) bool {
 		c.wrote = slices.Delete(c.wrote, 0, 1)
 	}
 	if len(c.out) > 0 {
-		nudge(c.ready)
+		c.say()
 	}
 	return len(c.wrote) == 0
 }

@@ -31,10 +31,10 @@ type conn struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	// calls are those that run; slots holds one for each answer that is not on its way.
-	calls sync.WaitGroup
-	slots chan struct{}
-	wake  chan struct{}
-	pace  pace
+	calls  sync.WaitGroup
+	slots  chan struct{}
+	writer writer
+	pace   pace
 
 	mu sync.Mutex
 	// out holds the frames of answers that wait to be written, answers their number.
@@ -70,7 +70,9 @@ func (d *Door) Socket(w http.ResponseWriter, r *http.Request, call engine.Call) 
 	}
 	call.Seen, call.Door, call.Key = nil, "socket", ""
 	c := &conn{door: d, ws: ws, wire: wire, call: call, host: r.Host,
-		slots: make(chan struct{}, CallMax), wake: make(chan struct{}, 1)}
+		slots: make(chan struct{}, CallMax)}
+	c.writer.conn = c
+	c.writer.state.Store(writerAgain) // nobody else begins to write before all is ready
 	// The request's own context ends with its handler.
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if len(offered) > 0 && ws.Subprotocol() == "" {
@@ -82,7 +84,9 @@ func (d *Door) Socket(w http.ResponseWriter, r *http.Request, call engine.Call) 
 	if refused != nil {
 		c.refuse(refused)
 	}
+	c.writer.ping = time.AfterFunc(d.cfg.PingTime, c.ping)
 	c.calls.Add(1)
+	c.writer.state.Store(writerBusy)
 	go c.writing()
 	go c.reading(refused == nil)
 	return http.StatusSwitchingProtocols, nil
@@ -95,14 +99,6 @@ func (c *conn) reading(connected bool) {
 		c.finish(0, "")
 	}
 	go c.clear()
-}
-
-// writing writes until the socket is closed.
-func (c *conn) writing() {
-	defer c.calls.Done()
-	defer c.cancel()
-	defer c.guard()
-	c.write()
 }
 
 // clear waits for what runs and leaves everything.
@@ -126,6 +122,7 @@ func (c *conn) connect() error {
 		return err
 	}
 	c.live = l
+	l.Notify(c.poke)
 	c.call.Door = "socket/" + l.ID()
 	if !c.door.add(c) {
 		return fault.New(fault.Unavailable, "The server is closing.")
@@ -196,14 +193,6 @@ func (c *conn) end(again time.Duration) {
 	c.mu.Unlock()
 	c.wire.end()
 	c.poke()
-}
-
-// poke wakes the writer.
-func (c *conn) poke() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
 }
 
 // ended reports whether the socket is to be closed, and whether the server closes.

@@ -5,9 +5,10 @@
 // bound for everything that a peer can make it hold. What is pushed, follow/live decides;
 // what channels carry, channel; what calls mean, the engine.
 //
-// A socket has two goroutines. The one that reads does what is quick, and starts one more
-// for each call, within a bound. The one that writes gathers all that is ready into one
-// write. Frames with data it writes itself, the frames of control are the library's.
+// A socket has a goroutine that reads. It does what is quick, and starts one more for
+// each call, within a bound. Another is there while something is to be written: it gathers
+// all that is ready into one write, and goes. Frames with data it writes itself, the frames
+// of control are the library's.
 package socket
 
 import (

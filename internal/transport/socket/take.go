@@ -185,8 +185,22 @@ func (c *conn) inChannels(join bool) *channel.Member {
 	defer c.mu.Unlock()
 	if c.member == nil && join {
 		c.member = c.door.cfg.Channels.Connect(c.live.ID())
+		m := c.member
+		c.calls.Go(func() { c.listen(m) })
 	}
 	return c.member
+}
+
+// listen has what happens in channels written.
+func (c *conn) listen(m *channel.Member) {
+	for {
+		select {
+		case <-m.Ready():
+			c.poke()
+		case <-c.ctx.Done():
+			return
+		}
+	}
 }
 
 // appendJoined writes who has joined, and who is there.

@@ -3,6 +3,7 @@ package socket
 import (
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/galleybackend/galley/internal/channel"
@@ -16,52 +17,100 @@ import (
 // call cheaper.
 const batchMax = 64 << 10
 
-// write writes what there is to write until the socket is closed, and closes it.
-func (c *conn) write() {
-	ping := time.NewTimer(c.door.cfg.PingTime)
-	defer ping.Stop()
-	w := writer{conn: c}
-	var ready <-chan struct{}
-	if c.live != nil {
-		ready = c.live.Ready()
-	}
-	// Calls that run are answered before the socket is closed, if they end before last.
-	var last <-chan time.Time
-	var why error
-	told := false
+// The states of a socket's writer. It has a goroutine only while there is something to
+// write, because most sockets have nothing to say most of the time.
+const (
+	// writerIdle has no goroutine, writerBusy has one, and writerAgain one that has to look
+	// once more before it goes. With writerOver nothing is written any more.
+	writerIdle int32 = iota
+	writerBusy
+	writerAgain
+	writerOver
+)
+
+// poke has what is ready written. It waits for nothing.
+func (c *conn) poke() {
 	for {
-		if over, closing := c.ended(); closing && !told && !over {
-			told, last, why = true, time.After(DrainTime), errRestart
-			w.closing()
-		}
-		if err := w.turn(); err != nil && why == nil {
-			if fault.Is(err, fault.Unavailable) {
-				c.refuse(err) // which wakes us again
-			} else {
-				last, why = time.After(PartTime), err
-			}
-		}
-		if !w.flush() {
-			return // nobody is there
-		}
-		if why != nil && len(c.slots) == 0 {
-			c.part(why)
-		}
-		if over, _ := c.ended(); over {
-			c.shut()
+		switch s := c.writer.state.Load(); {
+		case s == writerIdle && c.writer.state.CompareAndSwap(s, writerBusy):
+			go c.writing()
+			return
+		case s == writerBusy && c.writer.state.CompareAndSwap(s, writerAgain),
+			s == writerAgain, s == writerOver:
 			return
 		}
-		select {
-		case <-c.wake:
-		case <-ready:
-		case <-w.heard():
-		case <-ping.C:
-			w.frame([]byte("{}"))
-			ping.Reset(c.door.cfg.PingTime)
-		case <-last:
-			c.part(why)
+	}
+}
+
+// writing writes all that is ready, and the end of the socket.
+func (c *conn) writing() {
+	w := &c.writer
+	over := true // also of a panic
+	defer func() {
+		if over {
+			w.state.Store(writerOver)
+			w.ping.Stop()
+			c.cancel()
+			c.calls.Done()
+		}
+	}()
+	defer c.guard()
+	for !c.write() {
+		if w.state.CompareAndSwap(writerBusy, writerIdle) {
+			over = false
+			return
+		}
+		w.state.Store(writerBusy)
+	}
+}
+
+// write writes what there is, and closes the socket if it is to be. It reports whether
+// nothing more can be written. Calls that run are answered before the socket is closed,
+// if they end in time.
+func (c *conn) write() (over bool) {
+	w := &c.writer
+	if over, closing := c.ended(); closing && !w.told && !over {
+		w.told = true
+		w.part(errRestart, DrainTime)
+		w.closing()
+	}
+	if err := w.turn(); err != nil && w.why == nil {
+		if fault.Is(err, fault.Unavailable) {
+			c.refuse(err) // which wakes us again
+		} else {
+			w.part(err, PartTime)
 		}
 	}
+	if w.pinged.Swap(false) {
+		w.frame([]byte("{}"))
+		w.ping.Reset(c.door.cfg.PingTime)
+	}
+	if !w.flush() {
+		return true // nobody is there
+	}
+	if w.why != nil && (len(c.slots) == 0 || w.late.Load()) {
+		c.part(w.why)
+	}
+	if over, _ := c.ended(); over {
+		c.shut()
+		return true
+	}
+	return false
+}
+
+// ping has the peer asked for a sign of life.
+func (c *conn) ping() {
+	c.writer.pinged.Store(true)
+	c.poke()
+}
+
+// part has the socket closed once its calls are answered, or after a time.
+func (w *writer) part(why error, after time.Duration) {
+	w.why = why
+	time.AfterFunc(after, func() {
+		w.late.Store(true)
+		w.conn.poke()
+	})
 }
 
 // errRestart is why a socket is closed when the server closes.
@@ -88,25 +137,23 @@ func (c *conn) shut() {
 	_ = c.ws.Close(code, reason) // a peer that does not close is cut off
 }
 
-// writer gathers frames.
+// writer gathers frames. Its goroutine alone uses what is not atomic.
 type writer struct {
-	conn *conn
-	b    *[]byte
+	conn  *conn
+	state atomic.Int32
+	// pinged says that a ping is due, which ping does; late that the time is over in which
+	// the socket was to be closed because of why. told says that the peer knows that the
+	// server closes.
+	pinged, late atomic.Bool
+	ping         *time.Timer
+	told         bool
+	why          error
+	b            *[]byte
 	// answers is how many answers are in b, slots to be given back once they are written.
 	answers int
 	// early are pushes of which the subscription's answer is yet to be written, and all
 	// that came after them.
 	early []live.Push
-}
-
-// heard receives when something happened in a channel.
-func (w *writer) heard() <-chan struct{} {
-	w.conn.mu.Lock()
-	defer w.conn.mu.Unlock()
-	if w.conn.member == nil {
-		return nil
-	}
-	return w.conn.member.Ready()
 }
 
 // turn gathers all that is ready. Pushes are taken before the answers are looked at, so
