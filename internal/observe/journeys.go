@@ -74,11 +74,11 @@ type Journeys struct {
 	dir  string
 	mask *Mask
 
-	mu      sync.Mutex
-	running bool
-	kept    ring
-	plain   ring
-	wake    chan chan error
+	mu    sync.Mutex
+	ended bool
+	kept  ring
+	plain ring
+	wake  chan chan error
 }
 
 // ring holds the newest calls.
@@ -111,7 +111,7 @@ func OpenJourneys(dir string) *Journeys {
 		kept: ring{most: keptWait}, plain: ring{most: plainWait}}
 }
 
-// take keeps a call until Run writes it.
+// take keeps a call until Run, which may not have begun yet, writes it.
 func (j *Journeys) take(c *Call) {
 	if j == nil {
 		return
@@ -119,7 +119,7 @@ func (j *Journeys) take(c *Call) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
-	case !j.running:
+	case j.ended:
 	case c.Status >= 400:
 		j.kept.add(c)
 	case c.Operation != "":
@@ -133,8 +133,8 @@ func (j *Journeys) Run(ctx context.Context) error {
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of journeys: %w", err)
 	}
-	j.run(true)
-	defer j.run(false)
+	j.end(false)
+	defer j.end(true)
 	tick := time.NewTicker(journeyFlush)
 	defer tick.Stop()
 	for {
@@ -155,10 +155,10 @@ func (j *Journeys) Run(ctx context.Context) error {
 	}
 }
 
-func (j *Journeys) run(yes bool) {
+func (j *Journeys) end(yes bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.running = yes
+	j.ended = yes
 }
 
 // Flush has Run write what waits, and returns when it is written.
@@ -280,9 +280,9 @@ func (j *Journeys) Find(id string) (Journey, error) {
 }
 
 // Await is Find for a request that may have ended just now: it looks until whatever
-// waited when it was called must have been written.
+// waited when it was called must have been written, also where the machine is busy.
 func (j *Journeys) Await(ctx context.Context, id string) (Journey, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*journeyFlush)
+	ctx, cancel := context.WithTimeout(ctx, 8*journeyFlush)
 	defer cancel()
 	tick := time.NewTicker(journeyFlush / 10)
 	defer tick.Stop()

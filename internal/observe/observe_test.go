@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/galleybackend/galley/internal/observe"
@@ -175,7 +176,23 @@ func TestJourneysAreFoundByAnotherReader(t *testing.T) {
 	}
 }
 
-func TestAwaitFindsWhatIsNotWrittenYet(t *testing.T) {
+// A command may have asked, and be at its end, before its journeys are written by anybody.
+func TestWhatCameBeforeJourneysAreWrittenIsKept(t *testing.T) {
+	j := observe.OpenJourneys(t.TempDir())
+	observe.New(observe.Config{Journeys: j}).Done(seen(nil, "early00000000000", 409))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := j.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Find("early"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAwaitFindsWhatIsNotWrittenYet(t *testing.T) { synctest.Test(t, awaitFinds) }
+
+func awaitFinds(t *testing.T) {
 	j, _ := running(t, t.TempDir())
 	o := observe.New(observe.Config{Journeys: j})
 	o.Done(seen(o, "justnow000000000", 200))

@@ -282,7 +282,7 @@ func (s *Server) watchCalls() {
 	var ctx context.Context
 	ctx, s.endJourneys = context.WithCancel(context.Background())
 	s.writing.Go(func() {
-		for ctx.Err() == nil {
+		for { // at least once: a command may be at its end before this has begun
 			// A disk that was full may have room again: what is lost is a few stories.
 			if err := c.Journeys.Run(ctx); err != nil {
 				s.log.Error("the journeys of the last requests were not kept", "cause", err)
@@ -290,6 +290,7 @@ func (s *Server) watchCalls() {
 			select {
 			case <-time.After(journeysAgain):
 			case <-ctx.Done():
+				return
 			}
 		}
 	})
