@@ -49,49 +49,6 @@ func project(t *testing.T, sp *spec.Spec, actions map[string]string) string {
 	return dir
 }
 
-func TestShopTypeChecks(t *testing.T) {
-	const shop = "../../examples/shop/"
-	code := map[string]string{}
-	for _, folder := range []string{"actions", "jobs", "webhooks", "lib", "tests"} {
-		files, err := filepath.Glob(shop + folder + "/*.ts")
-		if err != nil || len(files) == 0 {
-			t.Fatalf("the shop has no %s: %v", folder, err)
-		}
-		for _, f := range files {
-			text, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			code[strings.TrimPrefix(f, shop)] = string(text)
-		}
-	}
-	dir := project(t, load(t, shop), code)
-	for _, config := range []string{".", ".galley"} {
-		if out, err := tool(t, dir, "tsc", "-p", config); err != nil {
-			t.Errorf("%s: %v\n%s", config, err, out)
-		}
-	}
-}
-
-func TestBlogTypeChecks(t *testing.T) {
-	code := map[string]string{}
-	files, err := filepath.Glob("../../examples/blog/routes/*.ts")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("the blog has no routes: %v", err)
-	}
-	for _, f := range append(files, "../../examples/blog/lib.ts") {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		code["./"+strings.TrimPrefix(f, "../../examples/blog/")] = string(text)
-	}
-	dir := project(t, load(t, "../../examples/blog"), code)
-	if out, err := tool(t, dir, "tsc", "-p", "."); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
-
 // afterwards is code of every other kind than actions.
 var afterwards = map[string]string{
 	"jobs/charge.ts": `import { job, fail } from "galley";
