@@ -95,8 +95,12 @@ func (m *meeting) unread(t *testing.T) {
 
 func (m *meeting) write(t *testing.T) {
 	a, b := m.ana.In(t), m.bo.In(t)
+	// It is gone again after a while: who looks late would miss it.
+	b.Run(`window.wrote = [];
+		new MutationObserver(() => wrote.push(document.querySelector("#typing")?.textContent))
+			.observe(document.body, { childList: true, characterData: true, subtree: true })`)
 	a.Type("#text", "Has anybody")
-	b.Until(`document.querySelector("#typing").textContent === "Ana is writing…"`)
+	b.Until(`wrote.includes("Ana is writing…")`)
 	write(a, "Has anybody seen <i>my</i> umbrella?")
 	for _, p := range []browser.Page{a, b} {
 		p.Until(last(2) + ` === "Then I will stay for another coffee. / Has anybody seen <i>my</i> umbrella?"`)
