@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/galleybackend/galley/internal/app"
@@ -10,6 +11,7 @@ import (
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/rule"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -25,10 +27,12 @@ type Watch struct {
 	op      *operation
 	params  params
 	list    *listing
-	groups  *grouping
-	rules   []involved
-	key     string
-	timed   bool
+	// keep are the fields that are wanted, and the id, by which a client knows what it has.
+	keep   []bool
+	groups *grouping
+	rules  []involved
+	key    string
+	timed  bool
 	// args are those of the last answer, all those and its rules', of which the facts
 	// are; version counts them.
 	args    []value.Value
@@ -136,6 +140,9 @@ func (r *run) watch(op *operation) (*Watch, error) {
 	}
 	w := &Watch{engine: r.engine, loaded: r.loaded, call: r.own, subject: r.subject, op: op,
 		params: p, list: kept.(*listing)}
+	if w.keep = slices.Clone(w.list.keep); w.keep != nil {
+		w.keep[spec.SlotID] = true
+	}
 	w.call.Seen, w.call.Credential = nil, ""
 	w.rules = r.involved(&w.list.selection, w.list.tree)
 	w.key = w.name(key)
@@ -347,7 +354,7 @@ func (w *Watch) answer(ctx context.Context, l *Look) (Rows, error) {
 	if err := r.expand(ctx, l.view, items, list.tree); err != nil {
 		return out, err
 	}
-	project(items, list.keep)
+	project(items, w.keep)
 	for i := range items {
 		out.Rows[i].Item = items[i]
 	}
@@ -413,7 +420,7 @@ func (w *Watch) Judge(ctx context.Context, l *Look, rec value.Record) (Row, []He
 	if err := r.expand(ctx, l.view, items, w.list.tree); err != nil {
 		return Row{}, nil, false, fromErr(err)
 	}
-	project(items, w.list.keep)
+	project(items, w.keep)
 	row.Item = items[0]
 	return row, beside.Held, true, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
+	"github.com/galleybackend/galley/internal/value"
 )
 
 const kanban = `
@@ -139,5 +140,47 @@ func TestWatchesOfOneKeyHaveOneAnswer(t *testing.T) {
 		Params: map[string][]string{"cursor": {"x"}}})
 	if !fault.Is(err, fault.Malformed) {
 		t.Error(fmt.Sprint("a cursor: got ", err))
+	}
+}
+
+// TestWhatIsFollowedHasItsID follows one field: the records come with their ids, when
+// they are listed and when one of them is judged, since a del is an id alone.
+func TestWhatIsFollowedHasItsID(t *testing.T) {
+	w := open(t, yaml(kanban), nil)
+	id := w.create("news", `{"name":"one"}`)
+	params := map[string][]string{"fields": {"name"}}
+	watch, rows, err := w.engine.Watch(t.Context(), engine.Call{ID: ident.NewCall(),
+		Target: "news", Params: params})
+	if err != nil || len(rows.Rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	same := func(what string, row engine.Row) {
+		t.Helper()
+		want := `{"id":"` + string(id) + `","name":"one"}`
+		if got := string(value.AppendRecord(nil, row.Item.Record)); got != want {
+			t.Errorf("%s: got %s, want %s", what, got, want)
+		}
+	}
+	same("in the list", rows.Rows[0])
+	if err := w.engine.Look(t.Context(), func(l *engine.Look) error {
+		rec, err := l.View().Get(t.Context(), "news", id)
+		if err != nil {
+			return err
+		}
+		row, _, ok, err := watch.Judge(t.Context(), l, rec)
+		if ok {
+			same("judged", row)
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+	list, err := w.engine.Query(t.Context(), engine.Call{ID: ident.NewCall(), Verb: engine.List,
+		Target: "news", Params: params})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(value.AppendRecord(nil, list.Items[0].Record)); got != `{"name":"one"}` {
+		t.Errorf("a list that is not followed: got %s", got)
 	}
 }
