@@ -61,6 +61,7 @@ bench: build
 	go run ./bench/tpcc -galley $(GALLEY)
 	go run ./bench/after -galley $(GALLEY)
 	go run ./bench/live -galley $(GALLEY)
+	go run ./bench/doors -galley $(GALLEY)
 
 bench-peers: build
 	go run ./bench -galley $(GALLEY) -on sqlite -peers

@@ -115,8 +115,11 @@ func (d *Door) Answer(m *transport.Remote) int {
 		m.Writer.WriteHeader(http.StatusOK)
 		return http.StatusNotFound
 	}
-	h.ServeHTTP(m.Writer, m.Request.WithContext(
-		context.WithValue(m.Request.Context(), exchangeKey{}, x)))
+	if short, is := h.(*straight); is {
+		short.serve(m.Writer, m.Request, x)
+	} else {
+		h.ServeHTTP(m.Writer, x.within(m.Request))
+	}
 	if x.status == 0 {
 		// The wire itself was not as it should be: nobody was asked.
 		x.status = http.StatusBadRequest
@@ -125,6 +128,11 @@ func (d *Door) Answer(m *transport.Remote) int {
 		}
 	}
 	return x.status
+}
+
+// within returns the request with the exchange in its context.
+func (x *exchange) within(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 }
 
 // exchangeOf returns the exchange of a call.

@@ -38,11 +38,16 @@ const prefix = 5
 
 // ServeHTTP implements http.Handler.
 func (s *straight) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.serve(w, r, exchangeOf(r.Context()))
+}
+
+// serve is ServeHTTP for who has the exchange at hand.
+func (s *straight) serve(w http.ResponseWriter, r *http.Request, x *exchange) {
 	kind := r.Header["Content-Type"]
 	if r.ProtoMajor < 2 || len(kind) != 1 ||
 		kind[0] != "application/grpc" && kind[0] != "application/grpc+proto" ||
 		len(r.Header["Grpc-Encoding"]) > 0 {
-		s.next.ServeHTTP(w, r)
+		s.next.ServeHTTP(w, x.within(r))
 		return
 	}
 	ctx, timed := r.Context(), true
@@ -57,10 +62,10 @@ func (s *straight) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	text, whole := readAll(r.Body)
 	if !timed || !whole || text[0] != 0 || int(binary.BigEndian.Uint32(text[1:])) != len(text)-prefix {
 		r.Body = again{io.MultiReader(bytes.NewReader(text), r.Body), r.Body}
-		s.next.ServeHTTP(w, r)
+		s.next.ServeHTTP(w, x.within(r))
 		return
 	}
-	s.answer(ctx, w, r, &message{data: text[prefix:]})
+	s.answer(ctx, w, r, x, &message{data: text[prefix:]})
 }
 
 // again is a body that was begun to be read.
@@ -111,8 +116,8 @@ var (
 )
 
 // answer asks, and writes the answer or the problem.
-func (s *straight) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, in *message) {
-	x := exchangeOf(ctx)
+func (s *straight) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, x *exchange,
+	in *message) {
 	var out []byte
 	err := ctx.Err()
 	if err == nil {
