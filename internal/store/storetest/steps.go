@@ -193,22 +193,27 @@ func refusedBesideAValue(r Report, p Place) {
 	for n := range 4 {
 		sku, o := fmt.Sprint("sku", n), b.fresh()
 		o.Key = "k"
-		other := b.beside(func() { b.product(sku, 1) })
-		call := func(tx store.Tx) error {
+		put := func(tx store.Tx) error {
 			_, err := tx.Put(b.ctx, "products", b.record("products", "sku", sku, "title", "t",
 				"stock", 1, "open", true))
-			if err != nil {
+			return err
+		}
+		var taken outcome
+		other := b.beside(func() { taken.entry, taken.err = b.write(b.fresh(), put) })
+		call := func(tx store.Tx) error {
+			if err := put(tx); err != nil {
 				return err
 			}
 			other.now()
 			return fault.WithCode(fault.Refused, "no", "No.")
 		}
-		_, err := b.write(o, call)
+		e, err := b.write(o, call)
+		other.wait()
+		b.ok(taken.err)
 		code := "no"
-		if other.inside {
+		if taken.entry.Seq.Compare(e.Seq) < 0 {
 			code = "already_exists"
 		}
-		other.wait()
 		b.is(codeOf(err), code)
 		_, err = b.write(o, call)
 		b.is(codeOf(err), code)
