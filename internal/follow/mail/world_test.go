@@ -194,7 +194,7 @@ func (n *node) order(user string, total int) string {
 // until waits until the letters of a filter are as they are asked for.
 func (n *node) until(f mail.Filter, is func([]mail.Letter) bool) []mail.Letter {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(n.t.Context(), 5*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
