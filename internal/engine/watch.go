@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/galleybackend/galley/internal/app"
 	"github.com/galleybackend/galley/internal/fault"
@@ -39,6 +40,7 @@ type Watch struct {
 	all     []value.Value
 	version int
 	facts   Facts
+	took    time.Duration
 }
 
 // Row is one record of a watched list.
@@ -317,7 +319,12 @@ func (w *Watch) Answer(ctx context.Context, l *Look) (Rows, error) {
 	return rows, nil
 }
 
+// Took is how long the last answer took.
+func (w *Watch) Took() time.Duration { return w.took }
+
 func (w *Watch) answer(ctx context.Context, l *Look) (Rows, error) {
+	began := time.Now()
+	defer func() { w.took = time.Since(began) }()
 	r := w.begin(l)
 	out := Rows{At: l.at}
 	r.sought = out.hold

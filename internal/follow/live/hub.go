@@ -93,6 +93,9 @@ type Config struct {
 	Expires func(ctx context.Context, r auth.Reader, session ident.Record) (time.Time, error)
 	// Again is how often rules that mention now are judged again; 0 means 10 s.
 	Again time.Duration
+	// Quick is how long a query may take that is asked again whenever it must be; 0 means
+	// 20 ms.
+	Quick time.Duration
 	// Now is the app's own time; nil means the machine's.
 	Now func() time.Time
 	Log *slog.Logger
@@ -121,6 +124,8 @@ type Hub struct {
 	holds map[engine.Held]map[*topic]struct{}
 	// again are topics that must ask their query again, in the order of their need.
 	again []*topic
+	// slow are those of them that take long.
+	slow slow
 	// staged are connections with pushes of the commits that are being handled.
 	staged map[*Conn]struct{}
 	// touched is, by collection, the last entry that changed it, since began.
@@ -176,6 +181,9 @@ func New(c Config) *Hub {
 	}
 	if c.Again == 0 {
 		c.Again = againEach
+	}
+	if c.Quick == 0 {
+		c.Quick = quickTime
 	}
 	h := &Hub{cfg: c, seed: maphash.MakeSeed(), wake: make(chan struct{}, 1),
 		conns: map[*Conn]struct{}{}, topics: map[string]*topic{}, own: index{}, uses: uses{},

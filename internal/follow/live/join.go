@@ -63,6 +63,13 @@ func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (St
 			}
 			continue
 		}
+		if w.Took() > h.cfg.Quick {
+			// Nobody is to wait until it is read again.
+			if start, done = h.joinSlow(c, q, w, rows, known); done {
+				return start, nil
+			}
+			continue
+		}
 		// What was read is older than what the topics know: it is read again in a state
 		// that they do not know yet.
 		known = past{}

@@ -55,7 +55,7 @@ func (h *Hub) run(ctx context.Context) {
 func (h *Hub) hasWork() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.again) > 0 || h.wishes.some()
+	return len(h.again) > 0 || h.wishes.some() || h.slow.due()
 }
 
 // step handles what there is.
@@ -75,10 +75,11 @@ func (h *Hub) handle(ctx context.Context, resets []*sub, wrote []*Conn) (
 	for _, c := range wrote {
 		h.staged[c] = struct{}{}
 	}
-	if len(resets) == 0 && len(h.again) == 0 && !h.stale() {
+	wanted := len(resets) > 0 || len(h.again) > 0 || h.slow.due()
+	if !wanted && !h.stale() {
 		h.pass()
 	}
-	idle := h.intake.size() == 0 && len(resets) == 0 && len(h.again) == 0
+	idle := h.intake.size() == 0 && !wanted
 	if idle {
 		h.publish(*h.place.Load())
 	}
@@ -313,12 +314,19 @@ func (h *Hub) answers(ctx context.Context, l *engine.Look) (failed error) {
 			t.failures = 0
 			continue
 		}
-		failed = err
-		if t.failures++; t.failures < failuresMax || ctx.Err() != nil {
+		t.failures++
+		switch late := h.isSlow(t) && fault.Is(err, fault.Timeout); {
+		case t.failures >= failuresMax && ctx.Err() == nil:
+			h.over(t, unanswered(err))
+		case late:
+			h.slow.topics = append(h.slow.topics, t)
+		default:
+			failed = err
 			h.again = append(h.again, t)
-			continue
 		}
-		h.over(t, unanswered(err))
+	}
+	if err := h.turnOfSlow(ctx, l); err != nil {
+		failed = err
 	}
 	return failed
 }
@@ -334,6 +342,10 @@ func (h *Hub) resets(ctx context.Context, l *engine.Look, subs []*sub) {
 		}
 		if t.whole != nil && t.whole.text != nil {
 			h.reset(s, t.whole.value.At, t.whole.value.Items)
+			continue
+		}
+		if h.isSlow(t) {
+			h.late(s)
 			continue
 		}
 		if t.waiting || t.whole != nil || time.Since(began) > againTime {

@@ -17,6 +17,8 @@ const (
 	sinceEntries = 5000
 	sinceBytes   = 16 << 20
 	sinceTime    = 2 * time.Second
+	// readingTime is how long one waits until others have read.
+	readingTime = time.Second
 )
 
 // past is what changed of an answer since a place.
@@ -30,9 +32,17 @@ type past struct {
 // or where there was more at the place than the limit shows.
 func (h *Hub) since(ctx context.Context, w *engine.Watch, at journal.Seq) (
 	rows engine.Rows, p past, err error) {
+	late := time.NewTimer(readingTime)
+	defer late.Stop()
 	select {
 	case h.reading <- struct{}{}: // each holds a connection while it needs another
 		defer func() { <-h.reading }()
+	case <-late.C: // others come back as well: who gets everything need not wait for them
+		err = h.cfg.Engine.Look(ctx, func(l *engine.Look) (err error) {
+			rows, err = w.Answer(ctx, l)
+			return err
+		})
+		return rows, p, err
 	case <-ctx.Done():
 		return rows, p, ctx.Err()
 	}

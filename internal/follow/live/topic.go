@@ -180,6 +180,7 @@ func (h *Hub) drop(t *topic) {
 	if i := slices.Index(h.again, t); i >= 0 {
 		h.again = slices.Delete(h.again, i, i+1)
 	}
+	h.slow.forget(t)
 	if t.settled != nil {
 		close(t.settled)
 		t.settled = nil
@@ -384,7 +385,11 @@ func (h *Hub) wait(t *topic, base journal.Seq) {
 		return
 	}
 	t.waiting, t.base, t.settled = true, later(base, t.from), make(chan struct{})
-	h.again = append(h.again, t)
+	if h.isSlow(t) {
+		h.slow.topics = append(h.slow.topics, t)
+	} else {
+		h.again = append(h.again, t)
+	}
 	for s := range t.subs {
 		s.conn.holding++
 	}

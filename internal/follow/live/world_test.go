@@ -44,6 +44,8 @@ type node struct {
 	hub    *live.Hub
 	// expires are the sessions of which the end is known.
 	expires sync.Map
+	// quick is the hub's Quick.
+	quick time.Duration
 	// now is the hub in use, which restart replaces.
 	now   atomic.Pointer[live.Hub]
 	epoch string
@@ -154,7 +156,7 @@ func (n *node) restart() error {
 		before.Close()
 	}
 	n.hub = live.New(live.Config{Engine: n.engine, Follow: n.store.Follow, Epoch: n.epoch,
-		Append: transport.AppendItem, Revoked: revoked, Again: 100 * time.Millisecond,
+		Append: transport.AppendItem, Revoked: revoked, Again: 100 * time.Millisecond, Quick: n.quick,
 		Expires: func(_ context.Context, _ auth.Reader, id ident.Record) (time.Time, error) {
 			if at, ok := n.expires.Load(id); ok {
 				return at.(time.Time), nil
