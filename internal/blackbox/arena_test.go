@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/serve"
@@ -42,7 +43,9 @@ type arena struct {
 	// base is the address that is attacked.
 	base string
 	data string
-	log  *servetest.Log
+	// began is when nobody had asked yet.
+	began time.Time
+	log   *servetest.Log
 	// ana and bo are signed in, nobody is not; admin uses the local door.
 	ana, bo, nobody *caller
 	admin           *serve.Door
@@ -65,7 +68,7 @@ func open(t testing.TB, f flaw, limits bool) *arena {
 			c.Limits = ""
 		}
 	})
-	a := &arena{t: t, data: s.Config.Data, log: s.Log}
+	a := &arena{t: t, data: s.Config.Data, log: s.Log, began: time.Now()}
 	a.close = sync.OnceFunc(func() {
 		if a.admin != nil {
 			_ = a.admin.Close() // it only lets connections go
