@@ -94,7 +94,7 @@ func Folder(t testing.TB) string {
 
 // Client has a pool that is large enough for the crowds of tests. It follows no
 // redirect, and lets answers be as they were sent.
-var Client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+var Client = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{
 	MaxIdleConnsPerHost: 256, DisableCompression: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
