@@ -78,6 +78,10 @@ type Call struct {
 	Web *Web
 	// Seen takes what is observed of this call; nil observes nothing.
 	Seen *observe.Call
+	// Known returns the rows of another watch of the same key, for a Watch in a state whose
+	// last entry is at the place, if they are as good as an answer in that state; nil
+	// knows none.
+	Known func(key string, at journal.Seq) (Rows, bool)
 }
 
 // Request is the variable `request` of rules.

@@ -100,7 +100,17 @@ func (e *Engine) Watch(ctx context.Context, call Call) (*Watch, Rows, error) {
 			rows.At, err = w.admits(ctx, r, v)
 			return err
 		}
-		rows, err = w.answer(ctx, &Look{engine: e, view: v, known: v})
+		l := &Look{engine: e, view: v, known: v}
+		if l.at, err = v.Head(ctx); err != nil {
+			return err
+		}
+		if call.Known != nil {
+			if found, ok := call.Known(w.key, l.at); ok {
+				rows = found
+				return nil
+			}
+		}
+		rows, err = w.answer(ctx, l)
 		return err
 	})
 	if err != nil {
@@ -145,7 +155,7 @@ func (r *run) watch(op *operation) (*Watch, error) {
 	if w.keep = slices.Clone(w.list.keep); w.keep != nil {
 		w.keep[spec.SlotID] = true
 	}
-	w.call.Seen, w.call.Credential = nil, ""
+	w.call.Seen, w.call.Credential, w.call.Known = nil, "", nil
 	w.rules = r.involved(&w.list.selection, w.list.tree)
 	w.key = w.name(key)
 	return w, nil
@@ -244,6 +254,10 @@ func (w *Watch) Limit() int { return w.list.limit }
 
 // Timed reports that the passing of time alone may change the rows.
 func (w *Watch) Timed() bool { return w.timed }
+
+// Answered reports whether the watch has answered, and not only been told what another
+// one did.
+func (w *Watch) Answered() bool { return w.version > 0 }
 
 // Current reports whether the app by which the list was compiled is still in force.
 func (w *Watch) Current() bool { return w.engine.loaded.Load() == w.loaded }

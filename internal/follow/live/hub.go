@@ -62,6 +62,8 @@ const (
 	ringFrames = 256
 	ringBytes  = 128 << 10
 	ringAll    = 64 << 20
+	// freshMax is of how many topics an answer is kept from one tick to the next.
+	freshMax = 64
 	// arriveTime is how long entries are waited for that a state includes, lateTime until
 	// another state is looked at, retryTime and retryMax how long after a failure.
 	arriveTime = 200 * time.Millisecond
@@ -133,6 +135,8 @@ type Hub struct {
 	began   journal.Seq
 	memory  *engine.Memory
 	rows    int
+	// fresh are the topics that have an answer of a moment ago.
+	fresh []*topic
 	// turns are topics that wait to be computed, computing is how many are, came those
 	// that were and of which the loop takes note.
 	turns     []*topic

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/galleybackend/galley/internal/engine"
@@ -14,10 +15,12 @@ const triesMax = 50
 
 // begin answers the query of a subscription and joins it to its topic, at one place.
 func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (Start, error) {
+	call.Known = h.known
 	w, rows, err := h.cfg.Engine.Watch(ctx, call)
 	if err != nil {
 		return Start{}, err
 	}
+	call.Known = nil
 	if w.Whole() {
 		return h.beginWhole(ctx, c, call, q, w, rows.At)
 	}
@@ -135,12 +138,13 @@ func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known 
 	default:
 		return start, nil, false
 	}
-	if c.gone {
+	if c.gone || t == nil && !w.Answered() {
 		return start, nil, false
 	}
 	if t == nil {
 		t = h.open(w, rows)
 	}
+	h.keep(t, rows)
 	at := rows.At
 	s := h.attach(c, q, t, at)
 	start = Start{Sub: s.name, At: h.At(at)}
@@ -160,6 +164,46 @@ func (h *Hub) joined(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known 
 	}
 	start.Items = itemsOf(rows)
 	return start, nil, true
+}
+
+// keep keeps an answer to a topic's query until the next tick, for those who ask the same
+// at the same time.
+func (h *Hub) keep(t *topic, rows engine.Rows) {
+	if t.waiting || t.watch.Timed() {
+		return
+	}
+	if t.fresh == nil {
+		if len(h.fresh) >= freshMax {
+			h.fresh[0].fresh = nil
+			h.fresh = slices.Delete(h.fresh, 0, 1)
+		}
+		h.fresh = append(h.fresh, t)
+	}
+	t.fresh = &rows
+}
+
+// known returns what was answered to the same query a moment ago, if it is still right and
+// all entries up to a place have been handled.
+func (h *Hub) known(key string, at journal.Seq) (engine.Rows, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t, place := h.topics[key], *h.place.Load()
+	if t == nil || t.fresh == nil || t.waiting || !t.watch.Current() ||
+		place.Compare(at) < 0 || t.changed.Compare(t.fresh.At) > 0 {
+		return engine.Rows{}, false
+	}
+	rows := *t.fresh
+	rows.At = later(rows.At, place) // nothing has happened to it since
+	return rows, true
+}
+
+// forgetFresh forgets what was kept.
+func (h *Hub) forgetFresh() {
+	for _, t := range h.fresh {
+		t.fresh = nil
+	}
+	clear(h.fresh)
+	h.fresh = h.fresh[:0]
 }
 
 // open makes a topic of an answer.

@@ -435,6 +435,7 @@ func signedOut() *fault.Fault {
 func (h *Hub) tick(ctx context.Context) {
 	now := time.Now()
 	h.mu.Lock()
+	h.forgetFresh()
 	var due []*Conn
 	if h.cfg.Expires != nil {
 		for c := range h.conns {

@@ -44,6 +44,8 @@ type topic struct {
 	// torn reports that another app came while it waited, so that what it told is not known.
 	torn    bool
 	settled chan struct{}
+	// fresh is an answer of a moment ago, for those who ask the same at the same time.
+	fresh *engine.Rows
 	// ring are the last frames, all of those after the place since.
 	ring  []ringFrame
 	bytes int
