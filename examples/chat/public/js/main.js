@@ -23,7 +23,7 @@ function show() {
   return side.draw?.();
 }
 
-// The one who is signed in, as the server has him: it tells whether the line is up, too.
+// The one who is signed in, as the server has him.
 let pulse = null;
 let drawn;
 
@@ -66,13 +66,11 @@ addEventListener("hashchange", show);
 // line says whether the line is up, and what waits for it.
 function line() {
   const waiting = api.outbox.pending.length;
-  const off = !navigator.onLine || pulse?.state === "offline";
   const words = waiting === 1 ? "1 thing waits to be sent" : waiting > 1 ? `${waiting} things wait to be sent` : "";
-  find("line").hidden = !off;
+  find("line").hidden = api.line.state === "live";
   find("line").textContent = ["Offline", words].filter(Boolean).join(". ");
 }
-addEventListener("online", line);
-addEventListener("offline", line);
+api.line.subscribe(line);
 api.outbox.onChange(line);
 
 let who, stop = () => {};
@@ -83,5 +81,5 @@ api.auth.onChange(() => {
   stop();
   pulse = id && api.users.live({ filter: cel`id == ${id}` });
   begin();
-  stop = pulse ? pulse.subscribe(() => { line(); self(); }) : () => {};
+  stop = pulse ? pulse.subscribe(self) : () => {};
 });

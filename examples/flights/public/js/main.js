@@ -54,12 +54,8 @@ addEventListener("hashchange", () => {
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
 });
-// Whether the line is up. Nothing is booked while it is not: an action does not wait for it.
-const pulse = api.planes.live();
-const line = () => { find("line").hidden = navigator.onLine && pulse.state !== "offline"; };
-addEventListener("online", line);
-addEventListener("offline", line);
-pulse.subscribe(line);
+// Nothing is booked while the line is down: an action does not wait for it.
+api.line.subscribe((state) => { find("line").hidden = state === "live"; });
 
 let who;
 try {

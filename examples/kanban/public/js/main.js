@@ -9,7 +9,7 @@ const main = find("content");
 let undo = []; // what ends with the place that is shown
 const leave = () => { for (const end of undo.splice(0)) end(); };
 
-// The one who is signed in, as the server has him: it tells whether the line is up, too.
+// The one who is signed in, as the server has him.
 let pulse = null;
 let drawn;
 
@@ -59,13 +59,11 @@ addEventListener("hashchange", () => {
 // line says whether the line is up, and what waits for it.
 function line() {
   const waiting = api.outbox.pending.length;
-  const off = !navigator.onLine || pulse?.state === "offline";
   const words = waiting === 1 ? "1 change waits" : waiting > 1 ? `${waiting} changes wait` : "";
-  find("line").hidden = !off;
+  find("line").hidden = api.line.state === "live";
   find("line").textContent = ["Offline", words].filter(Boolean).join(". ");
 }
-addEventListener("online", line);
-addEventListener("offline", line);
+api.line.subscribe(line);
 api.outbox.onChange(line);
 
 let who, end = () => {};
@@ -76,5 +74,5 @@ api.auth.onChange(() => {
   end();
   pulse = id && api.users.live({ filter: cel`id == ${id}` });
   show();
-  end = pulse ? pulse.subscribe(() => { line(); self(); }) : () => {};
+  end = pulse ? pulse.subscribe(self) : () => {};
 });
