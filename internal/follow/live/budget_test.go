@@ -165,6 +165,36 @@ func TestWhoNeverReadsCostsAFixedSum(t *testing.T) {
 	}
 }
 
+func TestWholeAnswersAreTakenOneByOne(t *testing.T) {
+	n := onSQLite(t, papers)
+	text := strings.Repeat("x", 4500)
+	n.handled(n.fill(400, 1, text, zero))
+	r := n.reader("")
+	for i := range 6 {
+		r.follow("papers", "limit", fmt.Sprint(400+i), "sort", "-id")
+	}
+	n.handled(n.fill(400, 1, text, zero)) // too much of each, and of all
+	for anew := 0; anew < 6; {
+		before := anew
+		if _, err := r.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		anew = 0
+		for _, f := range r.subs {
+			anew += f.resets
+		}
+		if anew > before+1 {
+			t.Fatalf("%d whole answers waited to be taken", anew-before)
+		}
+		n.handled(n.fill(1, 1, "x", zero)) // what was wished for is there
+		for _, f := range r.subs {
+			if err := r.conn.Ack(f.at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()

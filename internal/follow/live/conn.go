@@ -348,22 +348,30 @@ func (c *Conn) Take() ([]Push, error) {
 	return out, nil
 }
 
-// wish asks for the whole answer anew for subscriptions that were paused and of which
-// the client has acknowledged all that it was sent.
+// wish asks for the whole answer anew for a subscription that was paused and of which
+// the client has acknowledged all that it was sent: for one, so that not all of them wait
+// to be taken.
 func (c *Conn) wish() {
-	some := false
+	if c.bytes > connBytes/2 || slices.ContainsFunc(c.slow, func(s *sub) bool { return s.wished }) {
+		return
+	}
+	i := slices.IndexFunc(c.slow, func(s *sub) bool { return len(s.sent) == 0 })
+	if i < 0 {
+		return
+	}
+	c.slow[i].wished = true
 	w := &c.hub.wishes
 	w.mu.Lock()
-	for _, s := range c.slow {
-		if !s.wished && len(s.sent) == 0 {
-			s.wished, some = true, true
-			w.resets = append(w.resets, s)
-		}
-	}
+	w.resets = append(w.resets, c.slow[i])
 	w.mu.Unlock()
-	if some {
-		nudge(c.hub.wake)
-	}
+	nudge(c.hub.wake)
+}
+
+// full reports that too much waits to be taken for a whole answer more.
+func (c *Conn) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes > connBytes/2
 }
 
 // Ack says that the client has all pushes up to a place, which frees the budget.

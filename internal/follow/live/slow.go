@@ -78,7 +78,8 @@ func (h *Hub) turnOfSlow(ctx context.Context, l *engine.Look) error {
 		return nil
 	}
 	t := h.neediest()
-	if t == nil {
+	if t == nil { // who waits has much to take first
+		x.next = time.Now().Add(tickEach)
 		return nil
 	}
 	began := time.Now()
@@ -118,10 +119,11 @@ func (h *Hub) askSlow(ctx context.Context, l *engine.Look, t *topic) error {
 	}
 	items := itemsOf(rows)
 	h.slow.resets = slices.DeleteFunc(h.slow.resets, func(s *sub) bool {
-		if s.topic == t {
-			h.reset(s, l.At(), items)
+		if s.topic != t || s.conn.full() {
+			return false
 		}
-		return s.topic == t
+		h.reset(s, l.At(), items)
+		return true
 	})
 	return nil
 }
@@ -144,7 +146,7 @@ func (h *Hub) neediest() (best *topic) {
 		look(t)
 	}
 	for _, s := range h.slow.resets {
-		if !s.topic.waiting {
+		if !s.topic.waiting && !s.conn.full() {
 			look(s.topic)
 		}
 	}
