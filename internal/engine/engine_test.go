@@ -189,6 +189,26 @@ func TestDenialIsNotKeptUnderItsKey(t *testing.T) {
 	}
 }
 
+// TestWhatNobodyMayCreateAsksForNoKey sends no key for a create that no rule opens: the
+// answer is the no, also in a batch.
+func TestWhatNobodyMayCreateAsksForNoKey(t *testing.T) {
+	w := open(t, yaml(kanban), nil)
+	ana := string(w.create("users", `{"name":"ana","email":"ana@example.com"}`))
+	for who, want := range map[string]fault.Kind{"": fault.Unauthenticated, ana: fault.Denied} {
+		call := engine.Call{ID: ident.NewCall(), Verb: engine.Create, Target: "news",
+			Credential: who, Body: []byte(`{"name":"a"}`)}
+		_, err := w.engine.Execute(t.Context(), call)
+		if !fault.Is(err, want) {
+			t.Errorf("%q alone: %v", who, err)
+		}
+		batch := engine.Call{ID: ident.NewCall(), Verb: engine.Batch, Credential: who,
+			Batch: []engine.Call{call}}
+		if _, err = w.engine.Execute(t.Context(), batch); !fault.Is(err, want) {
+			t.Errorf("%q in a batch: %v", who, err)
+		}
+	}
+}
+
 func TestStoredValuesAreBoundedWhoeverWrites(t *testing.T) {
 	w := open(t, yaml(small), nil)
 	id := w.create("notes", `{"text":"a","count":9007199254740991}`)

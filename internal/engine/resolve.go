@@ -113,10 +113,10 @@ func (r *run) createInput(op *operation, body []byte) error {
 	if r.free() {
 		shape, op.slots = op.coll.AdminCreate, op.coll.AdminCreateSlots
 	}
-	op.key = true
 	if shape == nil {
-		return nil
+		return nil // and no key is asked for
 	}
+	op.key = true
 	in, issues, err := decode(body, shape, value.Decoding{Partial: true, Known: op.coll.Known})
 	if err != nil {
 		return err
