@@ -19,7 +19,7 @@ func (r *run) checkKey(op *operation) error {
 		if op.key && !r.call.Trusted {
 			return fault.WithCode(fault.Malformed, "idempotency_key_missing",
 				"Doing this twice would differ from doing it once, so it needs a key that is new "+
-					`for each request and the same for its retries: curl -H "Idempotency-Key: $(uuidgen)" …`)
+					"for each request and the same for its retries.")
 		}
 		return nil
 	}

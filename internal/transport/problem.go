@@ -2,6 +2,7 @@ package transport
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
@@ -32,6 +33,17 @@ type Problem struct {
 func (w *Words) Problem(err error, request ident.Call) Problem {
 	f := fault.From(err)
 	return Problem{Fault: f, Request: request, Title: w.title(f), Status: w.status(f)}
+}
+
+// Keyed returns the fault; one that asks for an idempotency key then says how the door
+// takes it.
+func Keyed(f *fault.Fault, how string) *fault.Fault {
+	if f.CodeOr() != "idempotency_key_missing" {
+		return f
+	}
+	keyed := *f
+	keyed.Message = strings.TrimSuffix(f.Message, ".") + ": " + how
+	return &keyed
 }
 
 // MethodProblem is the problem of a method that an address does not take.

@@ -195,7 +195,11 @@ func (x *exchange) timing() {
 
 // fail answers with the problem that err is.
 func (x *exchange) fail(err error) {
-	f := fault.From(err)
+	how := `curl -H "Idempotency-Key: $(uuidgen)" …`
+	if x.by != nil {
+		how = `"key":"…" beside "path".`
+	}
+	f := transport.Keyed(fault.From(err), how)
 	x.problem(x.door.Words().Problem(f, x.id))
 	if f.Kind == fault.Internal && x.seen.Cause == nil {
 		x.seen.Cause = f.Cause

@@ -10,6 +10,7 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -45,7 +46,7 @@ func (m *method) guard(x *exchange, ask func() error) (err error) {
 
 // problem turns an error into that of gRPC, with what is known of it as details.
 func (d *Door) problem(x *exchange, err error) error {
-	f := fault.From(err)
+	f := transport.Keyed(fault.From(err), "metadata idempotency-key.")
 	p := x.Words.Problem(f, x.Call.ID)
 	x.status = p.Status
 	d.see(x, f)
@@ -120,12 +121,19 @@ func (d *Door) violations(f *fault.Fault) *errdetails.BadRequest {
 		part = "#/calls/" + strconv.Itoa(f.At.Request-1)
 	}
 	for _, i := range f.Items {
-		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
+		v := &errdetails.BadRequest_FieldViolation{
 			Field:       fieldPath(part + strings.TrimPrefix(i.Pointer, "#")),
-			Description: d.Mask.Text(valid(i.Detail)) + " (" + i.Code + ")"})
+			Description: d.Mask.Text(valid(i.Detail))}
+		v.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, reasonNumber,
+			protowire.BytesType), strings.ToUpper(i.Code)))
+		bad.FieldViolations = append(bad.FieldViolations, v)
 	}
 	return bad
 }
+
+// reasonNumber is that of a violation's reason, which its published definition has and
+// the generated type does not yet.
+const reasonNumber = 3
 
 // fieldPath writes #/items/0/quantity as items[0].quantity.
 func fieldPath(pointer string) string {

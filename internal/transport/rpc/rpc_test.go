@@ -14,6 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/galleybackend/galley/internal/serve"
 )
@@ -133,6 +134,10 @@ func TestProblemsAreStatusesWithDetails(t *testing.T) {
 			t.Errorf("%s %s: %v %s %s %v: %s", c.method, c.text, code, info.Reason, info.Domain, fields,
 				e.Message())
 		}
+		if info.Reason == "IDEMPOTENCY_KEY_MISSING" &&
+			!strings.HasSuffix(e.Message(), ": metadata idempotency-key.") {
+			t.Errorf("%s: how to send a key is %q", c.method, e.Message())
+		}
 		if c.who.header.Get("Request-Id") == "" {
 			t.Errorf("%s: the answer does not name the request", c.method)
 		}
@@ -184,11 +189,12 @@ func TestWhatMayNotBeSentIsRefusedAndNotPassedOver(t *testing.T) {
 			if v, err := d.Value(); err == nil {
 				if bad, ok := v.(*errdetails.BadRequest); ok {
 					f := bad.FieldViolations[0]
-					got = f.Field + f.Description[strings.LastIndex(f.Description, " "):]
+					_, _, n := protowire.ConsumeTag(f.ProtoReflect().GetUnknown())
+					reason, _ := protowire.ConsumeString(f.ProtoReflect().GetUnknown()[n:])
+					got = f.Field + " " + strings.ToLower(reason)
 				}
 			}
 		}
-		got = strings.NewReplacer("(", "", ")", "").Replace(got)
 		if code != connect.CodeInvalidArgument || info.Reason != c.want || got != c.fields {
 			t.Errorf("%s %x: %v %s %q: %v", c.method, c.message, code, info.Reason, got, err)
 		}
