@@ -17,10 +17,14 @@ const (
 	ProtoJobCancel = "job_cancel"
 	// ProtoBatch does several at once.
 	ProtoBatch = "batch"
+	// ProtoFollowWhole follows what is told as a whole: a view, or COLLECTION/aggregate.
+	ProtoFollowWhole = "follow_whole"
 )
 
 // Streams reports that the answer is a stream.
-func (m *ProtoMethod) Streams() bool { return m.Verb == "follow" || m.Verb == ProtoJobFollow }
+func (m *ProtoMethod) Streams() bool {
+	return m.Verb == "follow" || m.Verb == ProtoFollowWhole || m.Verb == ProtoJobFollow
+}
 
 // add adds a method.
 func (s *ProtoService) add(name, verb, target, doc string, in, out *ProtoMessage) *ProtoMethod {

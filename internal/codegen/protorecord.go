@@ -154,10 +154,13 @@ func (b *protoBuilder) collection(c *spec.Collection) {
 			b.message("Delete"+one+"Response", ""))
 	}
 	if c.Allow.Read != nil {
-		add("Aggregate", "aggregate", "Aggregate computes over the records that the filter fits.",
-			b.message("Aggregate"+many+"Request", "",
+		ask := func(name string) *ProtoMessage {
+			return b.message(name, "",
 				doc(texts("select", 1), "Columns, such as sold:sum(quantity) and n:count()."),
-				texts("group", 2), text("filter", 3), text("sort", 4), number("limit", 5)),
+				texts("group", 2), text("filter", 3), text("sort", 4), number("limit", 5))
+		}
+		add("Aggregate", "aggregate", "Aggregate computes over the records that the filter fits.",
+			ask("Aggregate"+many+"Request"),
 			b.message("Aggregate"+many+"Response", "", &ProtoField{Name: "items", Number: 1,
 				Kind: ProtoMessageOf, Message: b.aggregateRow(), Repeated: true}))
 		add("Follow", "follow", "Follow keeps the answer of a list true: it sends the records, then "+
@@ -165,6 +168,11 @@ func (b *protoBuilder) collection(c *spec.Collection) {
 			number("page_size", 3), texts("expand", 5),
 			doc(text("since", 8), "The place of an earlier answer: what changed since is sent, or "+
 				"all anew\nif that is too long ago.")), b.changes(one, record))
+		s.Methods = append(s.Methods, &ProtoMethod{Name: "FollowAggregate", Verb: ProtoFollowWhole,
+			Doc: "FollowAggregate keeps the answer of Aggregate true: it sends it whole, and again " +
+				"when it is\nanother one.", Target: c.Name + "/aggregate",
+			Input:  ask("FollowAggregate" + many + "Request"),
+			Output: b.wholeResponse("FollowAggregate"+many+"Response", b.aggregateRow())})
 	}
 }
 
@@ -276,6 +284,13 @@ func (b *protoBuilder) changes(one string, record *ProtoMessage) *ProtoMessage {
 			"Another message of the same commit follows."))
 }
 
+// wholeResponse is one of what is followed as a whole.
+func (b *protoBuilder) wholeResponse(name string, row *ProtoMessage) *ProtoMessage {
+	return b.message(name, "The whole answer, as it is at a place.",
+		doc(text("at", 1), "The place in the journal."),
+		&ProtoField{Name: "items", Number: 2, Kind: ProtoMessageOf, Message: row, Repeated: true})
+}
+
 // view makes the service of a view.
 func (b *protoBuilder) view(v *spec.View, shape *value.Shape) {
 	row := b.object(v.Name+".", b.message(pascal(singular(v.Name), false), v.Doc), shape, nil, "")
@@ -286,7 +301,11 @@ func (b *protoBuilder) view(v *spec.View, shape *value.Shape) {
 	s := b.service(many, v.Doc)
 	s.Methods = append(s.Methods, &ProtoMethod{Name: "List", Doc: "List returns the rows of the view.",
 		Verb: "list", Target: v.Name, Input: b.message("List"+many+"Request", ""),
-		Output: b.listResponse("List"+many+"Response", row), Record: row})
+		Output: b.listResponse("List"+many+"Response", row), Record: row},
+		&ProtoMethod{Name: "Follow", Doc: "Follow keeps the view true: it sends all rows, and again " +
+			"when one of them changed.", Verb: ProtoFollowWhole, Target: v.Name,
+			Input:  b.message("Follow"+many+"Request", ""),
+			Output: b.wholeResponse("Follow"+many+"Response", row), Record: row})
 }
 
 // actions makes the service of all actions.

@@ -41,7 +41,7 @@ var verbs = map[string]engine.Verb{"get": engine.Get, "list": engine.List,
 	codegen.ProtoSignIn: engine.Action, codegen.ProtoRefresh: engine.Action,
 	codegen.ProtoHouse: engine.Action, codegen.ProtoJob: engine.Action,
 	codegen.ProtoJobFollow: engine.Action, codegen.ProtoJobCancel: engine.Action,
-	codegen.ProtoBatch: engine.Batch}
+	codegen.ProtoBatch: engine.Batch, codegen.ProtoFollowWhole: engine.List}
 
 func newMethod(d *Door, a *app.App, plans *planner, m *codegen.ProtoMethod) *method {
 	out := &method{ProtoMethod: m, door: d, verb: verbs[m.Verb], in: plans.plan(m.Input),
@@ -281,12 +281,7 @@ func (m *method) query(ctx context.Context, x *exchange, call *engine.Call, dst 
 	for i := range answer.Items {
 		var mark int
 		dst, mark = begin(protowire.AppendTag(dst, 1, protowire.BytesType))
-		if m.verb == engine.Aggregate {
-			dst = appendRow(dst, answer.Items[i].Record)
-		} else {
-			dst = m.record.appendItem(dst, &answer.Items[i])
-		}
-		dst = end(dst, mark)
+		dst = end(m.item(dst, &answer.Items[i]), mark)
 	}
 	dst = appendText(dst, 2, answer.Next)
 	if answer.HasTotal {
@@ -294,6 +289,14 @@ func (m *method) query(ctx context.Context, x *exchange, call *engine.Call, dst 
 		dst = protowire.AppendVarint(dst, uint64(answer.Total))
 	}
 	return dst, nil
+}
+
+// item writes a record, or a row of an aggregate.
+func (m *method) item(dst []byte, item *engine.Item) []byte {
+	if m.record == nil || m.verb == engine.Aggregate {
+		return appendRow(dst, item.Record)
+	}
+	return m.record.appendItem(dst, item)
 }
 
 // execute asks for what writes.

@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/galleybackend/galley/internal/codegen"
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/follow/live"
 )
@@ -145,6 +146,15 @@ func (m *method) push(x *exchange, to *connect.ServerStream[message], conn *live
 // sendStart sends how a subscription begins, or begins anew.
 func (m *method) sendStart(x *exchange, to *connect.ServerStream[message],
 	start *live.Start) error {
+	if m.Verb == codegen.ProtoFollowWhole {
+		out := appendText(nil, 1, start.At)
+		for i := range start.Items {
+			var mark int
+			out, mark = begin(protowire.AppendTag(out, 2, protowire.BytesType))
+			out = end(m.item(out, &start.Items[i]), mark)
+		}
+		return x.send(to, &message{desc: m.out.desc, data: out})
+	}
 	changes := start.Changes
 	if !start.Changed {
 		changes = make([]live.Change, len(start.Items))
