@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func drawnRecord(r *rand.Rand, s *value.Shape, depth int) value.Record {
 // What is written is read again as it was, and protobuf's own library reads the same.
 func TestRecordsAreWrittenAsProtobufIs(t *testing.T) {
 	plans, p, sp := plans(t)
-	m := p.Services[len(p.Services)-1].Methods[0]
+	m := action(p)
 	in, out := plans.plan(m.Input), plans.plan(m.Output)
 	shape := sp.Action("every").Output
 	r := rand.New(rand.NewPCG(1, 2))
@@ -188,7 +189,7 @@ func text1(r value.Record) string {
 // What is no message is refused with a fault, whatever it is.
 func FuzzDecode(f *testing.F) {
 	plans, p, sp := plans(f)
-	m := p.Services[len(p.Services)-1].Methods[0]
+	m := action(p)
 	in, out := plans.plan(m.Input), plans.plan(m.Output)
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 20 {
@@ -241,9 +242,15 @@ func sized(b []byte) []byte {
 	return append(out, b...)
 }
 
+// action is the app's only one.
+func action(p *codegen.Proto) *codegen.ProtoMethod {
+	i := slices.IndexFunc(p.Services, func(s *codegen.ProtoService) bool { return s.Name == "Actions" })
+	return p.Services[i].Methods[0]
+}
+
 func TestBoundsOfTheDecoder(t *testing.T) {
 	plans, p, _ := plans(t)
-	in := plans.plan(p.Services[len(p.Services)-1].Methods[0].Input)
+	in := plans.plan(action(p).Input)
 	for name, data := range map[string][]byte{
 		"a number that is none":     {5<<3 | 1, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f},
 		"a day that is none":        {10<<3 | 2, 6, 8, 0xe8, 0x0f, 16, 2, 24, 30},
@@ -269,7 +276,7 @@ func TestBoundsOfTheDecoder(t *testing.T) {
 
 func BenchmarkRecord(b *testing.B) {
 	plans, p, sp := plans(b)
-	m := p.Services[len(p.Services)-1].Methods[0]
+	m := action(p)
 	out, in := plans.plan(m.Output), plans.plan(m.Input)
 	record := drawnRecord(rand.New(rand.NewPCG(5, 6)), sp.Action("every").Output, 0)
 	data := out.appendRecord(nil, record)

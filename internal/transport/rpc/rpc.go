@@ -59,6 +59,7 @@ type Door struct {
 	making  sync.Mutex
 	surface atomic.Pointer[surface]
 	streams streams
+	crew    *crew
 	// closing ends with the door, and with it the streams that go on.
 	closing context.Context
 	close   context.CancelFunc
@@ -69,6 +70,7 @@ func New(c Config) *Door {
 	c.StreamsMax, c.AddressMax = cmp.Or(c.StreamsMax, StreamsMax), cmp.Or(c.AddressMax, AddressMax)
 	d := &Door{Config: c, streams: streams{from: map[string]int{}}}
 	d.closing, d.close = context.WithCancel(context.Background())
+	d.crew = newCrew(d.closing)
 	return d
 }
 

@@ -121,9 +121,11 @@ func (s *straight) answer(ctx context.Context, w http.ResponseWriter, r *http.Re
 	var out []byte
 	err := ctx.Err()
 	if err == nil {
-		err = s.method.guard(x, func() (err error) {
-			out, err = s.method.ask(ctx, x, in, make([]byte, prefix, 512))
-			return err
+		s.method.door.crew.run(func() {
+			err = s.method.guard(x, func() (err error) {
+				out, err = s.method.ask(ctx, x, in, make([]byte, prefix, 512))
+				return err
+			})
 		})
 	} else {
 		err = s.method.door.over(ctx)
