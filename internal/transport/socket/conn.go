@@ -44,6 +44,9 @@ type conn struct {
 	// those that are being begun.
 	known     map[string]struct{}
 	following int
+	// left are those that were unfollowed while others are being begun: their pushes wait
+	// for no answer.
+	left map[string]struct{}
 	member    *channel.Member
 	// again is set when the server closes; code and reason when the socket is to be closed,
 	// code 0 where it is closed already.

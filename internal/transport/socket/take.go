@@ -233,6 +233,19 @@ func (c *conn) forget(sub string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.known, sub)
+	if c.following > 0 {
+		if c.left == nil {
+			c.left = map[string]struct{}{}
+		}
+		c.left[sub] = struct{}{}
+	}
+}
+
+// began notes that a subscription was begun, or could not be. The connection is locked.
+func (c *conn) began() {
+	if c.following--; c.following == 0 {
+		c.left = nil
+	}
 }
 
 // follow begins a subscription.
@@ -244,7 +257,7 @@ func (c *conn) follow(f *frame) {
 	c.saw(seen, err)
 	if err != nil {
 		c.mu.Lock()
-		c.following--
+		c.began()
 		c.mu.Unlock()
 		c.fail(f.id, err)
 		return
@@ -292,7 +305,7 @@ func (c *conn) answer(id int64, rest func([]byte) []byte, sub string) {
 			c.known = map[string]struct{}{}
 		}
 		c.known[sub] = struct{}{}
-		c.following--
+		c.began()
 	}
 	c.mu.Unlock()
 	c.poke()

@@ -209,7 +209,7 @@ func (w *writer) sift(pushes []live.Push) []live.Push {
 			}
 			continue
 		}
-		if c.following > 0 {
+		if _, left := c.left[p.Sub]; c.following > 0 && !left {
 			w.early = append([]live.Push(nil), pushes[i:]...)
 			return pushes[:i]
 		}
