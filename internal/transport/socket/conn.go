@@ -46,8 +46,8 @@ type conn struct {
 	following int
 	// left are those that were unfollowed while others are being begun: their pushes wait
 	// for no answer.
-	left map[string]struct{}
-	member    *channel.Member
+	left   map[string]struct{}
+	member *channel.Member
 	// again is set when the server closes; code and reason when the socket is to be closed,
 	// code 0 where it is closed already.
 	again  time.Duration
