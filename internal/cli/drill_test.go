@@ -331,7 +331,7 @@ func TestMoveOutlivesTheServer(t *testing.T) {
 	p.want(exitDone, "", "import", "notes", p.many(6000), "--data", old)
 	acked := map[string]string{}
 	kills := 0
-	for wait := 50 * time.Millisecond; ; wait += wait / 4 {
+	for wait := 5 * time.Millisecond; ; wait += wait/4 + 5*time.Millisecond {
 		load := call(s.address, fmt.Sprint("round", kills))
 		cmd := p.process(t.Context(), "move", "--to", to, "--data", old)
 		if err := cmd.Start(); err != nil {
@@ -339,6 +339,13 @@ func TestMoveOutlivesTheServer(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
+		if kills == 0 {
+			// Without the server the command would move by itself: it has to be asked before.
+			for _, err := os.Stat(filepath.Join(next, "galley.db")); err != nil && len(ended) == 0; {
+				<-time.After(time.Millisecond)
+				_, err = os.Stat(filepath.Join(next, "galley.db"))
+			}
+		}
 		var err error
 		select {
 		case err = <-ended:
