@@ -24,6 +24,7 @@ func TestStoreKeepsItsContractBehindABouncer(t *testing.T) {
 				continue
 			}
 			t.Run(c.Name, func(t *testing.T) {
+				t.Parallel()
 				url := through(pgtest.Shared(t).Database(t))
 				c.Run(t, func(f storetest.Faults) (storetest.Store, error) {
 					return Open(context.Background(), Config{URL: url, Fault: faults(f)})
