@@ -39,7 +39,8 @@ async function route() {
   const done = page.show(main, query);
   if (turned) {
     scrollTo(0, 0);
-    main.focus({ preventScroll: true });
+    // Who is typing goes on typing.
+    if (document.activeElement !== find("q")) main.focus({ preventScroll: true });
   }
   await done;
 }
