@@ -212,6 +212,29 @@ func TestBrokenSaveKeepsServing(t *testing.T) {
 	}
 }
 
+// TestDevSaysHowToSignIn starts twice: the accounts of the seed are named both times,
+// and without those that have no password, or are nobody's of the seed.
+func TestDevSaysHowToSignIn(t *testing.T) {
+	p := newPlace(t, small)
+	p.write("seed/users.jsonl", `{"email":"ana@example.com","password":"harbour-1","name":"Ana"}
+{"email":"bo@example.com","name":"Bo"}
+{"email":"cleo@example.com","password":"harbour-1","name":"Cleo"}
+`)
+	for range 2 {
+		s := p.start("dev")
+		s.wait("asyncapi.json")
+		s.wait("gRPC     127.0.0.1:")
+		got := s.wait("Sign in")
+		if want := `  Sign in  ana@example.com, cleo@example.com (password: "harbour-1")`; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		s.wait("ready in")
+		if code := s.stop(); code != exitDone {
+			t.Fatalf("told to end: code %d", code)
+		}
+	}
+}
+
 func TestDevWaitsForAFirstSaveThatIsRight(t *testing.T) {
 	p := newPlace(t, strings.Replace(small, "record.stock > 0", "record.stok > 0", 1))
 	s := p.launch("dev")

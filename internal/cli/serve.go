@@ -130,7 +130,11 @@ func (c *command) runDev(ctx context.Context, once bool) error {
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
-	c.banner(s, address)
+	accounts, err := s.Accounts(ctx)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	c.banner(s, address, accounts)
 	c.line("ready in %s%s", spent(start), seeded)
 	ends := make(chan error, 1)
 	running, stop := context.WithCancel(ctx)
@@ -177,17 +181,43 @@ func (c *command) openDev(ctx context.Context, w *watcher, once bool) (*serve.Se
 	}
 }
 
-func (c *command) banner(s *serve.Server, address string) {
+func (c *command) banner(s *serve.Server, address string, accounts []serve.Account) {
 	c.say("\n  %s · %s    galley %s\n", s.Spec().App, summary(s.Spec()), Version)
 	fmt.Fprintf(c.out, "  App      %s\n", address)
-	fmt.Fprintf(c.out, "  API      %s/api         %s/api/openapi.json\n", address, address)
+	fmt.Fprintf(c.out, "  API      %s/api\n", address)
+	fmt.Fprintf(c.out, "           %s/api/openapi.json and asyncapi.json say what it takes\n", address)
+	fmt.Fprintf(c.out, "  gRPC     %s, the same port, with reflection\n",
+		strings.TrimPrefix(address, "http://"))
 	if len(s.Spec().Emails) > 0 {
 		fmt.Fprintf(c.out, "  Mailbox  %s%s\n", address, mailbox.Path)
 	}
 	if s.Admin() != "" {
 		fmt.Fprintf(c.out, "  Metrics  %s/metrics\n", s.Admin())
 	}
+	if len(accounts) > 0 {
+		fmt.Fprintf(c.out, "  Sign in  %s\n", signsIn(accounts))
+	}
 	c.say("")
+}
+
+// accountsMax bounds the accounts that are named.
+const accountsMax = 6
+
+// signsIn names accounts with what to sign in with.
+func signsIn(accounts []serve.Account) string {
+	more := ""
+	if n := len(accounts) - accountsMax; n > 0 {
+		accounts, more = accounts[:accountsMax], fmt.Sprintf(", and %d more of the seed", n)
+	}
+	var said []string
+	for i, a := range accounts {
+		text := a.Email
+		if i == len(accounts)-1 || accounts[i+1].Password != a.Password {
+			text += fmt.Sprintf(" (password: %q)", a.Password)
+		}
+		said = append(said, text)
+	}
+	return strings.Join(said, ", ") + more
 }
 
 // line says something with the time of day.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/codegen"
-	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
@@ -94,7 +93,7 @@ func (s *Server) Seed(ctx context.Context) ([]Seeded, error) {
 		if err != nil {
 			return out, err
 		}
-		job := s.importing(c.Name, ident.Subject{Who: ident.System, Name: "seed"})
+		job := s.importing(c.Name, seeder)
 		job.Format, job.Name = transfer.JSONLines, name
 		res, err := job.Run(ctx, bytes.NewReader(text))
 		if err == nil && res.WrongAll > 0 {
