@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -215,10 +217,14 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	}
 	text := fmt.Sprintf("there is no command %q.", cmd.CommandPath()+" "+args[0])
 	var names []string
+	near := ""
 	for _, sub := range cmd.Commands() {
 		names = append(names, sub.Name())
+		if slices.Contains(sub.SuggestFor, args[0]) {
+			near = sub.Name()
+		}
 	}
-	if near := value.Nearest(args[0], names); near != "" {
+	if near = cmp.Or(near, value.Nearest(args[0], names)); near != "" {
 		return wrong("%s Did you mean %s %s?", text, cmd.CommandPath(), near)
 	}
 	return wrong("%s See: %s --help", text, cmd.CommandPath())

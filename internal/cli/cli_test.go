@@ -126,6 +126,7 @@ func TestWrongCallsNameTheRightOne(t *testing.T) {
 	p := newPlace(t, small)
 	for _, c := range []struct{ args, want string }{
 		{"chek", "Did you mean galley check?"},
+		{"new shop", "Did you mean galley init?"},
 		{"frobnicate", "galley --help"},
 		{"migrate aply", "Did you mean galley migrate apply?"},
 		{"check --surfce", "Did you mean --surface?"},

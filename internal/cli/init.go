@@ -26,7 +26,7 @@ func (c *command) init() *cobra.Command {
 	var template string
 	cmd := &cobra.Command{
 		Use: "init [dir]", Short: "Make a new app that runs", GroupID: groupWeek,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), SuggestFor: []string{"new", "create"},
 		Example: "  galley init shop --template shop\n" +
 			"  galley init notes --template empty",
 		RunE: func(_ *cobra.Command, args []string) error {
