@@ -240,7 +240,7 @@ func (d *openAPI) common() {
 
 // codesOf lists every code that the app can answer with.
 func codesOf(sp *spec.Spec) []any {
-	codes := append(spec.Codes(), "method_not_allowed")
+	codes := append(spec.Codes(), "method_not_allowed", "upgrade_required")
 	for _, c := range sp.Collections {
 		for _, check := range c.Checks {
 			codes = append(codes, check.Name)

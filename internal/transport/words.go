@@ -25,6 +25,10 @@ type Word struct {
 // belongs to HTTP alone, so no fault has it.
 const CodeMethod = "method_not_allowed"
 
+// CodeUpgrade is the code of a request over plain HTTP to an address that speaks
+// WebSocket.
+const CodeUpgrade = "upgrade_required"
+
 // house holds our own codes, in the order in which documents list them.
 var house = []Word{
 	{Code: "invalid_request", Title: "The request cannot be read.", Status: 400,
@@ -71,6 +75,8 @@ var house = []Word{
 	{Code: "idempotency_key_reused", Title: "This Idempotency-Key was used for something else.",
 		Status: 422,
 		Advice: "A key belongs to one request. Send a fresh key with a new request."},
+	{Code: CodeUpgrade, Title: "This address speaks WebSocket.", Status: 426,
+		Advice: "Open it as a WebSocket: new WebSocket(…) in a page, or a tool such as websocat."},
 	{Code: "rate_limited", Title: "Too many requests.", Status: 429,
 		Advice: "Wait the seconds in Retry-After. RateLimit says how much is left."},
 	{Code: "internal", Title: "Something went wrong on our side.", Status: 500,

@@ -90,6 +90,20 @@ func TestAnswersAreThoseOfHTTP(t *testing.T) {
 	}
 }
 
+// TestPlainHTTPIsToldHowASocketIsOpened asks the socket's address as curl does.
+func TestPlainHTTPIsToldHowASocketIsOpened(t *testing.T) {
+	w := open(t, board)
+	res := (&person{w: w}).raw("GET", "/api/ws", "")
+	if res.Status != 426 || res.Header.Get("Upgrade") != "websocket" ||
+		!strings.Contains(string(res.Body), "new WebSocket(") {
+		t.Errorf("got %d %v %s", res.Status, res.Header, res.Body)
+	}
+	res = (&person{w: w}).raw("GET", "/api/ws", "", "Upgrade", "websocket", "Connection", "keep-alive, Upgrade")
+	if res.Status != 400 || !strings.Contains(string(res.Body), "version 13") {
+		t.Errorf("without a version: got %d %s", res.Status, res.Body)
+	}
+}
+
 // same writes JSON without what differs between any two answers.
 func same(body string) string {
 	var v any

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/galleybackend/galley/internal/fault"
+	"github.com/galleybackend/galley/internal/transport"
 )
 
 // Sizes of the buffers that an idle socket keeps, in bytes. A frame of control has at
@@ -90,8 +92,7 @@ func (w *wire) hurry(d time.Duration) {
 // refuses.
 type hijacker struct {
 	http.ResponseWriter
-	wire    *wire
-	refused []byte
+	wire *wire
 }
 
 // WriteHeader passes on nothing but that the protocol changes.
@@ -101,11 +102,8 @@ func (h *hijacker) WriteHeader(status int) {
 	}
 }
 
-// Write keeps the words of a refusal.
-func (h *hijacker) Write(p []byte) (int, error) {
-	h.refused = append(h.refused, p...)
-	return len(p), nil
-}
+// Write takes the words of a refusal to itself.
+func (h *hijacker) Write(p []byte) (int, error) { return len(p), nil }
 
 // Hijack takes the connection over.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -132,21 +130,37 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // upgrade makes a WebSocket of a request.
 func upgrade(w http.ResponseWriter, r *http.Request) (*websocket.Conn, *wire, error) {
+	if !asksFor(r.Header["Upgrade"], "websocket") || !asksFor(r.Header["Connection"], "upgrade") {
+		w.Header()["Upgrade"], w.Header()["Connection"] = []string{"websocket"}, []string{"Upgrade"}
+		return nil, nil, fault.WithCode(fault.Malformed, transport.CodeUpgrade,
+			"This address speaks WebSocket: open it with new WebSocket(…) or a tool such as websocat. "+
+				"Over plain HTTP the same is told by GET /api/events?follow=….")
+	}
 	h := &hijacker{ResponseWriter: w}
 	// The origin was looked at by the door before, for streams of every kind.
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{Subprotocols: []string{Protocol},
 		InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
-		f := fault.Wrap(fault.Malformed, err, "This address speaks WebSocket.")
-		if text := bytes.TrimSpace(h.refused); len(text) > 0 {
-			f.Message = "This address speaks WebSocket: " + string(text) + "."
-		}
+		f := fault.Wrap(fault.Malformed, err,
+			"This is not how a WebSocket is opened: with version 13, and a key of 16 bytes in base64.")
 		w.Header().Del("Content-Type")
 		w.Header().Del("Connection")
 		return nil, nil, f
 	}
 	ws.SetReadLimit(-1) // the reader bounds messages itself, and says so
 	return ws, h.wire, nil
+}
+
+// asksFor reports whether a header has the word in its list.
+func asksFor(header []string, word string) bool {
+	for _, line := range header {
+		for part := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), word) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // headMax is the greatest size of the head of a frame that a server sends.
