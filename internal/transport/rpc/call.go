@@ -343,5 +343,11 @@ func (m *method) replayed(dst []byte, body string) ([]byte, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "Something went wrong on our side.")
 	}
+	for i, f := range r.Shape.Fields() {
+		// In JSON a null of the field is as a null in it.
+		if v := r.Slots[i]; f.Type.Optional && v.Kind() == value.JSON && v.Text() == "null" {
+			r.Slots[i] = value.OfNull()
+		}
+	}
 	return m.out.appendRecord(dst, r), nil
 }

@@ -60,7 +60,7 @@ func (p *plan) appendRecord(dst []byte, r value.Record) []byte {
 // append writes one field. What is null or not to be seen is not there.
 func (f *field) append(dst []byte, v value.Value) []byte {
 	switch {
-	case v.IsNull() || v.Kind() == value.Operator || v.Kind() == value.JSON && v.Text() == "null":
+	case v.IsNull() || v.Kind() == value.Operator:
 		return dst
 	case !f.Repeated:
 		if !f.Optional && f.zero(v) {
