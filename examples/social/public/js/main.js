@@ -183,7 +183,10 @@ find("skip").addEventListener("click", (event) => {
 });
 addEventListener("hashchange", () => {
   scrollTo(0, 0);
-  show().then(() => main.focus({ preventScroll: true }));
+  show().then(() => {
+    // Who has begun to type meanwhile goes on typing.
+    if (!document.activeElement?.matches("input, textarea, select")) main.focus({ preventScroll: true });
+  });
 });
 onChange(() => show());
 
