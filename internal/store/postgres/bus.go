@@ -36,6 +36,11 @@ const (
 // its own for each way, made when it is used.
 type bus struct {
 	*dialect
+	// secret is that of the database's processes, called the name of the notifications: any user
+	// of the server who knew it could hear them, and say some.
+	secret func(context.Context) (string, error)
+	naming sync.Mutex
+	called string
 	mu     sync.Mutex
 	closed bool
 	out    *pgconn.PgConn
@@ -57,12 +62,19 @@ func (s *Store) Listen(ctx context.Context, hear func([]byte)) error {
 func (s *Store) Close() error { return errors.Join(s.bus.close(), s.Store.Close()) }
 
 // channelName is that of the notifications.
-func (b *bus) channelName() string {
-	name := "galley-bus:" + b.schema
-	if len(name) > identMax {
-		name = fmt.Sprintf("galley-bus:%x", sha256.Sum224([]byte(b.schema)))[:identMax]
+func (b *bus) channelName(ctx context.Context) (string, error) {
+	b.naming.Lock()
+	defer b.naming.Unlock()
+	if b.called != "" {
+		return b.called, nil
 	}
-	return name
+	secret, err := b.secret(ctx)
+	if err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("galley-bus:%x", sha256.Sum224([]byte(b.schema+"\x00"+secret)))
+	b.called = name[:identMax]
+	return b.called, nil
 }
 
 func (b *bus) publish(ctx context.Context, word []byte) error {
@@ -94,12 +106,16 @@ func (b *bus) notify(ctx context.Context, payloads []string) error {
 		}
 		b.out = c
 	}
+	name, err := b.channelName(ctx)
+	if err != nil {
+		return err
+	}
 	batch := &pgconn.Batch{}
 	for _, p := range payloads {
-		batch.ExecParams("SELECT pg_notify($1, $2)", [][]byte{[]byte(b.channelName()), []byte(p)},
+		batch.ExecParams("SELECT pg_notify($1, $2)", [][]byte{[]byte(name), []byte(p)},
 			[]uint32{oidText, oidText}, nil, nil)
 	}
-	_, err := b.out.ExecBatch(ctx, batch).ReadAll()
+	_, err = b.out.ExecBatch(ctx, batch).ReadAll()
 	if err != nil {
 		b.drop()
 		return gone(err)
@@ -159,7 +175,11 @@ func (b *bus) hears(ctx context.Context, hear func([]byte)) (err error) {
 		defer stop()
 		err = errors.Join(err, c.Close(closing))
 	}()
-	if _, err := c.Exec(ctx, "LISTEN "+b.Quote(b.channelName())).ReadAll(); err != nil {
+	name, err := b.channelName(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Exec(ctx, "LISTEN "+b.Quote(name)).ReadAll(); err != nil {
 		return err
 	}
 	for {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"sync"
@@ -137,5 +138,39 @@ func TestPartsComeTogether(t *testing.T) {
 	}
 	if len(w.open) > partsMax {
 		t.Errorf("%d words are kept", len(w.open))
+	}
+}
+
+func TestOthersOnTheServerCannotFindTheBus(t *testing.T) {
+	url := pgtest.Shared(t).Database(t)
+	s, err := Open(t.Context(), Config{URL: url, Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	name, err := s.bus.channelName(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, known := range []string{"", "public", "\x00", "public\x00"} {
+		if strings.Contains(name, fmt.Sprintf("%x", sha256.Sum224([]byte(known)))[:40]) || name == "galley-bus:"+known {
+			t.Errorf("the name %s can be guessed", name)
+		}
+	}
+	other, err := Open(t.Context(), Config{URL: pgtest.Shared(t).Database(t), Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := other.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if same, err := other.bus.channelName(t.Context()); err != nil || same == name {
+		t.Errorf("another database has the name %s, %v", same, err)
 	}
 }

@@ -75,7 +75,7 @@ func open(ctx context.Context, d *dialect, c Config) (*Store, error) {
 	for try := 1; ; try++ {
 		s, err := openOnce(ctx, d, n, c.Fault)
 		if err == nil {
-			return &Store{Store: s, bus: bus{dialect: d}}, nil
+			return &Store{Store: s, bus: bus{dialect: d, secret: s.BusSecret}}, nil
 		}
 		var p *sqlstore.Problem
 		if try == openTries || ctx.Err() != nil || !errors.As(err, &p) || !raced(p.Err) {

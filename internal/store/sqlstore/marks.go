@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -22,6 +23,9 @@ const (
 	// MarkFilling says how far the database has been filled from another one. It is
 	// not whole as long as the mark is there.
 	MarkFilling = "filling"
+	// markBus is a secret by which the processes on a database find one another, and by
+	// which others who may use the same server do not. No copy has it.
+	markBus = "bus"
 )
 
 // ownMarks makes the table of marks, and the epoch of a new database.
@@ -33,10 +37,16 @@ func (s *Store) ownMarks(ctx context.Context) error {
 		return err
 	}
 	found, err := s.marks(ctx, s.writer)
-	if err != nil || found[MarkEpoch] != "" {
+	if err != nil {
 		return err
 	}
-	return s.mark(s.writer, MarkEpoch, string(ident.NewCall()))
+	if found[MarkEpoch] == "" {
+		err = s.mark(s.writer, MarkEpoch, string(ident.NewCall()))
+	}
+	if err == nil && s.shared && found[markBus] == "" {
+		err = s.mark(s.writer, markBus, rand.Text())
+	}
+	return err
 }
 
 // marks reads all marks.
@@ -52,7 +62,13 @@ func (s *Store) marks(ctx context.Context, c Conn) (map[string]string, error) {
 
 // Epoch names the history that the journal tells. A database that was restored has
 // another one than that of its backup; one to which everything was moved has the same.
-func (s *Store) Epoch(ctx context.Context) (string, error) {
+func (s *Store) Epoch(ctx context.Context) (string, error) { return s.marked(ctx, MarkEpoch) }
+
+// BusSecret is known to the processes on the database, and to nobody who may not read it;
+// "" where only one process uses it.
+func (s *Store) BusSecret(ctx context.Context) (string, error) { return s.marked(ctx, markBus) }
+
+func (s *Store) marked(ctx context.Context, name string) (string, error) {
 	if err := s.begin(); err != nil {
 		return "", err
 	}
@@ -63,7 +79,7 @@ func (s *Store) Epoch(ctx context.Context) (string, error) {
 	}
 	defer s.readers.give(c)
 	found, err := s.marks(ctx, c)
-	return found[MarkEpoch], s.reading(ctx, err)
+	return found[name], s.reading(ctx, err)
 }
 
 // mark sets a mark; "" takes it away.

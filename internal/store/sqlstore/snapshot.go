@@ -88,6 +88,7 @@ func (p *Snapshot) open(ctx context.Context) (err error) {
 	if p.Marks, err = s.marks(ctx, p.conn); err != nil {
 		return err
 	}
+	delete(p.Marks, markBus)
 	err = p.conn.Query(ctx, "SELECT seq, spec FROM "+s.dialect.Quote(tableJournal)+
 		" ORDER BY seq DESC LIMIT 1", nil, func(r Row) error {
 		p.Seq, p.Spec = seqOf(uint64(r.Int(0))), string(r.Text(1))
