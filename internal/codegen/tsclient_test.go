@@ -69,7 +69,9 @@ const [user, output] = await api.batch([{ update: "users", id: changed.id, value
 const both: [string, number] = [user.name, output.balance];
 api.outbox.onRefused((problem, change) => console.log(problem.code === "offline", change.kind === "update", change.id));
 api.channel("room/1", { state: {} }).on("message", (m, from) => console.log(m, from.who)).send("x").leave();
-console.log(next, price, stop, version, both, names, api.outbox.pending.length, orders.state === "offline");
+const up: () => void = api.line.subscribe((state: "live" | "offline") => console.log(state));
+const mine: readonly unknown[] = api.channel("room/1").present.filter((p) => p.self).map((p) => p.state);
+console.log(up, mine, api.line.state === "offline", next, price, stop, version, both, names, api.outbox.pending.length, orders.state === "offline");
 export {};
 `
 
@@ -105,6 +107,7 @@ func TestClientKnowsWhatTheAppOpens(t *testing.T) {
 		`live.state === "gone"`,
 		`live.items[0]!.price = 5`,
 		`api.channel("x").on("mesage", () => {})`,
+		`api.line.state = "live"`,
 	}
 	var b strings.Builder
 	b.WriteString("import { galley, cel, Problem, type Id } from \"@galley/client\"; import \"./shop\";\n" +
@@ -208,6 +211,7 @@ const n: number | null | undefined = p.lines[0]!.n;
 await api.pages.create({ at: new Date(), span: "5s", share: 1, tags: [], kind: "a", lines: [{ user: p.friends[0]! }], friends: [], data: { a: [1] } });
 await api.pages.update(p.id, { share: { $add: 0.5 }, tags: { $append: "x" }, kind: "b", at: p.at });
 const kind: "a" | "b" = (await api.totals.list()).items[0]!.kind;
+const counts: readonly { kind: "a" | "b" }[] = api.totals.live().items;
 const code = api.proxy.rates("x");
 // @ts-expect-error nobody reads it
 (await api.users.get(p.friends[0]!)).pin;
@@ -215,9 +219,9 @@ const code = api.proxy.rates("x");
 api.channels2;
 // @ts-expect-error an enum
 await api.pages.update(p.id, { kind: "c" });
-// @ts-expect-error a view is only listed
-api.totals.live();
-console.log(texts, maybe, deep, gone, n, kind, code);
+// @ts-expect-error a view is only read
+api.totals.create({});
+console.log(counts, texts, maybe, deep, gone, n, kind, code);
 export {};
 `
 	dir := page(t, sp, map[string]string{

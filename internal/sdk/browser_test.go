@@ -1,6 +1,8 @@
 package sdk_test
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -64,6 +66,18 @@ func TestInABrowser(t *testing.T) {
 		p.Until(`settled.join() === "bad_word" && texts() === "b,c,a"`)
 	})
 
+	t.Run("a view is kept true", func(t *testing.T) {
+		p := a.In(t)
+		p.Run(`window.groups = api.groups.live(); window.leave = groups.subscribe(() => {})`)
+		p.Until(`groups.state === "live" && JSON.stringify(groups.items) === '[{"group":"a","n":3}]'`)
+		p.Run(`window.first = groups.items[0];
+			api.notes.create({ text: "d", group: "b", place: 10 }).then((d) => (window.made = d))`)
+		p.Until(`window.made && JSON.stringify(groups.items[1]) === '{"group":"b","n":1}' && groups.items[0] === first`)
+		p.Run(`api.notes.delete(made.id)`)
+		p.Until(`groups.items.length === 1 && texts() === "b,c,a"`)
+		p.Run(`leave()`)
+	})
+
 	t.Run("the order is the server's", func(t *testing.T) {
 		p := a.In(t)
 		p.Run(`const all = ["Z", "a", "é", "\u{10000}", "\ue000", "\u{1f600}", "~", "10s", "9s", "", "aa"].map((text, i) =>
@@ -86,23 +100,45 @@ func TestInABrowser(t *testing.T) {
 	b := a.Tab(t, n.line.Address)
 	b.Until(`window.ready && notes.state === "live" && texts() === "b,c,a" && api.auth.user.name === "ana"`)
 
+	t.Run("who is signed in is as his record is, in every tab", func(t *testing.T) {
+		p, q := a.In(t), b.In(t)
+		p.Run(`window.channel = api.channel("room/one", { state: { at: 1 } })`)
+		p.Until(`channel.present.length === 1 && channel.present[0].self && channel.present[0].user.name === "ana"`)
+		q.Run(`window.channel = api.channel("room/one")`)
+		q.Until(`channel.present.map((p) => [p.self, p.state?.at].join()).join(";") === ",1;true,"`)
+		p.Run(`settled = []; write(api.users.update(api.auth.user.id, { name: "Anna" })); channel.state({ at: 2 })`)
+		for _, tab := range []browser.Page{p, q} {
+			tab.Until(`api.auth.user.name === "Anna" && users.at(-1) === "Anna"`)
+			tab.Until(`channel.present.length === 2 && channel.present.every((p) => p.user.name === "Anna")`)
+		}
+		q.Until(`channel.present.map((p) => [p.self, p.state?.at].join()).join(";") === ",2;true,"`)
+		p.Run(`write(api.users.update(api.auth.user.id, { name: "ana" })); channel.leave()`)
+		q.Until(`api.auth.user.name === "ana" && channel.present.length === 1 && channel.present[0].user.name === "ana"`)
+		p.Until(`settled.join() === "ok,ok"`)
+		q.Run(`channel.leave()`)
+	})
+
 	t.Run("a page without network keeps what it had, and sends what was written in it", func(t *testing.T) {
 		p, q := a.In(t), b.In(t)
+		q.Go("about:blank") // or it would send what is written here
 		p.Offline("")
-		p.Until(`notes.state === "offline"`)
-		p.Run(`settled = [];
+		p.Until(`notes.state === "offline" && api.line.state === "offline"`)
+		p.Run(`settled = []; lines = [];
 			write(api.notes.update(notes.items[0].id, { text: "B" }));
 			write(api.notes.create({ text: "bad", place: 5 }));
 			write(api.notes.create({ text: "d", place: 10 }));
+			window.last = notes.items.find((n) => n.text === "a");
+			write(api.notes.update(last.id, { text: "stale" }, { version: last.version }));
 			write(api.actions.count({ note: notes.items[0].id }));`)
-		p.Until(`texts() === "B,c,bad,a,d" && api.outbox.pending.length === 3`)
-		q.Until(`texts().includes("d") || true`)
+		p.Until(`texts() === "B,c,bad,stale,d" && api.outbox.pending.length === 4`)
+		n.elsewhere(t, "ana", "PATCH", "/api/notes/"+browser.Value[string](p, `last.id`), `{"group":"b"}`)
 		p.Online()
-		p.Until(`settled.length === 4 && notes.state === "live" && texts() === "B,c,a,d"`)
-		q.Until(`texts() === "B,c,a,d" && api.outbox.pending.length === 0`)
-		if got := browser.Value[string](p, `refused.join()`); got != "bad_word create bad" {
+		p.Until(`settled.length === 5 && notes.state === "live" && texts() === "B,c,a,d" && lines.join() === "live"`)
+		if got := browser.Value[string](p, `refused.join()`); got != "bad_word create bad,stale update stale" {
 			t.Errorf("refused was %s", got)
 		}
+		q.Go(n.line.Address)
+		q.Until(`window.ready && notes.state === "live" && texts() === "B,c,a,d" && api.outbox.pending.length === 0`)
 	})
 
 	t.Run("what was written is sent after a reload, whoever sends it", func(t *testing.T) {
@@ -203,6 +239,37 @@ func TestInABrowser(t *testing.T) {
 	})
 
 	t.Run("the hooks of React", func(t *testing.T) { useHooks(t, n) })
+}
+
+// elsewhere asks as somebody who is signed in on another device.
+func (n *notes) elsewhere(t *testing.T, name, method, path, body string) {
+	t.Helper()
+	ask := func(method, path, token, body string) []byte {
+		r, err := http.NewRequestWithContext(t.Context(), method, n.Address+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		_ = res.Body.Close() // it is read
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s %s: %d %s, %v", method, path, res.StatusCode, text, err)
+		}
+		return text
+	}
+	var opened struct{ Token string }
+	if err := json.Unmarshal(ask("POST", "/api/auth/sign-in", "", `{"email":"`+name+
+		`@example.com","password":"correct horse battery","token":true}`), &opened); err != nil {
+		t.Fatal(err)
+	}
+	ask(method, path, opened.Token, body)
 }
 
 // lead breaks what is open and has the line lead to another address.

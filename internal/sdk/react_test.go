@@ -100,6 +100,7 @@ func useHooks(t *testing.T, n *notes) {
 		api.notes.create({ text: "z", group: "b" })`)
 	texts := `[...document.querySelectorAll("li > :first-child")].map((b) => b.textContent).join()`
 	p.Until(texts + ` === "x of Cleo,y of Cleo"`)
+	p.Until(`document.querySelector("#groups").textContent === "a2,b1"`)
 	p.Click("li > button")
 	p.Until(texts + ` === "y of Cleo,x of Cleo"`)
 	p.Click("li .count")

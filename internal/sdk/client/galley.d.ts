@@ -124,6 +124,11 @@ interface Reads<C extends string> {
   /** A list that is kept true. Equal lists are one. */
   live<const E extends Path<C> = never>(query?: Query<E>): Live<Expanded<C, E>>;
 }
+interface ReadsView<R> {
+  list(): Promise<Page<R>>;
+  /** The rows, kept true: another array whenever one has changed. */
+  live(): Live<R>;
+}
 interface Creates<C extends string, V> {
   /** Shown at once in live lists. While offline it waits in the outbox, as do update and delete. */
   create(values: V & { id?: IdOf<C> }): Promise<C extends Name ? Row<C> : any>;
@@ -301,7 +306,7 @@ interface House {
 /** The API of this app. Without generated types every name is taken. */
 export type Api = House & (Loose<Name> extends true ? { readonly [name: string]: any }
   : { readonly [C in Name as C extends keyof House ? never : C]: Collection<C> }
-    & { readonly [V in keyof Views]: { list(query?: Omit<ListQuery, "expand">): Promise<Page<Views[V]>> } });
+    & { readonly [V in keyof Views]: ReadsView<Views[V]> });
 
 /** The API of an app: of the page's own origin, unless url names another. */
 export function galley(options?: { url?: string; fetch?: typeof fetch }): Api;

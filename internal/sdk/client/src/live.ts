@@ -41,6 +41,9 @@ function reached(place: string | undefined, at: string): boolean {
   return a !== b || +n! >= +m!;
 }
 
+/** keyed is what a row is known by: rows of views have nothing but their place. */
+const keyed = (r: Values, i: number) => (r.version ? r.id : i);
+
 export type Lives = ReturnType<typeof makeLives>;
 
 /** makeLives returns what keeps all live lists of an app over one socket. */
@@ -99,7 +102,7 @@ export function makeLives(o: {
     const fields = l.query.sort?.split(/,?-|,/) ?? [];
     const lacks = (r: Values) => +fields.some((f) => f && !(f in r));
     return [...map.values()].sort((a, b) => lacks(a) - lacks(b) || l.order(a, b))
-      .filter((r, i) => i < Math.min(l.query.limit ?? 50, 500) || lacks(r));
+      .filter((r, i) => i < Math.min(l.query.limit ?? 50, 500) || lacks(r) || !("version" in r));
   }
 
   /**
@@ -146,11 +149,11 @@ export function makeLives(o: {
   /** put takes over a whole answer, or what changed since the one before. */
   function put(l: List, f: Frame) {
     if (f.items) {
-      l.order = by(l.query.sort, f.items);
+      l.order = f.items.some((r: Values) => !r.version) ? () => 0 : by(l.query.sort, f.items);
       const old = l.server;
-      l.server = new Map(f.items.map((r: Values) => {
-        const same = old?.get(r.id);
-        return [r.id, same && JSON.stringify(same) === JSON.stringify(r) ? same : r];
+      l.server = new Map(f.items.map((r: Values, i: number) => {
+        const same = old?.get(keyed(r, i));
+        return [keyed(r, i), same && JSON.stringify(same) === JSON.stringify(r) ? same : r];
       }));
     }
     for (const c of f.changes ?? []) {
@@ -229,7 +232,7 @@ export function makeLives(o: {
     }
     const at = frames[frames.length - 1]!.at;
     if (at) {
-      place = at;
+      if (!place || reached(at, place)) place = at; // that of a view may be an earlier one
       for (const l of subs.values()) if (!reached(l.at, at)) l.at = at;
       ack();
     }
@@ -262,7 +265,7 @@ export function makeLives(o: {
     if (!l.server) {
       const kept = await o.shelf.list(keyOf(l)).catch(() => undefined);
       if (kept && !l.server) {
-        l.server = new Map(kept.items.map((r) => [r.id, r]));
+        l.server = new Map(kept.items.map((r, i) => [keyed(r, i), r]));
         draw([l]);
       }
     }

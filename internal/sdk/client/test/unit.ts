@@ -96,7 +96,7 @@ test("equal live lists are one, and end with their last reader", async () => {
 
 test("a commit is shown in all lists together", async () => {
   const { w, api } = open();
-  lists(w, { cards: [card("a"), card("b")], lists: [{ id: "l1", count: 2 }] });
+  lists(w, { cards: [card("a"), card("b")], lists: [{ id: "l1", version: 1, count: 2 }] });
   const cards = api.cards.live(), all = api.lists.live();
   const seen: string[] = [];
   const look = () => seen.push(`${cards.items.length}/${all.items[0]?.count}`);
@@ -106,8 +106,21 @@ test("a commit is shown in all lists together", async () => {
   seen.length = 0;
   w.socket.push({ sub: "s1", at: "e:2", changes: [{ del: "a" }], more: true });
   equal(seen, [], "half a commit");
-  w.socket.push({ sub: "s2", at: "e:2", changes: [{ put: { id: "l1", count: 1 } }] });
+  w.socket.push({ sub: "s2", at: "e:2", changes: [{ put: { id: "l1", version: 2, count: 1 } }] });
   equal(seen, ["1/1", "1/1"]);
+});
+
+test("the rows of a view are as the server has them", async () => {
+  const { w, api } = open();
+  const rows = Array.from({ length: 60 }, (_, i) => ({ group: "g" + (i % 7), id: 60 - i }));
+  lists(w, { totals: rows });
+  const live = api.totals.live();
+  live.subscribe(() => {});
+  await until("live", () => live.state === "live");
+  equal(JSON.stringify(live.items) === JSON.stringify(rows), true);
+  const first = live.items[0];
+  w.socket.push({ sub: "s1", reset: true, at: "e:2", items: [rows[0], { group: "g0", id: 61 }] });
+  equal([live.items.length, live.items[0] === first, live.items[1].id], [2, true, 61]);
 });
 
 test("records that stay as they are stay the same objects", async () => {
@@ -183,7 +196,7 @@ test("a card goes from one filtered list to another at once", async () => {
 
 test("a record is shown with what its list expands, or not before the server shows it", async () => {
   const { w, api } = open();
-  const [ana, ben] = [{ id: "u1", name: "Ana" }, { id: "u2", name: "Ben" }];
+  const [ana, ben] = [{ id: "u1", version: 1, name: "Ana" }, { id: "u2", version: 1, name: "Ben" }];
   lists(w, { cards: [card("a", { owner: "u1", expand: { owner: ana } })], users: [ana, ben] });
   const live = api.cards.live({ expand: ["owner"], sort: "title" }), users = api.users.live();
   live.subscribe(() => {});

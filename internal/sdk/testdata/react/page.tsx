@@ -39,6 +39,11 @@ function Room() {
   );
 }
 
+function Groups() {
+  const groups = useLive(api.groups);
+  return <p id="groups">{groups.map((g) => g.group + g.n).join()}</p>;
+}
+
 function Page() {
   const user = useUser();
   const [group, setGroup] = useState("a");
@@ -49,6 +54,7 @@ function Page() {
       <h1>{user.name}</h1>
       <button id="other" onClick={() => setGroup(group === "a" ? "b" : "a")}>{group}</button>
       <Group name={group} />
+      <Groups />
       <Room />
     </main>
   );

@@ -3,7 +3,8 @@ import { galley, cel, Problem } from "/galley.js";
 
 const api = galley();
 const notes = api.notes.live({ sort: "place", limit: 500 });
-Object.assign(window, { api, cel, Problem, notes, refused: [], users: [], settled: [] });
+Object.assign(window, { api, cel, Problem, notes, refused: [], users: [], settled: [], lines: [] });
+api.line.subscribe((state) => window.lines.push(state));
 api.outbox.onRefused((problem, change) => window.refused.push(`${problem.code} ${change.kind} ${change.values?.text}`));
 api.auth.onChange((user) => window.users.push(user?.name ?? null));
 notes.subscribe(() => {});
