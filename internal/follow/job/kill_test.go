@@ -157,7 +157,7 @@ func run(t *testing.T, url, effects, stop string, wallet ident.Record) *victim {
 // hear waits for a line.
 func (v *victim) hear(t *testing.T, line string) {
 	t.Helper()
-	late := time.AfterFunc(60*time.Second, func() { _ = v.cmd.Process.Kill() })
+	late := time.AfterFunc(5*time.Minute, func() { _ = v.cmd.Process.Kill() })
 	defer late.Stop()
 	var heard []string
 	for v.lines.Scan() {
@@ -261,7 +261,7 @@ func judge(t *testing.T, url, effects string, wallet ident.Record, ids []ident.R
 // await waits until the last step of each job ran.
 func await(t *testing.T, effects string, jobs int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for {
 		text, err := os.ReadFile(effects)

@@ -38,7 +38,7 @@ func hourly(t testing.TB, db database, name string) func(*follow.Config) {
 // the others have their say.
 func (n *node) runsOf(name string, want int) []job.Info {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(n.t.Context(), 5*time.Minute)
 	defer cancel()
 	for stays := 0; ; {
 		all, err := n.jobs.List(ctx, "", name, "", 100)
@@ -78,12 +78,13 @@ func TestClockStartsAJobOnce(t *testing.T) {
 		nodes := []*node{n}
 		if shared {
 			other := open()
-			m := startWith(t, other, shared, kinds, nil, hourly(t, other, "report"))
+			m := startBy(t, n.ahead, other, shared, kinds, nil, hourly(t, other, "report"))
 			nodes = append(nodes, m)
 		}
-		pass := func(d time.Duration) {
+		pass := func(d time.Duration) { // for all of them at once
+			n.ahead.Add(int64(d))
 			for _, x := range nodes {
-				x.advance(d)
+				x.runner.Wake()
 			}
 		}
 		n.runsOf("report", 0)

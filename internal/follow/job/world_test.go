@@ -73,8 +73,15 @@ func start(t testing.TB, db database, shared bool, kinds map[string]*kind,
 func startWith(t testing.TB, db database, shared bool, kinds map[string]*kind,
 	change func(*job.Config), beat func(*follow.Config)) *node {
 	t.Helper()
+	return startBy(t, &atomic.Int64{}, db, shared, kinds, change, beat)
+}
+
+// startBy is startWith by a clock that goes so far ahead, which nodes may share.
+func startBy(t testing.TB, ahead *atomic.Int64, db database, shared bool, kinds map[string]*kind,
+	change func(*job.Config), beat func(*follow.Config)) *node {
+	t.Helper()
 	a := apply(t, db)
-	n := &node{t: t, db: db, ahead: &atomic.Int64{}}
+	n := &node{t: t, db: db, ahead: ahead}
 	log := slog.New(slog.DiscardHandler)
 	n.engine = engine.New(engine.Config{Store: db, App: a, Clock: n.now, Log: log})
 	c := follow.Config{Store: db, Now: n.now, Log: log,
@@ -236,7 +243,7 @@ func (n *node) run(kinds map[string]*kind, name string, k *kind) {
 // until waits until a job is as it is asked for.
 func (n *node) until(id ident.Record, is func(job.Info) bool) job.Info {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(n.t.Context(), 5*time.Minute)
 	defer cancel()
 	for {
 		changed := n.jobs.Changed()
