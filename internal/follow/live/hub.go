@@ -137,11 +137,10 @@ type Hub struct {
 	rows    int
 	// fresh are the topics that have an answer of a moment ago.
 	fresh []*topic
-	// turns are topics that wait to be computed, computing is how many are, came those
-	// that were and of which the loop takes note.
-	turns     []*topic
-	computing int
-	came      []*topic
+	// quick and long are the topics that are computed again, by how long it takes, came
+	// those that were and of which the loop takes note.
+	quick, long lane
+	came        []*topic
 	// app is a watch of the app by which the topics judge, old are topics of another.
 	app    *engine.Watch
 	old    []*topic
@@ -193,7 +192,7 @@ func New(c Config) *Hub {
 		conns: map[*Conn]struct{}{}, topics: map[string]*topic{}, own: index{}, uses: uses{},
 		holds:  map[engine.Held]map[*topic]struct{}{},
 		staged: map[*Conn]struct{}{}, touched: map[string]journal.Seq{},
-		memory: engine.NewMemory(), reading: make(chan struct{}, 1)}
+		quick: lane{most: 2}, long: lane{most: 1}, memory: engine.NewMemory(), reading: make(chan struct{}, 1)}
 	h.intake.more = make(chan struct{}, 1)
 	h.intake.room = make(chan struct{}, 1)
 	return h

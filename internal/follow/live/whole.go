@@ -3,6 +3,7 @@ package live
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/galleybackend/galley/internal/engine"
@@ -14,8 +15,6 @@ import (
 const aggregateSuffix = "/aggregate"
 
 const (
-	// computingMax is how many answers are computed at once.
-	computingMax = 2
 	// computeEach is how long one that was computed is left alone, and computeShare how
 	// many times as long as it took, if that is longer.
 	computeEach  = 100 * time.Millisecond
@@ -38,8 +37,9 @@ type whole struct {
 	// its turn, is computed, or waits to be told.
 	due, busy bool
 	timer     *time.Timer
-	// next is when it may be computed again.
+	// next is when it may be computed again, took how long it took.
 	next time.Time
+	took time.Duration
 	// joining is how many wait for it to be computed, who then hear of it by done.
 	joining int
 	done    chan struct{}
@@ -105,8 +105,11 @@ func (h *Hub) want(t *topic) { h.schedule(t, time.Until(t.whole.next)) }
 // schedule has a whole computed after a time.
 func (h *Hub) schedule(t *topic, after time.Duration) {
 	x := t.whole
+	if x.busy {
+		return // what it misses is seen when it is told
+	}
 	x.due = true
-	if x.busy || len(t.subs) == 0 && x.joining == 0 || h.closed || h.topics[t.key] != t {
+	if len(t.subs) == 0 && x.joining == 0 || h.closed || h.topics[t.key] != t {
 		return
 	}
 	x.stop()
@@ -118,19 +121,52 @@ func (h *Hub) schedule(t *topic, after time.Duration) {
 		})
 		return
 	}
-	x.busy = true
-	h.turns = append(h.turns, t)
-	h.turn()
+	x.busy, x.due = true, false
+	if x.joining > 0 { // as if he asked
+		h.tasks.Go(func() { h.compute(t) })
+		return
+	}
+	lane := h.laneOf(t)
+	lane.topics = append(lane.topics, t)
+	h.turn(lane)
+}
+
+// lane is a line of topics in which some are computed at once.
+type lane struct {
+	topics     []*topic
+	busy, most int
+}
+
+// laneMax is how many of a lane are looked at for the one whose followers had the least.
+const laneMax = 64
+
+// laneOf keeps those that take long from those that do not.
+func (h *Hub) laneOf(t *topic) *lane {
+	if t.whole.took > quickTime {
+		return &h.long
+	}
+	return &h.quick
 }
 
 // turn begins to compute those whose turn it is.
-func (h *Hub) turn() {
-	for h.computing < computingMax && len(h.turns) > 0 && !h.closed {
-		t := h.turns[0]
-		h.turns = h.turns[1:]
-		t.whole.due = false
-		h.computing++
-		h.tasks.Go(func() { h.compute(t) })
+func (h *Hub) turn(x *lane) {
+	for x.busy < x.most && len(x.topics) > 0 && !h.closed {
+		best, least := 0, h.spentOn(x.topics[0])
+		for i, t := range x.topics[:min(len(x.topics), laneMax)] {
+			if spent := h.spentOn(t); spent < least {
+				best, least = i, spent
+			}
+		}
+		t := x.topics[best]
+		x.topics = slices.Delete(x.topics, best, best+1)
+		x.busy++
+		h.tasks.Go(func() {
+			h.compute(t)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			x.busy--
+			h.turn(x)
+		})
 	}
 }
 
@@ -142,11 +178,10 @@ func (h *Hub) compute(t *topic) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x := t.whole
-	x.last, x.err = v, err
+	x.last, x.err, x.took = v, err, took
 	x.next = began.Add(took + max(computeEach, computeShare*took))
-	h.computing--
+	h.charge(t, took)
 	h.came = append(h.came, t)
-	h.turn()
 	nudge(h.wake)
 }
 
@@ -214,7 +249,7 @@ func (h *Hub) valued(t *topic) {
 	version := t.version
 	h.reindex(t)
 	unseen := t.version != version && !h.quiet(t.watch, engine.Rows{At: v.At})
-	if x.due || unseen || x.touched.Compare(v.At) > 0 {
+	if unseen || x.touched.Compare(v.At) > 0 {
 		h.schedule(t, max(time.Until(x.next), v.Left))
 	}
 }
