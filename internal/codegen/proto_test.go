@@ -53,7 +53,7 @@ func TestNumbersOfFieldsAreKept(t *testing.T) {
 	p, text = protoOf(t, "      total: money\n      note: text?\n      status: [late, shipped, paid]\n"+
 		"      name: string\n", lock)
 	has(t, text, "string name = 10;", "OrderStatus status = 11;", "int64 total = 12;",
-		"optional string note = 13;", "ORDER_STATUS_PAID = 1;", "ORDER_STATUS_LATE = 3;", "-reserved")
+		"optional string note = 13;", "ORDER_STATUS_PAID = 1;", "ORDER_STATUS_LATE = 3;", "-reserved 1")
 	lock = p.Lock()
 
 	// What is gone is reserved, and what comes instead gets another number.

@@ -209,11 +209,13 @@ func (b *protoBuilder) aggregateRow() *ProtoMessage {
 
 // listRequest is the same for all lists.
 func (b *protoBuilder) listRequest(name string) *ProtoMessage {
-	return b.message(name, "",
+	m := b.message(name, "The number 6 is kept for a search, which there is not.",
 		doc(text("filter", 1), `CEL over the fields, as in price <= 5000 && listed.`),
 		doc(text("sort", 2), "Fields, as in -created,name."),
-		number("page_size", 3), text("page_token", 4), texts("expand", 5), text("search", 6),
+		number("page_size", 3), text("page_token", 4), texts("expand", 5),
 		doc(&ProtoField{Name: "total", Number: 7, Kind: ProtoBool}, "Asks for the number of all."))
+	m.Reserved = []int32{6}
+	return m
 }
 
 func (b *protoBuilder) listResponse(name string, record *ProtoMessage) *ProtoMessage {
