@@ -158,6 +158,13 @@ func (m *meeting) finger(t *testing.T) {
 func (m *meeting) offline(t *testing.T) {
 	a, b := m.ana.In(t), m.bo.In(t)
 	a.Expect("net::ERR_", "WebSocket connection to")
+	a.Run(`(async function look() {
+		const all = await Promise.all(["/", "/galley.js", "/js/main.js", "/js/board.js", "/style.css"]
+			.map((name) => caches.match(name)));
+		if (all.every(Boolean)) window.kept = true;
+		else setTimeout(look, 15);
+	})()`)
+	a.Until(`window.kept && navigator.serviceWorker.controller`)
 	m.line.Cut()
 	a.Until(`!document.querySelector("#line").hidden`)
 	a.Run(fmt.Sprintf(`document.querySelector('%s .front').focus()`, card(a, "Label the herb bed")))
@@ -169,6 +176,11 @@ func (m *meeting) offline(t *testing.T) {
 	shows(a, "Ideas", "A bench by the old pear tree / Water from the roof of number 12 / A <b>hose</b>")
 	a.Until(`document.querySelector("#line").textContent.includes("2 changes wait")`)
 	a.Look("offline")
+	a.Reload()
+	a.Until(`document.querySelectorAll(".card").length === 12`)
+	shows(a, "This week", "Cover the beds with leaves / Mend the gate / Label the herb bed")
+	shows(a, "Ideas", "A bench by the old pear tree / Water from the roof of number 12 / A <b>hose</b>")
+	a.Until(`document.querySelector("#line").textContent.includes("2 changes wait")`)
 	m.line.Mend()
 	for _, p := range []browser.Page{b, a} {
 		shows(p, "This week", "Cover the beds with leaves / Mend the gate / Label the herb bed")
