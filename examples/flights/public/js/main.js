@@ -69,4 +69,10 @@ try {
   });
 } catch (e) {
   put(main, h("div", { class: "page" }, h("p", { class: "problem", role: "alert" }, e.message)));
+  addEventListener("online", () => location.reload());
 }
+
+// The page's own files are kept, so that it opens without a connection, too: see sw.js.
+navigator.serviceWorker?.register("/sw.js").then(() => navigator.serviceWorker.ready).then(({ active }) => {
+  active.postMessage([location.origin + "/", ...performance.getEntriesByType("resource").map((r) => r.name)]);
+}, () => {}); // a browser that keeps nothing
