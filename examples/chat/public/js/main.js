@@ -83,3 +83,8 @@ api.auth.onChange(() => {
   begin();
   stop = pulse ? pulse.subscribe(self) : () => {};
 });
+
+// The page's own files are kept, so that it opens without a connection, too: see sw.js.
+navigator.serviceWorker?.register("/sw.js").then(() => navigator.serviceWorker.ready).then(({ active }) => {
+  active.postMessage([location.origin + "/", ...performance.getEntriesByType("resource").map((r) => r.name)]);
+}, () => {}); // a browser that keeps nothing

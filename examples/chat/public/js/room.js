@@ -77,10 +77,11 @@ function inside(main, { id, name, about }, rooms, me) {
   // more reads a page upward. What is on the screen stays where it is.
   async function more() {
     if (busy || done || live.state === "loading") return;
+    const first = shown().find((m) => m.number)?.number ?? 1;
+    if (done) return;
     busy = true;
     draw();
     try {
-      const first = shown().find((m) => m.number)?.number ?? 1;
       cursor ??= { filter: cel`room == ${id} && number < ${first}` };
       const { items, next } = await api.messages.list({ ...cursor, sort: "-number", limit: page, expand: ["author"] });
       cursor.cursor = next;
@@ -92,9 +93,14 @@ function inside(main, { id, name, about }, rooms, me) {
     if (!ended) draw();
   }
 
-  function draw() {
+  // draw has the room drawn with the next frame, once for all that happens until then.
+  let frame = 0;
+  const draw = () => { frame ||= requestAnimationFrame(paint); };
+
+  function paint() {
+    frame = 0;
     const all = shown();
-    const low = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
+    const low = lowest();
     const left = scroll.scrollHeight - scroll.scrollTop;
     put(top, live.state === "loading" && !all.length ? "Reading…" : busy ? "Reading what was said before…" : done ? `This is where ${name} begins.` : "");
     const lines = new Map(); // by what they show
@@ -115,7 +121,7 @@ function inside(main, { id, name, about }, rooms, me) {
     drawn = lines;
     scroll.scrollTop = low ? scroll.scrollHeight : scroll.scrollHeight - left;
     newest.hidden = low || !all.length;
-    seen(all);
+    seen(all, low);
   }
 
   const name_ = (m) => (m.author === me.id ? api.auth.user?.name : m.expand?.author?.name) ?? "Somebody";
@@ -147,12 +153,13 @@ function inside(main, { id, name, about }, rooms, me) {
     });
   }
 
+  const lowest = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
+
   // seen tells how far one has read: as far as the page shows, while somebody looks at it.
   let told = 0;
-  function seen(all) {
+  function seen(all, low) {
     const last = all.findLast((m) => m.number)?.number ?? 0;
     const member = rooms.member(id);
-    const low = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
     if (!member || document.hidden || !low || last <= Math.max(member.seen, told)) return;
     told = last;
     api.members.update(member.id, { seen: { $max: last } }).catch(() => { told = 0; });
@@ -167,12 +174,15 @@ function inside(main, { id, name, about }, rooms, me) {
     }, (e) => say(e.message));
     requestAnimationFrame(down);
   }
+  const look = () => {
+    const low = lowest();
+    newest.hidden = low;
+    seen(shown(), low);
+  };
   scroll.addEventListener("scroll", () => {
     if (scroll.scrollTop < 200) more();
-    newest.hidden = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
-    seen(shown());
+    look();
   }, { passive: true });
-  const look = () => seen(shown());
   document.addEventListener("visibilitychange", look);
 
   const writing = new Map();
@@ -218,6 +228,7 @@ function inside(main, { id, name, about }, rooms, me) {
 
   return () => {
     ended = true;
+    cancelAnimationFrame(frame);
     stops.forEach((end) => end());
     document.removeEventListener("visibilitychange", look);
     for (const { timer } of writing.values()) clearTimeout(timer);
