@@ -32,7 +32,7 @@ const (
 	townWriters, townFollowers = 3, 6
 	townRooms                  = 3
 	// townChanges are made between two faults.
-	townChanges = 60
+	townChanges = 24
 )
 
 // town is an app in which who sees a task depends on other records.

@@ -33,7 +33,7 @@ func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (St
 			// Not all is remembered: the journal may tell.
 			h.undo(c, start.Sub)
 			back = false
-			rows, known, err = h.since(ctx, w, since)
+			rows, known, err = h.since(ctx, w, since, rows.At)
 			if err != nil {
 				return Start{}, err
 			}
@@ -61,7 +61,7 @@ func (h *Hub) begin(ctx context.Context, c *Conn, call engine.Call, q Query) (St
 			continue
 		}
 		if known.known && try < triesMax/2 {
-			if rows, known, err = h.since(ctx, w, since); err != nil {
+			if rows, known, err = h.since(ctx, w, since, rows.At); err != nil {
 				return Start{}, err
 			}
 			continue
@@ -174,7 +174,7 @@ func (h *Hub) keep(t *topic, rows engine.Rows) {
 	}
 	if t.fresh == nil {
 		if len(h.fresh) >= freshMax {
-			h.fresh[0].fresh = nil
+			h.fresh[0].fresh, h.fresh[0].pasts = nil, nil
 			h.fresh = slices.Delete(h.fresh, 0, 1)
 		}
 		h.fresh = append(h.fresh, t)
@@ -187,9 +187,16 @@ func (h *Hub) keep(t *topic, rows engine.Rows) {
 func (h *Hub) known(key string, at journal.Seq) (engine.Rows, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t, place := h.topics[key], *h.place.Load()
-	if t == nil || t.fresh == nil || t.waiting || !t.watch.Current() ||
-		place.Compare(at) < 0 || t.changed.Compare(t.fresh.At) > 0 {
+	if t := h.topics[key]; t != nil {
+		return h.freshOf(t, at)
+	}
+	return engine.Rows{}, false
+}
+
+func (h *Hub) freshOf(t *topic, at journal.Seq) (engine.Rows, bool) {
+	place := *h.place.Load()
+	if t.fresh == nil || t.waiting || !t.watch.Current() || place.Compare(at) < 0 ||
+		t.changed.Compare(t.fresh.At) > 0 {
 		return engine.Rows{}, false
 	}
 	rows := *t.fresh
@@ -200,7 +207,7 @@ func (h *Hub) known(key string, at journal.Seq) (engine.Rows, bool) {
 // forgetFresh forgets what was kept.
 func (h *Hub) forgetFresh() {
 	for _, t := range h.fresh {
-		t.fresh = nil
+		t.fresh, t.pasts = nil, nil
 	}
 	clear(h.fresh)
 	h.fresh = h.fresh[:0]

@@ -48,7 +48,7 @@ func TestManyWhoAskTheSameAtOnceAskOnce(t *testing.T) {
 	counted := &counting{database: db}
 	n := newNode(t, counted, a)
 	n.handled(n.fill(30, 30, "x", zero))
-	storm := func() int64 {
+	storm := func(since string, right func(*live.Start) bool) int64 {
 		before, began := counted.finds.Load(), time.Now()
 		var all sync.WaitGroup
 		for range each {
@@ -59,9 +59,9 @@ func TestManyWhoAskTheSameAtOnceAskOnce(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					start, err := c.Follow(t.Context(), live.Query{Collection: "papers"})
-					if err != nil || len(start.Items) < 30 {
-						t.Errorf("got %d papers, %v", len(start.Items), err)
+					start, err := c.Follow(t.Context(), live.Query{Collection: "papers", Since: since})
+					if err != nil || !right(&start) {
+						t.Errorf("got %d papers, %d changes, %v", len(start.Items), len(start.Changes), err)
 					}
 					c.Close()
 				}
@@ -77,14 +77,23 @@ func TestManyWhoAskTheSameAtOnceAskOnce(t *testing.T) {
 		}
 		return got
 	}
-	if first, then := storm(), storm(); first == 0 && then == 0 {
+	all := func(s *live.Start) bool { return !s.Changed && len(s.Items) == 30 }
+	if first, then := storm("", all), storm("", all); first == 0 && then == 0 {
 		t.Error("nothing was asked at all")
 	}
+	before := n.reader("carla").follow("papers").at
+	n.create("papers", `{"text":"one more"}`)
+	if err := n.restart(); err != nil {
+		t.Fatal(err)
+	}
+	storm(before, func(s *live.Start) bool { // who would have to wait long gets everything
+		return s.Changed && len(s.Changes) == 1 || s.Reset && len(s.Items) == 31
+	})
 	// Who has written sees it, whatever others were told a moment ago.
 	r := n.reader("carla")
 	for range 20 {
 		id := n.create("papers", `{"text":"new"}`)
-		f := r.follow("papers", "sort", "-id", "limit", "5")
+		f := r.follow("papers", "limit", "100")
 		if f.have[id] == "" {
 			t.Fatalf("what was written before is not in the answer at %s", f.at)
 		}

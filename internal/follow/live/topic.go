@@ -44,8 +44,10 @@ type topic struct {
 	// torn reports that another app came while it waited, so that what it told is not known.
 	torn    bool
 	settled chan struct{}
-	// fresh is an answer of a moment ago, for those who ask the same at the same time.
+	// fresh is an answer of a moment ago, for those who ask the same at the same time, and
+	// pasts what the journal told then of the time since a place.
 	fresh *engine.Rows
+	pasts map[journal.Seq]past
 	// ring are the last frames, all of those after the place since.
 	ring  []ringFrame
 	bytes int
