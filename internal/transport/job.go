@@ -12,7 +12,7 @@ import (
 // for is written a moment after it.
 const (
 	jobFresh = time.Minute
-	jobTime  = 5 * time.Second
+	jobTime  = 2 * time.Second
 	jobFirst = 4 * time.Millisecond
 )
 

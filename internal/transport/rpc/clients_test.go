@@ -98,7 +98,6 @@ changed writes
 failed_precondition There is none left. google.rpc.ErrorInfo
 100 100
 ink more
-job JOB_STATE_DONE
 gone 0
 `
 	if got != want {
@@ -131,7 +130,6 @@ changed writes
 FailedPrecondition There is none left. 2
 100n 100
 ink more
-job DONE
 gone
 `
 	if got != want {

@@ -3,7 +3,7 @@ import { create, fromJson, toJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { Actions, Auth, Batch, CreateThingRequestSchema, Jobs, JobState, Things, ThingState } from "./gen/things/v1/things_pb.js";
+import { Actions, Auth, Batch, CreateThingRequestSchema, Things, ThingState } from "./gen/things/v1/things_pb.js";
 
 const [base, given] = process.argv.slice(2) as [string, string];
 let token = given;
@@ -58,9 +58,5 @@ const done = await createClient(Batch, transport).do({ calls: [
 console.log(...done.answers.map(({ answer }) => answer.case === "updateThing" ||
   answer.case === "createThing" ? answer.value.name : answer.case));
 
-const sent = await actions.send({ name: "pen" }, { headers: { "Idempotency-Key": "send" } });
-let state = JobState.UNSPECIFIED;
-for await (const job of createClient(Jobs, transport).follow({ id: sent.job })) state = job.state;
-console.log("job", JobState[state]);
 await things.delete({ id: made.id });
 console.log("gone");
