@@ -39,9 +39,17 @@ func TestWhoIsSlowStartsAnew(t *testing.T) {
 	if err := slow.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
+	next := func() (first byte, payload []byte, err error) {
+		for {
+			first, payload, err = slow.next()
+			if err != nil || string(payload) != "{}" { // a ping, where all takes long
+				return first, payload, err
+			}
+		}
+	}
 	// Now he reads, and says what he has.
 	for read := 0; ; {
-		first, payload, err := slow.next()
+		first, payload, err := next()
 		if err != nil || first != fin|opText {
 			t.Fatalf("after %d bytes: %x %v", read, first, err)
 		}
@@ -61,7 +69,7 @@ func TestWhoIsSlowStartsAnew(t *testing.T) {
 		}
 	}
 	id := ana.make("news", `{"text":"after"}`)
-	_, payload, err := slow.next()
+	_, payload, err := next()
 	if err != nil || !strings.Contains(string(payload), id) {
 		t.Errorf("after the reset: %.200s %v", payload, err)
 	}
