@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -35,8 +36,8 @@ type source struct {
 // generated apps, test data.
 var skipped = regexp.MustCompile(`(^|/)(\.[^/]+|testdata|node_modules|bench/pocketbase|bench/jobs|bin)$`)
 
-func readHouse(t *testing.T) *house {
-	t.Helper()
+// read reads the house once for all tests, which leave it as it is.
+var read = sync.OnceValues(func() (*house, error) {
 	h := &house{fset: token.NewFileSet(), files: map[string][]*source{}}
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -66,6 +67,12 @@ func readHouse(t *testing.T) *house {
 		})
 		return nil
 	})
+	return h, err
+})
+
+func readHouse(t *testing.T) *house {
+	t.Helper()
+	h, err := read()
 	if err != nil {
 		t.Fatal(err)
 	}
