@@ -158,7 +158,7 @@ func TestWhoAsks(t *testing.T) {
 	})
 	t.Run("no WebSocket", func(t *testing.T) {
 		status, p := ana.do("GET", "/api/ws", "")
-		if status != 400 || !strings.Contains(fmt.Sprint(p["detail"]), "WebSocket") {
+		if status != 426 || !strings.Contains(fmt.Sprint(p["detail"]), "WebSocket") {
 			t.Errorf("a plain GET is %d %v", status, p)
 		}
 	})
