@@ -286,15 +286,15 @@ func (f *follower) note(k *kept, p *told, what string) {
 		k.have[r.ID] = r.String()
 	}
 	for _, c := range p.Changes {
-		before, had := k.have[c.Del]
+		news := false
 		if c.Put != nil {
-			before, had = k.have[c.Put.ID]
+			news = k.have[c.Put.ID] != c.Put.String()
 			k.have[c.Put.ID] = c.Put.String()
-			had = !had || before != c.Put.String()
 		} else {
+			_, news = k.have[c.Del]
 			delete(k.have, c.Del)
 		}
-		if !had && what == "frame" {
+		if !news && what == "frame" {
 			f.fail("%s %s at %s: a change that changes nothing: %+v", k.query.collection, k.query.filter,
 				p.At, c)
 		}
