@@ -154,9 +154,11 @@ func (c *Conn) Follow(ctx context.Context, q Query) (Start, error) {
 		return Start{}, err
 	}
 	start, err := h.begin(ctx, c, call, q)
-	h.mu.Lock()
-	c.opening--
-	h.mu.Unlock()
+	if err != nil {
+		h.mu.Lock()
+		c.opening--
+		h.mu.Unlock()
+	}
 	if err != nil && ctx.Err() != nil {
 		return Start{}, fault.Wrap(fault.Timeout, err, "The subscription could not begin in time.")
 	}
@@ -217,6 +219,7 @@ func (h *Hub) attach(c *Conn, q Query, t *topic, from journal.Seq) *sub {
 	s := &sub{conn: c, name: "s" + strconv.Itoa(c.named), query: q, topic: t, from: from}
 	s.query.Params = copyParams(q.Params)
 	c.subs[s.name] = s
+	c.opening-- // in one step, so that it never counts twice
 	t.subs[s] = struct{}{}
 	if t.waiting {
 		c.holding++

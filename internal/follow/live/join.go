@@ -109,6 +109,7 @@ func (h *Hub) join(c *Conn, q Query, w *engine.Watch, rows engine.Rows, known pa
 func (h *Hub) undo(c *Conn, name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	c.opening++ // it is about to begin again
 	if s := c.subs[name]; s != nil {
 		h.detach(s)
 	}
