@@ -251,3 +251,42 @@ func TestNamesAreNoReads(t *testing.T) {
 		}
 	}
 }
+
+// A call whose first question is asked together with those of others, and that asks more,
+// sees one state all the same.
+func TestACallThatAsksMoreSeesOneState(t *testing.T) {
+	b := openBazaar(t)
+	who, products := b.stocked(2)
+	moved := false
+	move := func(ctx context.Context, tx store.Tx) error {
+		_, err := add(ctx, tx, "products", products[0], "stock", -1)
+		if err == nil {
+			_, err = add(ctx, tx, "products", products[1], "stock", 1)
+		}
+		return err
+	}
+	sums := 0
+	must(t, b.write(who, map[ident.Record]string{products[0]: "products"},
+		func(ctx context.Context, tx store.Tx) error {
+			first, err := tx.Get(ctx, "products", products[0])
+			if err != nil {
+				return err
+			}
+			if !moved {
+				moved = true
+				must(t, b.write("", nil, move))
+			}
+			second, err := tx.Get(ctx, "products", products[1])
+			if err != nil {
+				return err
+			}
+			sums++
+			if got := first.Get("stock").Int() + second.Get("stock").Int(); got != 2000 {
+				t.Errorf("got a sum of %d, want 2000", got)
+			}
+			return nil
+		}))
+	if sums == 0 {
+		t.Error("nobody added up")
+	}
+}

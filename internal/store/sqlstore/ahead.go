@@ -33,15 +33,40 @@ type draft struct {
 func (s *Store) ahead(
 	ctx context.Context, origin *journal.Origin, fn func(store.Tx) error,
 ) (*draft, journal.Entry, error) {
-	sn, err := s.snapshot(ctx)
+	if s.shared && origin.Key != "" {
+		if company := s.company.find(origin.Operation); company.ahead() {
+			sn, err := s.snapshot(ctx, true)
+			if err != nil {
+				return nil, journal.Entry{}, err
+			}
+			d, entry, err := s.on(ctx, sn, origin, fn)
+			if !sn.seat.alone {
+				company.won()
+				return d, entry, err
+			}
+			company.lost()
+		}
+	}
+	sn, err := s.snapshot(ctx, false)
 	if err != nil {
 		return nil, journal.Entry{}, err
 	}
+	return s.on(ctx, sn, origin, fn)
+}
+
+// on runs the call on the snapshot, which it releases.
+func (s *Store) on(
+	ctx context.Context, sn *snapshot, origin *journal.Origin, fn func(store.Tx) error,
+) (*draft, journal.Entry, error) {
 	defer sn.release()
 	d := &draft{since: sn.since}
 	t := &tx{view: view{store: s, conn: sn.conn, catalog: sn.catalog}, now: origin.Now,
 		ahead: sn, since: sn.since}
-	if err := errors.Join(t.expectShape(ctx), t.expectNamed(ctx, origin.Subject)); err != nil {
+	var err error
+	if sn.seat == nil { // else the trip looks at it
+		err = t.expectShape(ctx)
+	}
+	if err := errors.Join(err, t.expectNamed(ctx, origin.Subject)); err != nil {
 		return nil, journal.Entry{}, s.reading(ctx, err)
 	}
 	if origin.Key != "" {
@@ -66,6 +91,9 @@ func (s *Store) ahead(
 	}
 	defer t.abandon()
 	err = fn(t)
+	if sn.unfit() {
+		return nil, journal.Entry{}, errAlone
+	}
 	switch g := t.group; {
 	case (t.behind || t.stale) && ctx.Err() != nil:
 		return nil, journal.Entry{}, ended(ctx)
@@ -180,14 +208,17 @@ func (t *tx) recall(k recordKey) (value.Record, bool) {
 
 // snapshot is a connection on which a call runs ahead. A redo has none of its own.
 type snapshot struct {
-	store   *Store
-	conn    Conn
+	store *Store
+	conn  Conn
+	// seat is the connection if it is one.
+	seat    *seat
 	catalog *catalog
 	since   uint64
 }
 
-// snapshot waits for room and begins to read one committed state.
-func (s *Store) snapshot(ctx context.Context) (*snapshot, error) {
+// snapshot waits for room and begins to read one committed state, together with others or
+// alone.
+func (s *Store) snapshot(ctx context.Context, together bool) (*snapshot, error) {
 	select {
 	case s.room <- struct{}{}:
 	default:
@@ -196,6 +227,12 @@ func (s *Store) snapshot(ctx context.Context) (*snapshot, error) {
 		case <-ctx.Done():
 			return nil, ended(ctx)
 		}
+	}
+	if together {
+		sn := &snapshot{store: s, catalog: s.catalog.Load(), since: s.settled.Load()}
+		sn.seat = s.seat(sn.catalog)
+		sn.conn = sn.seat
+		return sn, nil
 	}
 	c, err := s.readers.take(ctx)
 	if err != nil {
@@ -215,12 +252,18 @@ func (sn *snapshot) release() {
 	if sn.conn == nil {
 		return
 	}
-	// A transaction that only read has nothing to lose.
-	_ = sn.conn.Rollback()
-	sn.store.readers.give(sn.conn)
+	if sn.seat == nil {
+		// A transaction that only read has nothing to lose.
+		_ = sn.conn.Rollback()
+		sn.store.readers.give(sn.conn)
+	}
 	sn.conn = nil
 	<-sn.store.room
 }
+
+// unfit reports whether the call has asked for more than its seat gives: whatever it does
+// there means nothing.
+func (sn *snapshot) unfit() bool { return sn.seat != nil && sn.seat.alone }
 
 // join takes a call that runs ahead into the line, where it goes on: it must see by a
 // query what it has written. If what it read has changed meanwhile it must run anew.
@@ -228,6 +271,9 @@ func (t *tx) join(ctx context.Context) error {
 	s, since := t.store, t.since
 	if t.group != nil {
 		return t.save()
+	}
+	if t.ahead.unfit() {
+		return errAlone
 	}
 	t.ahead.release()
 	g, err := s.stand(ctx, false)

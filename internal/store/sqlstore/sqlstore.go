@@ -81,6 +81,8 @@ type Store struct {
 	ledger  ledger
 	settled atomic.Uint64
 	lucks   lucks
+	// company says which calls that run ahead are worth a place in a trip.
+	company lucks
 	// room bounds the calls that run ahead at a time.
 	room chan struct{}
 

@@ -10,13 +10,14 @@ import (
 	"github.com/galleybackend/galley/internal/value"
 )
 
-// Brief reads are short and many. Where each is a round trip, what they cost is the trip
-// and not the record. So those that come while others are on their way go together in the
-// next trip: one snapshot, one look at the schema in force, and a question for each.
+// Brief reads are short and many, and so is what a call asks that runs ahead and names in
+// its input what it needs. Where each is a round trip, what they cost is the trip and not
+// the record. So those that come while others are on their way go together in the next
+// trip: one snapshot, one look at the schema in force, and a question for each.
 
 const (
-	// tripMax bounds the questions of a trip.
-	tripMax = 32
+	// tripMax bounds what is asked in a trip by others than who leads it.
+	tripMax = 64
 	// tripLanes is how many trips are under way at a time.
 	tripLanes = 2
 )
@@ -31,12 +32,10 @@ type trips struct {
 	queue []*question
 }
 
-// question is what one brief read asks.
+// question is what one brief read asks, or one call that runs ahead.
 type question struct {
-	spec string
-	sql  string
-	args []value.Value
-	rows rows
+	spec  string
+	parts []part
 	// stale says that another schema may be in force; err, that there is no answer.
 	stale bool
 	err   error
@@ -44,7 +43,24 @@ type question struct {
 	turn chan bool
 }
 
-// errAlone says that a brief read must begin again, alone.
+// part is a statement of a question; each gets its rows.
+type part struct {
+	sql  string
+	args []value.Value
+	each func(Row) error
+}
+
+// add adds a statement. What is wrong with its rows is no fault of the others in the trip.
+func (q *question) add(sql string, args []value.Value, each func(Row) error) {
+	q.parts = append(q.parts, part{sql, slices.Clone(args), func(r Row) error {
+		if q.err == nil {
+			q.err = each(r)
+		}
+		return nil
+	}})
+}
+
+// errAlone says that who shares a trip must begin again, alone.
 var errAlone = errors.New("the read must begin again, alone")
 
 // brief calls fn with a view that shares its one round trip. It reports false if fn must
@@ -63,8 +79,8 @@ func (v *view) together(
 		v.stale = true
 		return nil, errAlone
 	}
-	q := &question{spec: v.catalog.hash, sql: sql, args: slices.Clone(args),
-		rows: rows{reader: r}, stale: true}
+	q, found := &question{spec: v.catalog.hash, stale: true}, rows{reader: r}
+	q.add(sql, args, found.add)
 	v.asked = true
 	if !v.store.trips.ask(ctx, q) {
 		return nil, ended(ctx)
@@ -72,7 +88,7 @@ func (v *view) together(
 	if v.stale = q.stale || q.err != nil; v.stale {
 		return nil, errAlone
 	}
-	return q.rows.records, nil
+	return found.records, nil
 }
 
 // ask reports true when the question has its answer, or an error. If ctx ends before
@@ -121,7 +137,12 @@ func (t *trips) enter(q *question) bool {
 func (t *trips) company() []*question {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := min(len(t.queue), tripMax-1)
+	n := 0
+	for asked := 0; n < len(t.queue); n++ {
+		if asked += len(t.queue[n].parts); asked > tripMax {
+			break
+		}
+	}
 	out := make([]*question, n, n+1)
 	copy(out, t.queue)
 	t.queue = slices.Delete(t.queue, 0, n)
@@ -177,22 +198,22 @@ func (t *trips) travel(ctx context.Context, all []*question) error {
 		}
 		return nil
 	})
-	last := len(all) - 1
-	for _, q := range all[:last] {
+	for _, q := range all[:len(all)-1] {
+		for _, p := range q.parts {
+			if err == nil {
+				err = c.Expect(ctx, p.sql, p.args, p.each)
+			}
+		}
+	}
+	mine := all[len(all)-1].parts
+	last := mine[len(mine)-1]
+	for _, p := range mine[:len(mine)-1] {
 		if err == nil {
-			err = c.Expect(ctx, q.sql, q.args, q.add)
+			err = c.Expect(ctx, p.sql, p.args, p.each)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	return c.Query(ctx, all[last].sql, all[last].args, all[last].add)
-}
-
-// add takes a row of the answer. What is wrong with it is no fault of the others.
-func (q *question) add(r Row) error {
-	if q.err == nil {
-		q.err = q.rows.add(r)
-	}
-	return nil
+	return c.Query(ctx, last.sql, last.args, last.each)
 }

@@ -171,6 +171,8 @@ func (t *tx) usable(ctx context.Context) error {
 		return t.store.gaveUp(t.broken)
 	case t.behind:
 		return errBehind
+	case t.ahead != nil && t.ahead.unfit():
+		return errAlone
 	case ctx.Err() != nil:
 		return ended(ctx)
 	default:
@@ -244,10 +246,14 @@ func (t *table) own(r value.Record) (value.Record, error) {
 // insert writes a new record.
 func (t *tx) insert(ctx context.Context, tb *table, r value.Record) (value.Record, error) {
 	id := ident.Record(r.Slots[spec.SlotID].Text())
-	if id == "" {
+	made := id == ""
+	if made {
 		id = ident.NewRecord()
 	}
 	k := recordKey{tb, id}
+	if made {
+		t.remember(k, value.Record{}) // nobody has it: there is nothing to ask
+	}
 	seen := t.known(k)
 	if seen != nil && !seen.now.Zero() {
 		return value.Record{}, tb.taken([]string{spec.FieldID})

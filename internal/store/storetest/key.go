@@ -79,7 +79,9 @@ func refusalIsKept(r Report, p Place) {
 				{Name: "rate", Value: 0.5}, {Name: "open", Value: false}}}
 		e, err := b.write(o, func(tx store.Tx) error {
 			_, err := tx.Put(b.ctx, "customers", b.record("customers", "name", "x", "wallet", 1))
-			b.ok(err)
+			if err != nil {
+				return err
+			}
 			return no
 		})
 		b.want(err, kind, "empty_wallet")
