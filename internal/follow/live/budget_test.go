@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,12 +73,19 @@ func TestTooMuchUnacknowledgedIsPausedAndThenToldAnew(t *testing.T) {
 	r.reached(n.fill(450, 50, "x", zero))
 	n.do(engine.Create, "papers", "", `{"text":"y"}`)
 	at := n.fill(600, 50, "x", zero)
-	r.reached(at)
+	n.handled(at)
+	r.until("what was pushed", func() bool { return len(f.have) >= 450 })
 	if len(f.have) < 450 || len(f.have) > 500 || f.resets != 0 {
 		t.Fatalf("got %d papers and %d resets before any ack", len(f.have), f.resets)
 	}
 	paused := n.hub.Stats().Pushes
-	r.reached(n.fill(100, 10, "late", func(int) int { return -1 }))
+	own := n.fill(100, 10, "late", func(int) int { return -1 })
+	r.conn.Wrote(own)
+	n.handled(own)
+	if late, err := r.conn.Take(); err != nil || slices.ContainsFunc(late,
+		func(p live.Push) bool { return p.At == n.hub.At(own) }) {
+		t.Errorf("a place is told beside a subscription that is paused: %v %v", late, err)
+	}
 	if got := n.hub.Stats().Pushes; got > paused+20 {
 		t.Errorf("%d pushes to who does not acknowledge", got-paused)
 	}

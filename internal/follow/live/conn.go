@@ -546,7 +546,8 @@ func (h *Hub) release(c *Conn, place journal.Seq) bool {
 	clear(c.staged)
 	c.staged = c.staged[:0]
 	slices.SortFunc(c.wrote, journal.Seq.Compare)
-	for len(c.wrote) > 0 && c.wrote[0].Compare(place) <= 0 {
+	// A subscription that is paused has not been told everything up to there.
+	for len(c.slow) == 0 && len(c.wrote) > 0 && c.wrote[0].Compare(place) <= 0 {
 		c.out = append(c.out, push{Push: Push{At: h.At(c.wrote[0])}, seq: c.wrote[0]})
 		c.wrote = slices.Delete(c.wrote, 0, 1)
 	}
