@@ -98,8 +98,11 @@ export function makeAuth(o: {
 
   return {
     id: () => user?.id ?? "",
-    /** known is the id of the user whom the server knows, undefined if it cannot say. */
-    known: () => know().then(() => user?.id ?? "", () => undefined),
+    /** known is the id of the user whom the server knows now, undefined if it cannot say. */
+    known() {
+      asked = undefined;
+      return know().then(() => user?.id ?? "", () => undefined);
+    },
     know,
     /** see takes over what was heard of the user's own record. */
     see(r?: any) {

@@ -53,7 +53,7 @@ export type Outbox = ReturnType<typeof makeOutbox>;
 export function makeOutbox(o: {
   link: Link; shelf: Shelf; name: string;
   user(): string;
-  /** The user whom the server knows, asked once; undefined while it cannot be known. */
+  /** The user whom the server knows now; undefined while it cannot be known. */
   known(): Promise<string | undefined>;
   /** Told when what is shown may have changed. */
   shown(): void;
@@ -127,16 +127,19 @@ export function makeOutbox(o: {
   /** pass sends all there is, and returns the problem that stops it for a while. */
   async function pass(): Promise<Problem | undefined> {
     const user = o.user();
+    let sure = false;
     for (;;) {
       const all: Layer[] = (await o.shelf.entries()).filter((e) => e.user === user);
       if (!all.length || user !== o.user()) return;
       for (const e of all) {
         if (user !== o.user()) return;
-        // What this page was not told to send is sent only as who wrote it.
-        if (!owners.has(e.key)) {
+        // What waited, or was written in another tab, is sent only as who wrote it: nobody
+        // else can sign in before it is sent, but somebody may have done so meanwhile.
+        if (!sure && (!owners.has(e.key) || layers.some((l) => l.key === e.key && l.waited))) {
           const known = await o.known();
           if (known === undefined) return offline();
           if (known !== user) return;
+          sure = true;
         }
         let answer: Answer | undefined, problem: Problem | undefined;
         try {

@@ -336,6 +336,7 @@ test("what was written while offline arrives in order, once, under its key", asy
   await until("pending", () => api.outbox.pending.length === 4);
   const sent: Frame[] = [];
   const take = (f: Frame): Frame | undefined => {
+    if (f.path === "/api/auth/session") return { status: 200, body: { user: null } };
     sent.push(f);
     // The line breaks once, after the server did it and before it could say so.
     if (sent.length === 2) return;
@@ -441,6 +442,24 @@ test("another user sees nothing of the one before", async () => {
   await api.auth.signOut();
   equal(users, [null, "ana", "ben", null]);
   equal(api.auth.user, null);
+});
+
+test("what waited is not sent as somebody else", async () => {
+  const { w, api } = open();
+  let who = "ana";
+  w.answer = (s) => s.path.endsWith("session") ? { status: 200, body: { user: { id: who } } } : { status: 200, body: {} };
+  const users: any[] = [];
+  api.auth.onChange((u: any) => users.push(u?.id));
+  await until("ana", () => users[0] === "ana");
+  w.cut();
+  api.cards.update("a", { title: "x" }).catch(() => {});
+  await until("no answer", () => api.line.state === "offline");
+  who = "ben"; // signed in by another page, of which this one has not heard
+  w.line = true;
+  await until("ben", () => users[1] === "ben");
+  equal(w.asked.filter((s) => s.method === "PATCH"), []);
+  who = "ana";
+  await api.auth.signIn({ email: "ana" }).catch(() => {});
 });
 
 test("presence is what the channel says", async () => {
