@@ -26,13 +26,14 @@ func internal(format string, args ...any) *fault.Fault {
 	return fault.Wrap(fault.Internal, fmt.Errorf(format, args...), "Something went wrong on our side.")
 }
 
-// fatal ends the run with err, which the code cannot catch. The host calls it, in the
-// engine's own goroutine, so that the engine stands where it stands in any throw, and can be
-// used again: stores end a call that they begin anew in this way.
+// fatal ends the run with err, which the code cannot catch.
 func (m *machine) fatal(err error) {
 	if m.run.fatal == nil {
 		m.run.fatal = err
 	}
+	m.watch.mu.Lock()
+	m.watch.tripped = true
+	m.watch.mu.Unlock()
 	m.vm.Interrupt(err)
 }
 

@@ -28,7 +28,7 @@ const depthMax = 2000
 
 // machine is an engine with a frozen world. What a call makes in it cannot be
 // reached by the next call, because every call runs its module anew and everything
-// older is frozen; a machine in which a run was stopped from outside is thrown away.
+// older is frozen; a machine in which a run was stopped is thrown away.
 type machine struct {
 	vm      *goja.Runtime
 	program *Program

@@ -71,7 +71,6 @@ func start(ctx context.Context, p action.Program, r *run) (value.Value, error) {
 	whole := m.watch.end()
 	m.run = nil
 	if whole {
-		m.vm.ClearInterrupt() // nothing runs that the host could have ended
 		prog.keep(m)
 	}
 	return out, err
