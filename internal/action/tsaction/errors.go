@@ -37,13 +37,15 @@ func (m *machine) fatal(err error) {
 	m.vm.Interrupt(err)
 }
 
-// fail gives the error of a host call to the code: as an error it may catch, or as
-// the end of the run.
+// fail throws the error of a host call. One that the code must not hear of ends the run:
+// whatever the code does with it, nothing that it asks of the host is done any more, and
+// the run comes to that error. It is thrown like any other, because an engine that is left
+// in the middle is good for nothing more, a new one is dear, and stores end calls in this
+// way that they begin anew.
 func (m *machine) fail(err error) goja.Value {
 	f := fault.From(err)
-	if !action.Catchable(err) {
-		m.fatal(f)
-		return goja.Undefined()
+	if !action.Catchable(err) && m.run.fatal == nil {
+		m.run.fatal = m.placed(f, m.vm.CaptureCallStack(framesMax, nil))
 	}
 	panic(m.errorOf(f))
 }
@@ -161,12 +163,15 @@ func (m *machine) failure(err error) error {
 
 // place adds to a fault where the code was when it ended.
 func (m *machine) place(err, engine error) error {
-	f := *fault.From(err)
-	var stack []goja.StackFrame
 	var stopped *goja.InterruptedError
 	if errors.As(engine, &stopped) {
-		stack = stopped.Stack()
+		return m.placed(err, stopped.Stack())
 	}
+	return m.placed(err, nil)
+}
+
+func (m *machine) placed(err error, stack []goja.StackFrame) error {
+	f := *fault.From(err)
 	where := stackText(stack)
 	if f.Cause == nil {
 		f.Cause = fmt.Errorf("%s was stopped%s", m.run.call.Title(), where)

@@ -123,7 +123,8 @@ func (m *machine) newTable(name string) goja.Value {
 	return o
 }
 
-// enter counts a host call and reports whether it may be made.
+// enter counts a host call and reports whether it may be made. In a run that has ended it
+// throws what ended it.
 func (m *machine) enter() bool {
 	r := m.run
 	if r == nil || r.host == nil {
@@ -133,6 +134,9 @@ func (m *machine) enter() bool {
 	if most := r.call.Bounds.Calls; most > 0 && r.calls > most {
 		m.fatal(fault.New(fault.Timeout, "The %s made more than %d calls.", r.call.Kind(), most))
 		return false
+	}
+	if r.fatal != nil {
+		m.fail(r.fatal)
 	}
 	if r.ctx.Err() != nil {
 		m.watch.mu.Lock()

@@ -1,6 +1,7 @@
 package tsaction
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -147,6 +148,49 @@ func TestFatalFaultsCannotBeCaught(t *testing.T) {
 			out, err := call(p, h, bounds)
 			if !fault.Is(err, kind) {
 				t.Errorf("%s %s: got %v %v", kind, body, out, err)
+			}
+		}
+	}
+}
+
+// TestNothingIsLeftOfACallThatEnded has the host end a call wherever it is: the engine goes
+// on with the next call, which sees nothing of it and does nothing for it.
+func TestNothingIsLeftOfACallThatEnded(t *testing.T) {
+	const more = `tx.db.products.insert({name: "x", price: 1, listed: true})`
+	for _, body := range []string{
+		more + `; return {it: 1}`,
+		`try { await ` + more + ` } finally { ` + more + ` } return {it: 1}`,
+		`Promise.resolve().then(() => ` + more + `); ` + more + `; return {it: 1}`,
+		`const jobs = [1, 2].map(() => Promise.resolve().then(() => ` + more + `));
+			await Promise.all(jobs); return {it: 1}`,
+		`[3, 1, 2].sort(() => { ` + more + `; return 1 }); return {it: 1}`,
+		`const g = (function* () { try { yield ` + more + ` } finally { ` + more + ` } })();
+			for (const x of g) {} return {it: 1}`,
+		`return {it: JSON.parse("[1]", () => { ` + more + `; return 1 })}`,
+	} {
+		p, h := one(t, `return (async () => {`+body+`})()`)
+		before := h.Copy()
+		want, err := call(p, h, bounds)
+		if err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		rows := len(h.Rows("products"))
+		for range 3 {
+			h.Fail = fault.New(fault.Internal, "The call must begin anew.")
+			if out, err := call(p, h, bounds); !fault.Is(err, fault.Internal) {
+				t.Errorf("%s: got %v %v", body, out, err)
+			}
+			if len(p.idle) != 1 {
+				t.Errorf("%s: %d engines, want the one that ran all calls", body, len(p.idle))
+			}
+			h.Fail = nil
+			h.Restore(maps.Clone(before))
+			out, err := call(p, h, bounds)
+			if err != nil || !out.Equal(want) {
+				t.Errorf("%s: got %v %v, want %v", body, out, err, want)
+			}
+			if got := len(h.Rows("products")); got != rows {
+				t.Errorf("%s: %d records, want %d", body, got, rows)
 			}
 		}
 	}
