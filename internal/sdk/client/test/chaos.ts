@@ -133,7 +133,8 @@ function person(server: Server, n: number) {
   const w = new World();
   w.reply = (f, s) => void server.take(f, s);
   w.answer = (f) => {
-    const a = server.write(f.method, f.path, f.body, f.key!);
+    const a = f.path === "/api/auth/session" ? { status: 200, body: { user: null } } :
+      server.write(f.method, f.path, f.body, f.key!);
     if (server.random() < 0.1) {
       w.line = false;
       setTimeout(() => (w.line = true), 10);
