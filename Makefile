@@ -48,6 +48,7 @@ test-faults: setup build
 	GALLEY_CHAOS=1000 go test -timeout 8m -count=1 -run Chaos ./internal/follow/live
 	go test -timeout 8m -count=1 -tags faults -run 'TestGrpcurl|TestAStreamThatIsCut' ./internal/transport/rpc
 	go test -timeout 4m -count=1 -tags faults -run Servers ./examples/kanban
+	go test -timeout 4m -count=1 -tags faults -run TestNoCallFailsInARollingUpgrade ./internal/serve
 	go run ./bench/tpcc -small -kills 20 -calls 600 -languages go -galley $(GALLEY)
 
 # The public suite of Connect, gRPC and gRPC-Web, 3,632 cases, and the whole proof that
