@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -178,6 +179,35 @@ func TestADeadConnectionIsMadeAnew(t *testing.T) {
 	must(t, c.Rollback())
 	if got := c.value(t, "string_agg(id, ' ') FROM people"); got != "a" {
 		t.Errorf("got %s, want a alone", got)
+	}
+}
+
+// slowConn says late that something was sent, as the network of a busy machine does.
+type slowConn struct{ net.Conn }
+
+func (c slowConn) Write(p []byte) (int, error) {
+	defer time.Sleep(50 * time.Millisecond)
+	return c.Conn.Write(p)
+}
+
+// TestASlowNetworkLosesNoAnswer dials where writing takes longer than the answer: pgconn
+// then reads in the background, which must be over when the connection is ours.
+func TestASlowNetworkLosesNoAnswer(t *testing.T) {
+	c := connected(t)
+	dial := c.d.config.DialFunc
+	c.d.config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		n, err := dial(ctx, network, addr)
+		return slowConn{n}, err
+	}
+	for range 5 {
+		slow := newConn(c.d, false)
+		must(t, slow.connect(t.Context()), slow.Begin(false))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if got, err := slow.one(ctx, "SELECT 'heard'"); err != nil || got != "heard" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		cancel()
+		must(t, slow.Rollback(), slow.Close())
 	}
 }
 

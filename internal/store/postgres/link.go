@@ -91,7 +91,9 @@ func (d *dialect) dial(ctx context.Context, write bool) (*link, error) {
 		return nil, errors.Join(err, h.Conn.Close())
 	}
 	l.net = h.Conn
-	l.in = pgproto3.NewFrontend(l.net, l.net)
+	// On a busy machine pgconn may be reading in the background still. Its own reader hands
+	// out what comes there; another one would miss it.
+	l.in = h.Frontend
 	return l, nil
 }
 

@@ -230,10 +230,11 @@ export function makeLives(o: {
       put(l, f);
       touched.add(l);
     }
-    const at = frames[frames.length - 1]!.at;
+    const { at, sub } = frames[frames.length - 1]!;
     if (at) {
       if (!place || reached(at, place)) place = at; // that of a view may be an earlier one
-      for (const l of subs.values()) if (!reached(l.at, at)) l.at = at;
+      // A place alone is that of all. Beside a push, others may be told nothing for now.
+      if (!sub) for (const l of subs.values()) if (!reached(l.at, at)) l.at = at;
       ack();
     }
     sweep();

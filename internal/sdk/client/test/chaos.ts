@@ -73,7 +73,7 @@ class Server {
       const frames = l.subs.map((sub) => ({ sub: sub.name, at: this.at, changes: this.diff(sub.frame, before, rows) }))
         .filter((f) => f.changes.length);
       frames.forEach((f, i) => this.send(s, i < frames.length - 1 ? { ...f, more: true } : f));
-      if (!frames.length && s === by) this.send(s, { at: this.at });
+      if (s === by) this.send(s, { at: this.at });
     }
   }
 
