@@ -25,6 +25,8 @@ type outcome struct {
 	stale bool
 	// guarded says that the statement failed that has a savepoint of its own.
 	guarded bool
+	// cancelled says that the server broke the statement off.
+	cancelled bool
 	// rows says that rows were handed out.
 	rows bool
 }
@@ -94,7 +96,10 @@ func (c *conn) once(ctx context.Context) outcome {
 	if err == nil {
 		done := l.watch(ctx)
 		f = c.answers(ctx)
-		done()
+		if asked := done(); asked && !f.cancelled && !f.lost {
+			f = outcome{lost: true,
+				err: &sqlstore.Problem{Class: sqlstore.Interrupted, Err: ctx.Err()}}
+		}
 	} else {
 		f = outcome{err: gone(err), lost: true}
 	}
@@ -269,6 +274,9 @@ func (c *conn) answers(ctx context.Context) (f outcome) {
 
 var errUnsure = errors.New("the commit was not confirmed by the standby")
 
+// codeCancelled is the error of a statement that was broken off.
+const codeCancelled = "57014"
+
 // failed says what an error of a statement means.
 func (c *conn) failed(f *outcome, e *pgconn.PgError, at, parsed int) {
 	f.err = problem(e)
@@ -279,6 +287,7 @@ func (c *conn) failed(f *outcome, e *pgconn.PgError, at, parsed int) {
 		}
 	}
 	f.guarded = at < len(c.sending) && c.sending[at].guarded
+	f.cancelled = e.Code == codeCancelled
 	switch {
 	case e.Code == "26000" || e.Code == "42P05":
 		// Something between gives the session to others, too.

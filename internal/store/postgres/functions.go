@@ -111,8 +111,9 @@ func (d *dialect) text(name string, of []sqlstore.Arg) (string, bool) {
 	case "has":
 		return has(x, of[1])
 	case sqlstore.CallAmong:
-		return "(" + y + " = ANY (ARRAY(SELECT btrim(item::text, '\"') FROM json_array_elements((" +
-			x + ")::json) AS item)))", true
+		// The name is qualified: alone it would be that of a field.
+		return "(" + y + " = ANY (ARRAY(SELECT btrim(l.item::text, '\"') FROM json_array_elements((" +
+			x + ")::json) AS l (item))))", true
 	}
 	return "", false
 }

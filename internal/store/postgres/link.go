@@ -65,6 +65,9 @@ func (d *dialect) dial(ctx context.Context, write bool) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What bounds the connecting does not bound what is asked then.
+	ctx, stop := context.WithTimeout(ctx, d.config.ConnectTimeout)
+	defer stop()
 	l := &link{status: 'I', version: pg.ParameterStatus("server_version"),
 		scheme: pg.ParameterStatus("server_encoding")}
 	pid := pg.PID()
@@ -184,18 +187,20 @@ func fatal(m *pgproto3.ErrorResponse) bool {
 }
 
 // watch cancels the running statement when ctx ends. Done must be called when its
-// answer was read, and before anything else is sent.
-func (l *link) watch(ctx context.Context) (done func()) {
+// answer was read, and before anything else is sent. It reports whether the server was
+// asked to cancel: if it did not, it may still cancel what comes next.
+func (l *link) watch(ctx context.Context) (done func() (asked bool)) {
 	if ctx.Done() == nil {
-		return func() {}
+		return func() bool { return false }
 	}
 	var finished atomic.Bool
-	ended := make(chan struct{})
+	asked, ended := false, make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		if finished.Load() {
 			return
 		}
+		asked = true
 		asking, cancel := context.WithTimeout(context.Background(), cancelTime)
 		defer cancel()
 		// Whether the server hears it or not, the deadline ends the waiting; an error
@@ -203,11 +208,13 @@ func (l *link) watch(ctx context.Context) (done func()) {
 		_ = l.net.SetReadDeadline(time.Now().Add(cancelTime))
 		_ = l.by.CancelRequest(asking)
 	})
-	return func() {
+	return func() bool {
 		finished.Store(true)
-		if !stop() {
-			<-ended
+		if stop() {
+			return false
 		}
+		<-ended
+		return asked
 	}
 }
 

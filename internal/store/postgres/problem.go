@@ -28,7 +28,7 @@ func unreachable(err error) error {
 // classes are the meanings of the codes that PostgreSQL gives its errors.
 var classes = map[string]sqlstore.Class{
 	"23505": sqlstore.Taken, "23503": sqlstore.Dangling, "23001": sqlstore.Dangling,
-	"23502": sqlstore.Missing, "22003": sqlstore.Overflow, "57014": sqlstore.Interrupted,
+	"23502": sqlstore.Missing, "22003": sqlstore.Overflow, codeCancelled: sqlstore.Interrupted,
 	"53100": sqlstore.Full, "42703": sqlstore.Reshaped, "42P01": sqlstore.Reshaped,
 	"22012": sqlstore.Moved,
 	"40001": sqlstore.Busy, "40P01": sqlstore.Busy, "55P03": sqlstore.Busy,

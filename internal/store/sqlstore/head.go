@@ -160,9 +160,7 @@ func (s *Store) moveHead(g *group, spec string) error {
 	if !s.shared {
 		return nil
 	}
-	if g.turn = rand.Int64(); g.away {
-		g.turn = -1 - g.turn
-	}
+	g.turn = newTurn(g.away)
 	d := s.dialect
 	if notify := d.Words().Notify; notify != "" {
 		if err := s.writer.Queue(notify, nil); err != nil {
@@ -172,6 +170,15 @@ func (s *Store) moveHead(g *group, spec string) error {
 	return s.writer.Queue("UPDATE "+d.Quote(tableHead)+" SET seq = "+d.Placeholder(1)+
 		", spec = "+d.Placeholder(2)+", turn = "+d.Placeholder(3)+" WHERE one = 1",
 		[]value.Value{value.OfInt(int64(s.head)), value.OfText(spec), value.OfInt(g.turn)})
+}
+
+// newTurn names a turn; one after which nobody is to have another is negative.
+func newTurn(away bool) int64 {
+	turn := rand.Int64()
+	if away {
+		return -1 - turn
+	}
+	return turn
 }
 
 // catchUp takes note of what others have committed up to the head. The caller holds the
@@ -321,12 +328,16 @@ func (s *Store) wasKept(ctx context.Context, g *group) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	kept := h.turn == g.turn
-	if !kept && h.turn != s.last { // others had a turn since
+	kept, same := h.turn == g.turn, h.turn == s.last
+	if !kept && !same { // others had a turn since
 		kept, err = s.hasEntry(ctx, g)
 	}
-	if err != nil || !kept {
+	if err != nil || !kept && !same {
 		return false, err
+	}
+	if same {
+		// What was sent may be under way still. It must not find the head as it was.
+		h.turn = newTurn(h.turn < 0)
 	}
 	d := s.dialect
 	err = w.Queue("UPDATE "+d.Quote(tableHead)+" SET turn = "+d.Placeholder(1)+
@@ -334,7 +345,10 @@ func (s *Store) wasKept(ctx context.Context, g *group) (bool, error) {
 	if err == nil {
 		err = w.Commit()
 	}
-	return true, err
+	if err == nil && same {
+		s.last = h.turn
+	}
+	return kept, err
 }
 
 // hasEntry reports whether the journal holds an entry of the group, at its place: no

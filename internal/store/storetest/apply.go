@@ -176,6 +176,7 @@ func applyAllOrNothing(r Report, p Place) {
 	fewer := b.clone()
 	fewer.Collections = fewer.Collections[:4]
 	drop := []spec.Step{{Kind: spec.DropCollection, Collection: "folders"},
+		{Kind: spec.DropCollection, Collection: "words"},
 		{Kind: spec.DropCollection, Collection: "leases"}}
 	for _, s := range []*spec.Schema{required, double, dangling} {
 		s.Collections = s.Collections[:4]

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/value"
@@ -151,6 +152,54 @@ func conditions(r Report, p Place) {
 	} {
 		b.is(b.skus(among, value.OfList(ids)), want)
 		b.is(b.skus(query.Not{Of: query.Not{Of: among}}, value.OfList(ids)), want)
+	}
+}
+
+// names asks about fields whose names stand for something else in what is asked.
+func names(r Report, p Place) {
+	b := start(r, p, Faults{})
+	defer b.close()
+	words := []any{}
+	for _, name := range []string{"value", "key", "l", "e", "t0", "t1", "r1"} {
+		words = append(words, name, "x")
+	}
+	red := value.OfList([]value.Value{value.OfText("red")})
+	top := b.put("words", append(words, "item", "top", "list", red)...)
+	b.put("words", append(words, "item", "low", "of", ident.Record(top.Get(spec.FieldID).Text()))...)
+	of := query.Field{Of: query.Row{}, Name: "of", Type: value.Type{Kind: value.TypeRelation, Of: "words",
+		Optional: true}}
+	above := func(name string) query.Expr {
+		return query.Field{Of: of, Collection: "words", Name: name, Type: typeText}
+	}
+	outer := func(name string) query.Expr { return f(name, typeText) }
+	inner := func(name string) query.Expr {
+		return query.Field{Of: query.Row{Scope: 1}, Name: name, Type: typeText}
+	}
+	ids := query.Param{Index: 0, Type: typeTags}
+	for i, c := range []struct {
+		where query.Expr
+		want  string
+	}{
+		{query.Has{Of: ids, X: query.Row{}}, "top"},
+		{query.Has{Of: ids, X: of}, "low"},
+		{query.Has{Of: f("list", typeTags), X: lit("red")}, "top"},
+		{query.Same{L: above("item"), R: lit("top")}, "low"},
+		{query.Same{L: above("r1"), R: outer("t0")}, "low"},
+		{query.Has{Of: query.Field{Of: of, Collection: "words", Name: "list", Type: typeTags},
+			X: lit("red")}, "low"},
+		{query.Exists{From: "words", Scope: 1, Where: query.And{Of: []query.Expr{
+			query.Same{L: query.Field{Of: query.Row{Scope: 1}, Name: "of", Type: of.Type}, R: query.Row{}},
+			query.Same{L: inner("t1"), R: outer("value")}}}}, "top"},
+		{query.Exists{From: "words", Scope: 1, Where: query.And{Of: []query.Expr{
+			query.Has{Of: ids, X: query.Row{Scope: 1}},
+			query.Same{L: inner("item"), R: outer("item")}}}}, "top"},
+	} {
+		got := ""
+		for _, rec := range b.find(&query.Plan{From: "words", Where: c.where}, value.OfList(
+			[]value.Value{top.Get(spec.FieldID)})) {
+			got += rec.Get("item").Text()
+		}
+		b.is(fmt.Sprint(i, " ", got), fmt.Sprint(i, " ", c.want))
 	}
 }
 

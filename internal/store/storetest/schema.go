@@ -41,6 +41,12 @@ func shop() *spec.Schema {
 			}),
 		with(Table("folders", field("name", text), field("parent", maybe(to("folders")))),
 			func(t *spec.Table) { t.OnDelete = map[string]string{"parent": spec.OnDeleteCascade} }),
+		// Fields that are named as what a database, or a store, may say by itself.
+		with(Table("words", field("item", text), field("value", maybe(text)),
+			field("key", maybe(text)), field("l", maybe(text)), field("e", maybe(text)),
+			field("t0", maybe(text)), field("t1", maybe(text)), field("r1", maybe(text)),
+			field("list", tags), field("of", maybe(to("words")))),
+			func(t *spec.Table) { t.OnDelete = map[string]string{"of": spec.OnDeleteCascade} }),
 		with(Table("leases", field("name", text), field("count", whole)),
 			func(t *spec.Table) { t.Quiet = true }),
 	}}

@@ -144,6 +144,7 @@ func recordGuarantees() []Guarantee {
 				{"FunctionsAreThoseOfRules", functions},
 				{"CalculationsEndInNull", calculations},
 				{"RelationsAndSetsAreLookedThrough", relations},
+				{"FieldsMayHaveAnyName", names},
 				{"AggregatesGroup", aggregates},
 			}},
 		{"A migration happens wholly or not at all",
