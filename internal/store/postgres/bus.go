@@ -179,7 +179,7 @@ func (b *bus) hears(ctx context.Context, hear func([]byte)) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Exec(ctx, "LISTEN "+b.Quote(name)).ReadAll(); err != nil {
+	if err := b.listens(ctx, c, b.Quote(name)); err != nil {
 		return err
 	}
 	for {

@@ -141,7 +141,7 @@ func (d *dialect) Watch(ctx context.Context, tell func()) (err error) {
 		defer stop()
 		err = errors.Join(err, c.Close(closing))
 	}()
-	if _, err := c.Exec(ctx, "LISTEN "+d.channel()).ReadAll(); err != nil {
+	if err := d.listens(ctx, c, d.channel()); err != nil {
 		return problem(err)
 	}
 	for ctx.Err() == nil {
@@ -150,6 +150,14 @@ func (d *dialect) Watch(ctx context.Context, tell func()) (err error) {
 		}
 	}
 	return nil
+}
+
+// listens has a new connection hear what is said under a name.
+func (d *dialect) listens(ctx context.Context, c *pgconn.PgConn, name string) error {
+	ctx, stop := context.WithTimeout(ctx, d.config.ConnectTimeout)
+	defer stop()
+	_, err := c.Exec(ctx, "LISTEN "+name).ReadAll()
+	return err
 }
 
 // watching is how the connection that listens is made.
