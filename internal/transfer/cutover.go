@@ -41,7 +41,7 @@ func (m *mover) reshape(ctx context.Context, f *sqlstore.Filler, e journal.Entry
 // bind makes the constraints of relations, once all that was copied is of one state.
 // What the journal says nothing of may point at what has gone meanwhile.
 func (m *mover) bind(schema *spec.Schema) error {
-	return m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+	return m.fill(m.ctx, func(f *sqlstore.Filler) error {
 		for range schema.Collections {
 			for _, t := range schema.Collections {
 				if !t.Quiet {
@@ -140,12 +140,13 @@ func (m *mover) leave() error {
 		over := bound.Err() != nil
 		stop()
 		m.out.Pause = time.Since(start)
-		if err == nil {
-			return m.To.Fill(context.WithoutCancel(m.ctx), func(f *sqlstore.Filler) error {
-				return f.Mark(sqlstore.MarkFilling, "")
-			})
-		}
-		if !over {
+		switch {
+		case err == nil:
+			// Who took the target over since has it as it is.
+			return m.To.Fill(context.WithoutCancel(m.ctx), whole)
+		case errors.Is(err, sqlstore.ErrMoved):
+			return m.overtook(err)
+		case !over:
 			return err
 		}
 		late = err
@@ -158,6 +159,33 @@ func (m *mover) leave() error {
 		pauseMax, late)
 }
 
+// whole takes away what says that the target is not whole.
+func whole(f *sqlstore.Filler) error { return f.Mark(sqlstore.MarkFilling, "") }
+
+// overtook ends a move that took the target over from another one, which then left the
+// source for it.
+func (m *mover) overtook(cause error) error {
+	err := m.From.Snapshot(m.ctx, func(p *sqlstore.Snapshot) error {
+		if p.Marks[sqlstore.MarkMoved] != m.Name {
+			return cause
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return m.finish()
+}
+
+// finish copies what is left of a source to which nobody writes any more.
+func (m *mover) finish() error {
+	err := m.From.Snapshot(m.ctx, func(p *sqlstore.Snapshot) error { return m.last(m.ctx, p) })
+	if err != nil {
+		return err
+	}
+	return m.fill(m.ctx, whole)
+}
+
 // last copies what is left while nobody writes.
 func (m *mover) last(ctx context.Context, p *sqlstore.Snapshot) error {
 	m.Report(Progress{Phase: "pause"})
@@ -167,7 +195,7 @@ func (m *mover) last(ctx context.Context, p *sqlstore.Snapshot) error {
 	if err := m.quiet(ctx, p); err != nil {
 		return err
 	}
-	return m.To.Fill(ctx, func(f *sqlstore.Filler) error {
+	return m.fill(ctx, func(f *sqlstore.Filler) error {
 		m.mark.Phase = phaseReady
 		return errors.Join(f.Mark(sqlstore.MarkEpoch, m.mark.From), m.keep(f))
 	})
@@ -201,7 +229,7 @@ func (m *mover) even(ctx context.Context, p *sqlstore.Snapshot, name string) err
 		if more {
 			upTo = idOf(page[len(page)-1])
 		}
-		err := m.To.Fill(ctx, func(f *sqlstore.Filler) error {
+		err := m.fill(ctx, func(f *sqlstore.Filler) error {
 			return evenPage(ctx, f, name, last, upTo, page)
 		})
 		page, last = page[:0], upTo
@@ -261,7 +289,7 @@ func evenPage(
 
 // anew copies a collection whole.
 func (m *mover) anew(ctx context.Context, p *sqlstore.Snapshot, name string) error {
-	return m.To.Fill(ctx, func(f *sqlstore.Filler) error {
+	return m.fill(ctx, func(f *sqlstore.Filler) error {
 		if err := errors.Join(f.Defer(), f.Truncate(name)); err != nil {
 			return err
 		}

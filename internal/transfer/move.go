@@ -92,6 +92,8 @@ type mark struct {
 	// From is the epoch of the source.
 	From  string `json:"from"`
 	Phase phase  `json:"phase"`
+	// By names the move that fills the target: the one that began last.
+	By string `json:"by,omitempty"`
 	// Made says that the collections are there.
 	Made bool `json:"made,omitempty"`
 	// Collection and Last are how far records have been copied, by the order of names
@@ -123,6 +125,10 @@ type mover struct {
 	Move
 	ctx  context.Context
 	mark mark
+	// by is the name of this move, and gone says that the source has been left for the
+	// target, so that nobody writes to it.
+	by   string
+	gone bool
 	// at is the place of the target's last entry.
 	at   journal.Seq
 	rows sqlstore.Rows
@@ -134,7 +140,7 @@ var errAgain = errors.New("the schema was changed while it was copied")
 
 // Run moves.
 func (v Move) Run(ctx context.Context) (Moved, error) {
-	m := &mover{Move: v, ctx: ctx,
+	m := &mover{Move: v, ctx: ctx, by: string(ident.NewCall()),
 		out: Moved{Records: map[string]int64{}, Sums: map[string]string{}}}
 	if m.Report == nil {
 		m.Report = func(Progress) {}
@@ -158,8 +164,31 @@ func (v Move) Run(ctx context.Context) (Moved, error) {
 	if err := m.follow(); err != nil {
 		return m.out, err
 	}
+	if m.gone {
+		return m.out, m.finish()
+	}
 	return m.out, m.leave()
 }
+
+// fill changes the target, unless another move has taken it over, or has come to its end.
+func (m *mover) fill(ctx context.Context, fn func(*sqlstore.Filler) error) error {
+	return m.To.Fill(ctx, func(f *sqlstore.Filler) error {
+		marks, err := f.Marks(ctx)
+		if err != nil {
+			return err
+		}
+		var now mark
+		text := marks[sqlstore.MarkFilling]
+		if text == "" || json.Unmarshal([]byte(text), &now) != nil || now.By != m.by {
+			return fault.WithCode(fault.Conflict, CodeOvertaken,
+				"Another move into this database has begun since this one did.")
+		}
+		return fn(f)
+	})
+}
+
+// CodeOvertaken is the code of a move in whose place another one has begun.
+const CodeOvertaken = "overtaken"
 
 // begin looks at both databases. left says that the source has been left for this
 // target before, so that nothing is to be done any more.
@@ -224,10 +253,11 @@ func (m *mover) meet(f *sqlstore.Filler, epoch string, gone bool) (left bool, er
 	default:
 		m.mark = mark{From: epoch, Phase: phaseCopy}
 	}
-	if gone {
+	if gone && text == "" {
 		return false, fault.WithCode(fault.Conflict, sqlstore.CodeMoved,
 			"This database was moved, and the other one does not have everything.")
 	}
+	m.gone = gone
 	return false, m.keep(f)
 }
 
@@ -236,6 +266,7 @@ const CodeNotEmpty = "not_empty"
 
 // keep writes down how far the move has come.
 func (m *mover) keep(f *sqlstore.Filler) error {
+	m.mark.By = m.by
 	text, err := json.Marshal(m.mark)
 	if err != nil {
 		return err
@@ -247,7 +278,7 @@ func (m *mover) keep(f *sqlstore.Filler) error {
 func (m *mover) clear() error {
 	m.mark = mark{From: m.mark.From, Phase: phaseCopy}
 	m.at = journal.Seq{}
-	return m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+	return m.fill(m.ctx, func(f *sqlstore.Filler) error {
 		if err := f.Clear(m.ctx); err != nil {
 			return err
 		}
@@ -265,7 +296,7 @@ func (m *mover) copy() error {
 			return err
 		}
 		if !m.mark.Made {
-			err := m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+			err := m.fill(m.ctx, func(f *sqlstore.Filler) error {
 				m.mark.Made = true
 				return errors.Join(f.Make(m.ctx, p.Schema()), m.keep(f))
 			})
@@ -303,7 +334,7 @@ func (m *mover) copyRecords(p *sqlstore.Snapshot, name string) error {
 		if len(page) == 0 {
 			return nil
 		}
-		err := m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+		err := m.fill(m.ctx, func(f *sqlstore.Filler) error {
 			for _, r := range page {
 				if err := f.Insert(r); err != nil {
 					return err
@@ -350,7 +381,7 @@ func (m *mover) catchUp(ctx context.Context, p *sqlstore.Snapshot, phase string,
 	if m.at == p.Seq {
 		return nil
 	}
-	err := m.To.Fill(ctx, func(f *sqlstore.Filler) error {
+	err := m.fill(ctx, func(f *sqlstore.Filler) error {
 		return p.Schemas(ctx, func(hash, text string) error {
 			return errors.Join(m.rows.Schema(hash, text), f.Schema(hash, text))
 		})
@@ -367,7 +398,7 @@ func (m *mover) catchUp(ctx context.Context, p *sqlstore.Snapshot, phase string,
 		if len(page) == 0 {
 			return nil
 		}
-		err := m.To.Fill(ctx, func(f *sqlstore.Filler) error {
+		err := m.fill(ctx, func(f *sqlstore.Filler) error {
 			if m.mark.Phase != phaseCopy {
 				if err := f.Defer(); err != nil {
 					return err
