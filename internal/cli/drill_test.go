@@ -226,6 +226,37 @@ func (p *place) many(n int) string {
 	return filepath.Join(p.dir, "many.jsonl")
 }
 
+// TestACommandMeansTheDatabaseThatItNames runs commands beside a server of another
+// database, on whose data folder they are.
+func TestACommandMeansTheDatabaseThatItNames(t *testing.T) {
+	p := newPlace(t, notes)
+	dir := func(name string) string { return filepath.Join(p.dir, name) }
+	own, other := "sqlite:"+filepath.Join(dir("data"), "galley.db"), "sqlite:"+dir("other.db")
+	s := p.server(dir("data"))
+	if _, _, err := post(s.address, "here"); err != nil {
+		t.Fatal(err)
+	}
+	count := func(want string, more ...string) {
+		t.Helper()
+		args := append([]string{"get", "notes", "--total", "--data", dir("data")}, more...)
+		p.want(exitDone, want, args...)
+	}
+	count("1 in all")
+	count("1 in all", "--database", own)
+	count("0 in all", "--database", other)
+	p.want(exitDone, "1 commit up to entry 1", "backup", dir("other.galley"), "--data", dir("data"),
+		"--database", other)
+	p.want(exitDone, "2 commits up to entry 2", "backup", dir("own.galley"), "--data", dir("data"))
+	p.want(exitFailed, "A server runs", "restore", dir("own.galley"), "--data", dir("data"),
+		"--database", own, "--replace")
+	p.want(exitDone, "restored", "restore", dir("own.galley"), "--data", dir("data"),
+		"--database", other, "--replace")
+	count("1 in all", "--database", other)
+	p.want(exitFailed, "another database than "+other, "move", "--data", dir("data"),
+		"--database", other, "--to", "sqlite:"+dir("third.db"))
+	p.want(exitDone, "already", "move", "--data", dir("data"), "--to", own)
+}
+
 // TestMoveDrill moves the database of a server under load. The command is killed at
 // random moments and run again; every call is answered well, and once.
 func TestMoveDrill(t *testing.T) {

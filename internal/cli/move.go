@@ -69,7 +69,7 @@ func (c *command) runMove(ctx context.Context, r serve.MoveRequest) error {
 		}{moved, serve.ShownAddress(r.To), moved.Pause.Seconds()})
 	}
 	if len(moved.Records) == 0 {
-		c.say("  %s: it was moved before, and is whole", serve.ShownAddress(r.To))
+		c.say("  %s is the app's database already, and is whole", serve.ShownAddress(r.To))
 		return nil
 	}
 	c.say("  %-20s %8d  %s", "the journal", moved.Entries, c.dim(moved.Journal[:16]))

@@ -62,6 +62,9 @@ func shown(address string) string {
 	if u, err := url.Parse(address); err == nil && u.User != nil {
 		return fmt.Sprint(u.Redacted())
 	}
+	if at := strings.LastIndexByte(address, '@'); at >= 0 {
+		return "…" + address[at:] // what stands before it may be a password
+	}
 	return address
 }
 
@@ -70,9 +73,35 @@ func sameAddress(a, b string) bool {
 	pathA, fileA := strings.CutPrefix(a, schemeFile)
 	pathB, fileB := strings.CutPrefix(b, schemeFile)
 	if !fileA || !fileB {
-		return a == b
+		return onServer(a) == onServer(b)
 	}
 	infoA, errA := os.Stat(pathA)
 	infoB, errB := os.Stat(pathB)
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
+
+// onServer is the place that an address on a server names, whoever goes there: host,
+// port, database and schema. An address that says these elsewhere stands for itself.
+func onServer(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || !isShared(address) {
+		return address
+	}
+	words := u.Query()
+	for _, name := range []string{"host", "port", "dbname", "user", "search_path", "options"} {
+		if words.Has(name) {
+			return address
+		}
+	}
+	host, name, schema := u.Host, strings.Trim(u.Path, "/"), words.Get("schema")
+	if u.Port() == "" {
+		host += ":5432"
+	}
+	if name == "" {
+		name = u.User.Username()
+	}
+	if schema == "" {
+		schema = "public"
+	}
+	return schemeServer + host + "/" + name + "?schema=" + schema
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"sync"
 	"time"
@@ -45,8 +46,51 @@ func Dial(ctx context.Context, cfg Config) (*Door, error) {
 	return &Door{client: &http.Client{Transport: direct{s.local()}}, close: s.Close}, nil
 }
 
-// dialSocket opens the local door of the server that runs on the data folder.
+// dialSocket opens the local door of the server that runs on the data folder. Where the
+// configuration names a database, and the server has another one, that server is not
+// meant.
 func dialSocket(ctx context.Context, cfg Config) (*Door, bool) {
+	door, ok := dialAny(ctx, cfg)
+	if !ok || cfg.InFolder() || door.has(ctx, cfg.DatabaseAddr()) {
+		return door, ok
+	}
+	_ = door.Close() // nothing was asked that could be lost
+	return nil, false
+}
+
+// has asks the running server whether its database is that of an address. A server that
+// cannot say is taken at its folder.
+func (d *Door) has(ctx context.Context, address string) bool {
+	address, err := wholePath(address)
+	if err != nil {
+		return true
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://galley/local/database?"+
+		url.Values{"is": {address}}.Encode(), nil)
+	if err != nil {
+		return true
+	}
+	res, err := d.Do(req)
+	if err != nil {
+		return true
+	}
+	defer res.Body.Close()
+	return res.StatusCode != http.StatusConflict
+}
+
+// handleDatabase says whether the server's database is that of an address.
+func (s *Server) handleDatabase(w http.ResponseWriter, r *http.Request) {
+	m, ok := s.store.(*movable)
+	if ok && !sameAddress(m.at.Load().address, r.URL.Query().Get("is")) {
+		w.WriteHeader(http.StatusConflict)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// dialAny opens the local door of the server that runs on the data folder, whatever its
+// database.
+func dialAny(ctx context.Context, cfg Config) (*Door, bool) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", cfg.Socket())
 	}

@@ -32,6 +32,7 @@ func (s *Server) local() http.Handler {
 	mux.HandleFunc("POST /local/import/{collection}", s.handleImport)
 	mux.HandleFunc("GET /local/export/{collection}", s.handleExport)
 	mux.HandleFunc("GET /local/journal", s.handleJournal)
+	mux.HandleFunc("GET /local/database", s.handleDatabase)
 	mux.HandleFunc("GET /local/backup", s.handleBackup)
 	mux.HandleFunc("POST /local/move", s.handleMove)
 	mux.HandleFunc("GET /local/user/{id}", s.handleUser)

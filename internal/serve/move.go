@@ -32,10 +32,13 @@ type moveLine struct {
 // it has come.
 func Move(ctx context.Context, cfg Config, r MoveRequest, told func(transfer.Progress)) (
 	transfer.Moved, error) {
+	if r.From == "" && !cfg.InFolder() {
+		r.From = cfg.DatabaseAddr()
+	}
 	if err := localPaths(&r); err != nil {
 		return transfer.Moved{}, err
 	}
-	if door, ok := dialSocket(ctx, cfg); ok {
+	if door, ok := dialAny(ctx, cfg); ok {
 		defer door.Close()
 		return askMove(ctx, door, r, told)
 	}
@@ -53,14 +56,21 @@ func Move(ctx context.Context, cfg Config, r MoveRequest, told func(transfer.Pro
 // localPaths makes the paths of files whole: the server may run in another folder.
 func localPaths(r *MoveRequest) (err error) {
 	for _, a := range []*string{&r.From, &r.To} {
-		if path, ok := strings.CutPrefix(*a, schemeFile); ok && path != "" {
-			if path, err = filepath.Abs(path); err != nil {
-				return err
-			}
-			*a = schemeFile + path
+		if *a, err = wholePath(*a); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// wholePath makes the path of a file whole, if an address has one.
+func wholePath(address string) (string, error) {
+	path, ok := strings.CutPrefix(address, schemeFile)
+	if !ok || path == "" {
+		return address, nil
+	}
+	path, err := filepath.Abs(path)
+	return schemeFile + path, err
 }
 
 // leaving opens the database that is to be left.
