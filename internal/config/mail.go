@@ -46,16 +46,17 @@ func (c Config) Mail() (Mail, error) {
 	if c.Dev {
 		return m, nil
 	}
-	missing := ""
-	for _, name := range []string{MailServerEnv, MailFromEnv, URLEnv} {
-		if os.Getenv(name) == "" {
-			missing += " " + name
+	missing, trial := "", ""
+	for _, v := range []struct{ name, trial string }{{MailServerEnv, MailServerMailbox},
+		{MailFromEnv, "app@localhost"}, {URLEnv, "http://localhost:8080"}} {
+		if os.Getenv(v.name) == "" {
+			missing, trial = missing+" "+v.name, trial+" "+v.name+"="+v.trial
 		}
 	}
 	if missing != "" {
 		return m, fault.WithCode(fault.Invalid, CodeMissingMail,
 			"the app sends emails, and these variables of the environment have no value:%s; "+
-				"for a trial without a mail server: %s=%s", missing, MailServerEnv, MailServerMailbox)
+				"for a trial without a mail server:%s", missing, trial)
 	}
 	wrong := func(name, why string) error {
 		return fault.WithCode(fault.Invalid, CodeMissingMail, "%s: %s", name, why)

@@ -12,7 +12,7 @@ func TestMailSaysWhatIsMissing(t *testing.T) {
 		{"all there", "smtps://ana:secret@mail.example", "Shop <hello@shop.example>", "https://shop.example/", ""},
 		{"a trial", "mailbox:", "hello@shop.example", "http://localhost:8080", ""},
 		{"nothing", "", "", "", "GALLEY_SMTP_URL GALLEY_MAIL_FROM GALLEY_URL"},
-		{"no address", "mailbox:", "", "https://shop.example", "no value: GALLEY_MAIL_FROM;"},
+		{"no address", "mailbox:", "", "https://shop.example", "no value: GALLEY_MAIL_FROM; for a trial without a mail server: GALLEY_MAIL_FROM=app@localhost"},
 		{"a wrong server", "smtp://ana:secret@mail.example?tls=off", "a@b.example", "https://shop.example", "GALLEY_SMTP_URL: "},
 		{"a wrong address", "mailbox:", "shop", "https://shop.example", "GALLEY_MAIL_FROM: "},
 		{"two headers", "mailbox:", "a@b.example\r\nBcc: c@d.example", "https://shop.example", "GALLEY_MAIL_FROM: "},
