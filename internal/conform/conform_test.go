@@ -93,6 +93,8 @@ func TestAddressesThatCannotBeUsedAreNamed(t *testing.T) {
 	c.Admin(t, "CREATE ROLE guest LOGIN PASSWORD 'guest'")
 	t.Cleanup(func() { c.Admin(t, "DROP ROLE guest") })
 	_, host, _ := strings.Cut(url, "@")
+	c.Admin(t, "CREATE DATABASE latin_"+name+" TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'")
+	t.Cleanup(func() { c.Admin(t, "DROP DATABASE latin_"+name) })
 	closed := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(closed, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -104,6 +106,9 @@ func TestAddressesThatCannotBeUsedAreNamed(t *testing.T) {
 		{"postgres://guest:guest@" + host,
 			`GRANT CREATE ON DATABASE "` + name + `" TO "guest"`, fault.Denied},
 		{"postgres://nobody:secret@" + host, "cannot be reached", fault.Unavailable},
+		{c.AdminURL("latin_" + name), "cannot be used: open the database", fault.Unavailable},
+		{"postgres://guest:secret@" + host, "password of the role \"guest\" is wrong",
+			fault.Unavailable},
 		{"mysql://x", "no address of a database", fault.Invalid},
 		{"sqlite:", "no address of a database", fault.Invalid},
 		{"sqlite:" + closed + "/x/galley.db", "cannot be made", fault.Denied},

@@ -62,7 +62,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s, err := open(ctx, d, c)
 	if err != nil {
-		return nil, fmt.Errorf("open the database %s: %w", d.name(), err)
+		return nil, fmt.Errorf("open the database %s: %w", d.name(), d.refused(err))
 	}
 	return s, nil
 }
@@ -103,6 +103,9 @@ func newDialect(address string) (*dialect, error) {
 	if err != nil {
 		// The error of pgconn hides the password.
 		return nil, fmt.Errorf("the database's address: %w", err)
+	}
+	if strings.Contains(cfg.Host, "@") {
+		return nil, errors.New("the database's address: an @ in a password is written %40")
 	}
 	if path := cfg.RuntimeParams["search_path"]; path != "" && schema == "" {
 		schema = strings.Trim(path, `"`)

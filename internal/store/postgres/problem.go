@@ -69,6 +69,10 @@ func problem(err error) error {
 
 // explained is the error with the detail of it, for the log.
 func explained(e *pgconn.PgError) error {
+	if e.Code == "42P07" {
+		return errors.Join(e, errors.New("it is not Galley's; a schema of its own has room:  "+
+			"?schema=NAME after the address"))
+	}
 	if e.Detail == "" || e.Code == "23505" || e.Code == "23503" {
 		return e // the detail of these holds what people have written
 	}

@@ -72,11 +72,24 @@ func New(ctx context.Context, address string) (*Ground, error) {
 		return nil, fault.New(fault.Invalid,
 			"This is no address of a database: sqlite:PATH or postgres://…")
 	}
-	_, remove, err := g.Place(ctx)
+	place, remove, err := g.Place(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return g, remove()
+	if err := errors.Join(tried(place), remove()); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// tried opens a store in a place once. One that cannot be opened anywhere breaks no
+// promise: it cannot be used.
+func tried(place storetest.Place) error {
+	s, err := place(storetest.Faults{})
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "The database cannot be used: %v", err)
+	}
+	return s.Close()
 }
 
 // Place makes room for one trial. Whoever calls it calls remove when the stores that
@@ -160,7 +173,8 @@ func newSchemas(address string) (*schemas, error) {
 func (s *schemas) exec(ctx context.Context, sql string) (err error) {
 	c, err := pgconn.ConnectConfig(ctx, s.config.Copy())
 	if err != nil {
-		return fault.Wrap(fault.Unavailable, err, "The database cannot be reached: %v", err)
+		return fault.Wrap(fault.Unavailable, err, "The database %s:%d/%s cannot be reached: %v",
+			s.config.Host, s.config.Port, s.config.Database, postgres.Reason(s.config, err))
 	}
 	defer func() { err = errors.Join(err, c.Close(ctx)) }()
 	return c.Exec(ctx, sql).Close()
