@@ -122,6 +122,8 @@ func newDialect(address string) (*dialect, error) {
 		cfg.RuntimeParams["application_name"] = "galley"
 	}
 	cfg.RuntimeParams["client_encoding"] = "UTF8"
+	// Texts in statements are written so, whatever the role or the database has for others.
+	cfg.RuntimeParams["standard_conforming_strings"] = "on"
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTime
 	}
