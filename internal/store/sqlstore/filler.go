@@ -93,10 +93,11 @@ func (s *Store) commitFilled(ctx context.Context, g *group) error {
 			return s.gaveUp(err)
 		}
 	}
-	before := s.head
+	before, history := s.head, s.history.Swap(historyOf(marks[MarkEpoch]))
 	s.head = head
 	if err := s.commit(g, hash); err != nil {
 		s.head = before
+		s.history.Store(history)
 		return err
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/galleybackend/galley/internal/fault"
@@ -160,7 +159,7 @@ func (s *Store) moveHead(g *group, spec string) error {
 	if !s.shared {
 		return nil
 	}
-	g.turn = newTurn(g.away)
+	g.turn = s.newTurn(g.away)
 	d := s.dialect
 	if notify := d.Words().Notify; notify != "" {
 		if err := s.writer.Queue(notify, nil); err != nil {
@@ -172,21 +171,17 @@ func (s *Store) moveHead(g *group, spec string) error {
 		[]value.Value{value.OfInt(int64(s.head)), value.OfText(spec), value.OfInt(g.turn)})
 }
 
-// newTurn names a turn; one after which nobody is to have another is negative.
-func newTurn(away bool) int64 {
-	turn := rand.Int64()
-	if away {
-		return -1 - turn
-	}
-	return turn
-}
-
 // catchUp takes note of what others have committed up to the head. The caller holds the
 // line.
 func (s *Store) catchUp(ctx context.Context, h headRow) error {
 	cat := s.catalog.Load()
 	if h.turn < 0 { // nobody has a turn: it was moved elsewhere, or is being filled
 		return fault.Wrap(fault.Unavailable, ErrMoved, "The database was moved.")
+	}
+	if h.turn != s.last && s.foreign(h.turn) {
+		err := errors.New("the database was restored while it was used: it tells another history")
+		s.fail(err)
+		return &Problem{Class: Broken, Err: err}
 	}
 	if h.seq == s.head && h.spec == cat.hash {
 		if h.turn != s.last { // quiet records leave no entry
@@ -337,7 +332,7 @@ func (s *Store) wasKept(ctx context.Context, g *group) (bool, error) {
 	}
 	if same {
 		// What was sent may be under way still. It must not find the head as it was.
-		h.turn = newTurn(h.turn < 0)
+		h.turn = s.newTurn(h.turn < 0)
 	}
 	d := s.dialect
 	err = w.Queue("UPDATE "+d.Quote(tableHead)+" SET turn = "+d.Placeholder(1)+
@@ -500,7 +495,8 @@ func (s *Store) notice(ctx context.Context) error {
 	}
 	h, err := s.readHead(looking, c, "")
 	s.readers.give(c)
-	if err != nil || h.seq <= s.feed.place() && h.spec == s.catalog.Load().hash {
+	if err != nil || h.seq <= s.feed.place() && h.spec == s.catalog.Load().hash &&
+		!s.foreign(h.turn) {
 		return err
 	}
 	return s.refresh(looking)

@@ -41,8 +41,10 @@ func (s *Store) ownMarks(ctx context.Context) error {
 		return err
 	}
 	if found[MarkEpoch] == "" {
-		err = s.mark(s.writer, MarkEpoch, string(ident.NewCall()))
+		found[MarkEpoch] = string(ident.NewCall())
+		err = s.mark(s.writer, MarkEpoch, found[MarkEpoch])
 	}
+	s.history.Store(historyOf(found[MarkEpoch]))
 	if err == nil && s.shared && found[markBus] == "" {
 		err = s.mark(s.writer, markBus, rand.Text())
 	}

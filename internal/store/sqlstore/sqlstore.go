@@ -74,6 +74,8 @@ type Store struct {
 	head uint64
 	// last is whose turn at a shared database's head was the last that is known here.
 	last int64
+	// history is what the turns of the history have in common that the journal tells.
+	history atomic.Int64
 	// calm counts the groups of this process that followed one another, as far as it
 	// was looked.
 	calm int
