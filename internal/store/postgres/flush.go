@@ -274,8 +274,12 @@ func (c *conn) answers(ctx context.Context) (f outcome) {
 
 var errUnsure = errors.New("the commit was not confirmed by the standby")
 
-// codeCancelled is the error of a statement that was broken off.
-const codeCancelled = "57014"
+// codeCancelled is the error of a statement that was broken off, codeReadOnly that of one
+// that writes in a session that must not.
+const (
+	codeCancelled = "57014"
+	codeReadOnly  = "25006"
+)
 
 // failed says what an error of a statement means.
 func (c *conn) failed(f *outcome, e *pgconn.PgError, at, parsed int) {
@@ -292,6 +296,9 @@ func (c *conn) failed(f *outcome, e *pgconn.PgError, at, parsed int) {
 	case e.Code == "26000" || e.Code == "42P05":
 		// Something between gives the session to others, too.
 		f.stale, c.link.pooled = true, true
+	case e.Code == codeReadOnly:
+		// Another connection may be to another server, or under other settings.
+		f.lost = true
 	case e.Code == "0A000" && e.Routine == "RevalidateCachedQuery":
 		f.stale, c.stale = true, true
 		f.err = &sqlstore.Problem{Class: sqlstore.Busy, Err: e}

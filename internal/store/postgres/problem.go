@@ -13,17 +13,9 @@ import (
 // gone is the problem of a connection that was lost.
 func gone(err error) error { return &sqlstore.Problem{Class: sqlstore.Gone, Err: err} }
 
-// unreachable is the problem of a connection that could not be made.
-func unreachable(err error) error {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
-		switch e.Code[:2] {
-		case "28", "3D", "42": // who we are, or where we want to go, is wrong
-			return &sqlstore.Problem{Class: sqlstore.Other, Err: err}
-		}
-	}
-	return gone(err)
-}
+// unreachable is the problem of a connection that could not be made. Who may not come in
+// now, because his password is being changed or the place is full, may do so later.
+func unreachable(err error) error { return gone(err) }
 
 // classes are the meanings of the codes that PostgreSQL gives its errors.
 var classes = map[string]sqlstore.Class{
@@ -33,7 +25,7 @@ var classes = map[string]sqlstore.Class{
 	"22012": sqlstore.Moved,
 	"40001": sqlstore.Busy, "40P01": sqlstore.Busy, "55P03": sqlstore.Busy,
 	"53000": sqlstore.Busy, "53200": sqlstore.Busy, "53300": sqlstore.Busy,
-	"55006": sqlstore.Busy, "25006": sqlstore.Gone, "25P03": sqlstore.Gone,
+	"55006": sqlstore.Busy, codeReadOnly: sqlstore.Gone, "25P03": sqlstore.Gone,
 	"40003": sqlstore.Gone, "58030": sqlstore.Gone,
 }
 
