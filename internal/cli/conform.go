@@ -18,9 +18,9 @@ func (c *command) conform() *cobra.Command {
 		Long: "Asks of a database everything that galley promises of one: calls as if one came after\n" +
 			"the other, one effect for each key, the whole history, and the rest of\n" +
 			"docs/guarantees.md. It works in schemas of its own (beside a file: in files of its\n" +
-			"own), which it removes; nothing that is yours is read or written. Exit code 1 if a\n" +
-			"guarantee is broken.",
-		Example: "  galley conform\n  galley conform --json --database " + serve.ExampleDatabase,
+			"own), which it removes, also when it is interrupted; nothing that is yours is read or\n" +
+			"written. It takes a minute or two. Exit code 1 if a guarantee is broken.",
+		Example: "  galley conform\n  galley conform --json --database " + serve.ExampleServer,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.runConform(cmd.Context()) },
 	}
 }

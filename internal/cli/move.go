@@ -21,11 +21,12 @@ func (c *command) move() *cobra.Command {
 			"while the last of them are copied. The running server then goes on with the new\n" +
 			"database, and the old one is not served any more. Places, ids and idempotency keys stay\n" +
 			"what they are, so the way back is another move. If it is broken off, run it again.",
-		Example: "  galley move --to " + serve.ExampleDatabase,
+		Example: "  galley move --to " + serve.ExampleServer + "\n" +
+			"  galley move --from " + serve.ExampleServer + " --to " + serve.ExampleDatabase,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if r.To == "" {
 				return wrong("--to names the database to move to, such as %s",
-					serve.ExampleDatabase)
+					serve.ExampleServer)
 			}
 			return c.runMove(cmd.Context(), r)
 		},

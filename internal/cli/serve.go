@@ -46,7 +46,8 @@ func (c *command) serve() *cobra.Command {
 			"several servers share a database, a new app is taken by all of them, and one that was\n" +
 			"superseded does not come back by a restart (see galley migrate apply). Writes one line\n" +
 			"of JSON for each call to stderr.",
-		Example: "  galley serve --listen 0.0.0.0:8080 --admin 127.0.0.1:9090 --data /var/lib/shop",
+		Example: "  galley serve --listen 0.0.0.0:8080 --admin 127.0.0.1:9090 --data /var/lib/shop\n" +
+			"  galley serve --database " + serve.ExampleServer,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkLimits(); err != nil {
 				return err

@@ -21,6 +21,9 @@ const schemeServer = "postgres://"
 // ExampleDatabase is an address of a database, for the help of commands.
 const ExampleDatabase = schemeFile + "/mnt/fast/galley.db"
 
+// ExampleServer is an address of a database that many servers may share.
+const ExampleServer = schemeServer + "shop@db.example/shop"
+
 // openAddress opens the database of an address. One in a file must be there.
 func openAddress(ctx context.Context, address string) (database, error) {
 	if path, ok := strings.CutPrefix(address, schemeFile); ok {

@@ -1,6 +1,9 @@
 package serve
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestAPlaceIsKnownInAnySpelling compares addresses: who goes there, and by which words,
 // makes no other place of it.
@@ -17,6 +20,17 @@ func TestAPlaceIsKnownInAnySpelling(t *testing.T) {
 		"postgres://app:secret@db/shop?search_path=two", "sqlite:shop", "shop", ""} {
 		if sameAddress(shop, other) || sameAddress(other, shop) {
 			t.Errorf("%s is the place of %s", other, shop)
+		}
+	}
+}
+
+// TestAnAddressIsToldWithoutItsPassword has some that are wrong as well.
+func TestAnAddressIsToldWithoutItsPassword(t *testing.T) {
+	for _, address := range []string{"postgres://app:hush@db/shop", "app:hush@db/shop",
+		"postgres://app:hu@hush@db/shop", "mysql://app:hush@db/shop", "postgres//app:hush@db/shop",
+		"postgres://app:hush%zz@db/shop"} {
+		if got := ShownAddress(address); strings.Contains(got, "hu") || !strings.Contains(got, "db/shop") {
+			t.Errorf("%s is told as %s", address, got)
 		}
 	}
 }

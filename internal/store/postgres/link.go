@@ -131,9 +131,13 @@ func (d *dialect) settings(write, local bool) string {
 // supported refuses servers that keep texts in another form, or are too old.
 func (l *link) supported() error {
 	if l.scheme != "UTF8" {
-		return fmt.Errorf("the database keeps texts as %s; Galley needs UTF8", l.scheme)
+		return fmt.Errorf("the database keeps texts as %s; Galley needs UTF8. Make one:  "+
+			"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", l.scheme)
 	}
-	major, _, _ := strings.Cut(l.version, ".")
+	major := l.version // such as 15.8, 16.2 (Debian 16.2-1), 18beta1
+	if end := strings.IndexFunc(major, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+		major = major[:end]
+	}
 	if n, err := strconv.Atoi(major); err != nil || n < versionMin {
 		return fmt.Errorf("PostgreSQL %s is too old; Galley needs %d or later", l.version,
 			versionMin)

@@ -88,3 +88,17 @@ func TestAMissingRightIsNamed(t *testing.T) {
 		t.Errorf("beside a table of somebody else: %v", err)
 	}
 }
+
+// TestAServerThatIsTooOldIsRefused asks of the oldest release that is taken, and others.
+func TestAServerThatIsTooOldIsRefused(t *testing.T) {
+	for _, c := range []struct{ version, scheme, want string }{
+		{"13.0", "UTF8", ""}, {"18beta1", "UTF8", ""}, {"16.2 (Debian 16.2-1)", "UTF8", ""},
+		{"12.22", "UTF8", "PostgreSQL 12.22 is too old; Galley needs 13 or later"},
+		{"9.6.24", "UTF8", "too old"}, {"15.1", "LATIN1", "ENCODING 'UTF8'"},
+	} {
+		err := (&link{version: c.version, scheme: c.scheme}).supported()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s, %s: %v; want %q", c.version, c.scheme, err, c.want)
+		}
+	}
+}
