@@ -8,8 +8,10 @@ import (
 
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/query"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/store/sqlstore"
+	"github.com/galleybackend/galley/internal/store/storetest"
 	"github.com/galleybackend/galley/internal/transfer"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -175,4 +177,30 @@ func TestAMoveThatLeftGoesOn(t *testing.T) {
 	}
 	to.again()
 	same(t, from, to, nil)
+}
+
+// TestMoveBesideDeploys has another process change the schema between the phases of a move,
+// which only holds back changes of its own process.
+func TestMoveBesideDeploys(t *testing.T) {
+	const copying, following, leaving = 2, 3, 4
+	for _, at := range []int{copying, following, leaving} {
+		from, to := filled(t, server, 50), server(t)
+		beside := newPlace(t, from.address)
+		deploy := func() {
+			next := schema(value.Field{Name: "note", Type: value.Type{Kind: value.TypeText, Optional: true}})
+			next.Collections = append(next.Collections, storetest.Table("extras",
+				value.Field{Name: "of", Type: relation("things")}))
+			_, err := beside.Apply(t.Context(), journal.Origin{Operation: "apply"},
+				spec.Diff(beside.Schema(), next), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := transfer.Move{From: &stops{from, at, deploy}, To: to, Name: "there"}.Run(t.Context())
+		if err != nil {
+			t.Errorf("%d: %v", at, err)
+		}
+		to.again()
+		same(t, from, to, nil)
+	}
 }
