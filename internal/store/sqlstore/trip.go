@@ -18,8 +18,10 @@ import (
 const (
 	// tripMax bounds what is asked in a trip by others than who leads it.
 	tripMax = 64
-	// tripLanes is how many trips are under way at a time.
+	// tripLanes is how many trips are under way at a time, at most. A lane is added where
+	// as many as tripCrowd wait: sooner, trips would be many, and each take few along.
 	tripLanes = 2
+	tripCrowd = 8
 )
 
 // trips are the round trips that brief reads share.
@@ -120,11 +122,11 @@ func (t *trips) ask(ctx context.Context, q *question) bool {
 	return err == nil || ctx.Err() == nil
 }
 
-// enter reports whether a lane is free, or lets the question wait.
+// enter reports whether the question leads a trip, or lets it wait.
 func (t *trips) enter(q *question) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.busy < tripLanes {
+	if t.busy == 0 || t.busy < tripLanes && len(t.queue) >= tripCrowd {
 		t.busy++
 		return true
 	}
@@ -153,7 +155,7 @@ func (t *trips) company() []*question {
 func (t *trips) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.queue) == 0 {
+	if len(t.queue) == 0 || t.busy > 1 && len(t.queue) < tripCrowd {
 		t.busy--
 		return
 	}
