@@ -154,8 +154,8 @@ func TestTheStoreIsAskedSeldom(t *testing.T) {
 		call func(n int)
 	}{
 		{"a get", 1, func(int) { look(t, s, id) }},
-		{"a create", 3, func(int) { note(t, s, shape, "") }},
-		{"a create with a key", 3, func(n int) { note(t, s, shape, fmt.Sprint(n)) }},
+		{"a create", 1, func(int) { note(t, s, shape, "") }},
+		{"a create with a key", 2, func(n int) { note(t, s, shape, fmt.Sprint(n)) }},
 	} {
 		best := int64(100)
 		for n := range 20 {
