@@ -38,7 +38,7 @@ func (r *run) authorizeCreate(ctx context.Context, op *operation) (value.Record,
 				return value.Record{}, r.unset(op, i, err)
 			}
 			t := &op.coll.Shape.Fields()[i].Type
-			v, issues := value.Conform(t, v, pointer(op.coll.Shape, i))
+			v, issues := value.Conform(t, v, op.coll.Shape.Pointer(i))
 			if err := errInput(issues); err != nil {
 				return value.Record{}, r.unset(op, i, err)
 			}
@@ -208,7 +208,7 @@ func fill(c *appCollection, record value.Record, free bool) error {
 		case f.Spec.Type.Optional || f.Set != nil && !free:
 			record.Slots[i] = value.OfNull()
 		default:
-			return errInput([]value.Issue{{Pointer: pointer(c.Shape, i),
+			return errInput([]value.Issue{{Pointer: c.Shape.Pointer(i),
 				Code: value.CodeRequired, Detail: "is required"}})
 		}
 	}

@@ -197,7 +197,7 @@ func (h *host) would(ctx context.Context, c *app.Collection, given value.Record)
 			next.Slots[slot] = old.Slots[slot]
 		case value.Operator:
 			f := &c.Shape.Fields()[slot]
-			v, issues := value.Conform(&f.Type, apply(v, old.Slots[slot]), "#/"+f.Name)
+			v, issues := value.Conform(&f.Type, apply(v, old.Slots[slot]), c.Shape.Pointer(slot))
 			if len(issues) > 0 {
 				return old, next, errWritten(c, slot, issues[0])
 			}
@@ -242,7 +242,7 @@ func conform(c *app.Collection, record value.Record) error {
 		if i == spec.SlotVersion || record.Slots[i].Kind() == value.Absent {
 			continue
 		}
-		v, issues := value.Conform(&fields[i].Type, record.Slots[i], "#/"+fields[i].Name)
+		v, issues := value.Conform(&fields[i].Type, record.Slots[i], c.Shape.Pointer(i))
 		if len(issues) > 0 {
 			return errWritten(c, i, issues[0])
 		}

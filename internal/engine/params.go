@@ -186,7 +186,7 @@ func paramInput(texts url.Values, shape *value.Shape) (value.Record, error) {
 		if len(texts[name]) != 1 {
 			return in, errParam(name, 0, "The parameter %s is given %d times.", name, len(texts[name]))
 		}
-		v, found := value.ParseText(&shape.Fields()[slot].Type, texts[name][0], pointer(shape, slot))
+		v, found := value.ParseText(&shape.Fields()[slot].Type, texts[name][0], shape.Pointer(slot))
 		in.Slots[slot] = v
 		issues = append(issues, found...)
 	}
@@ -200,7 +200,7 @@ func paramInput(texts url.Values, shape *value.Shape) (value.Record, error) {
 		case f.Type.Optional:
 			in.Slots[i] = value.OfNull()
 		default:
-			issues = append(issues, value.Issue{Pointer: pointer(shape, i),
+			issues = append(issues, value.Issue{Pointer: shape.Pointer(i),
 				Code: value.CodeRequired, Detail: "is required"})
 		}
 	}

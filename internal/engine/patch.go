@@ -20,7 +20,7 @@ func patched(op *operation, old value.Record) (value.Record, error) {
 		case value.Absent:
 		case value.Operator:
 			t := &op.coll.Shape.Fields()[slot].Type
-			v, found := value.Conform(t, apply(v, old.Slots[slot]), pointer(op.coll.Shape, slot))
+			v, found := value.Conform(t, apply(v, old.Slots[slot]), op.coll.Shape.Pointer(slot))
 			issues = append(issues, found...)
 			next.Slots[slot] = v
 		default:

@@ -127,7 +127,7 @@ func (r *run) createInput(op *operation, body []byte) error {
 	op.key = in.Slots[0].IsNull()
 	for i, slot := range op.slots {
 		if in.Slots[i].Kind() == value.Absent && op.coll.Needs(slot) && !told(issues, shape, i) {
-			issues = append(issues, value.Issue{Pointer: pointer(shape, i),
+			issues = append(issues, value.Issue{Pointer: shape.Pointer(i),
 				Code: value.CodeRequired, Detail: "is required"})
 		}
 	}
@@ -137,17 +137,13 @@ func (r *run) createInput(op *operation, body []byte) error {
 
 // told reports whether an issue names the slot already.
 func told(issues []value.Issue, shape *value.Shape, slot int) bool {
-	at := pointer(shape, slot)
+	at := shape.Pointer(slot)
 	for _, i := range issues {
 		if i.Pointer == at {
 			return true
 		}
 	}
 	return false
-}
-
-func pointer(shape *value.Shape, slot int) string {
-	return "#/" + value.PointerToken(shape.Fields()[slot].Name)
 }
 
 // updateInput reads a merge patch.

@@ -27,6 +27,8 @@ const (
 	// journeyMax is the greatest size of one journey, treeMax of one rule's tree, in
 	// bytes, and listMax the greatest number of its rules and of its log lines.
 	journeyMax, treeMax, listMax = 64 << 10, 8 << 10, 100
+	// textKept is the greatest room that is kept for writing more, in bytes.
+	textKept = 1 << 20
 )
 
 // Journey is the story of one request, as it is kept.
@@ -79,6 +81,8 @@ type Journeys struct {
 	kept  ring
 	plain ring
 	wake  chan chan error
+	// text is the room in which Run writes.
+	text bytes.Buffer
 }
 
 // ring holds the newest calls.
@@ -199,14 +203,25 @@ func (j *Journeys) append(name string, most int64, calls []*Call) error {
 		return fmt.Errorf("open the file of journeys: %w", err)
 	}
 	// A line that a killed process left unfinished ends here.
-	text := []byte{'\n'}
+	j.text.Reset()
+	j.text.WriteByte('\n')
+	lines := json.NewEncoder(&j.text)
 	for _, c := range calls {
-		line, err := json.Marshal(c.journey())
-		if err == nil && len(line) <= journeyMax {
-			text = append(append(text, j.mask.Bytes(line)...), '\n')
+		start := j.text.Len()
+		if err := lines.Encode(c.journey()); err != nil || j.text.Len()-start > journeyMax {
+			j.text.Truncate(start)
+			continue
+		}
+		if line := j.text.Bytes()[start:]; j.mask.Holds(line) {
+			line = j.mask.Bytes(line)
+			j.text.Truncate(start)
+			j.text.Write(line)
 		}
 	}
-	_, err = f.Write(text)
+	_, err = f.Write(j.text.Bytes())
+	if j.text.Cap() > textKept {
+		j.text = bytes.Buffer{}
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write journeys: %w", err)
 	}

@@ -96,14 +96,33 @@ func AppendMembers(dst []byte, r Record) ([]byte, bool) {
 		if r.Slots[i].kind == Absent {
 			continue
 		}
-		if some {
-			dst = append(dst, ',')
-		}
+		dst = appendMember(dst, r, i, some)
 		some = true
-		dst = append(dst, r.Shape.keys[i]...)
-		dst = AppendJSON(dst, r.Slots[i])
 	}
 	return dst, some
+}
+
+// AppendDiffering appends the record as AppendRecord does, without the slots that are the
+// same in another record of its shape.
+func AppendDiffering(dst []byte, r, other Record) []byte {
+	dst, some := append(dst, '{'), false
+	for i := range r.Slots {
+		if r.Slots[i].kind == Absent || r.Slots[i].Equal(other.Slots[i]) {
+			continue
+		}
+		dst = appendMember(dst, r, i, some)
+		some = true
+	}
+	return append(dst, '}')
+}
+
+// appendMember appends a slot with its name, behind others if there are some.
+func appendMember(dst []byte, r Record, slot int, some bool) []byte {
+	if some {
+		dst = append(dst, ',')
+	}
+	dst = append(dst, r.Shape.keys[slot]...)
+	return AppendJSON(dst, r.Slots[slot])
 }
 
 // AppendQuoted appends text as a JSON string. Bytes that are not UTF-8 become U+FFFD.

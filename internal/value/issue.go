@@ -40,8 +40,10 @@ const (
 // issuesMax bounds the issues that are told of one input.
 const issuesMax = 100
 
-// path is where in an input the reader stands, as a pointer in fragment form.
+// path is where in an input the reader stands: below a pointer in fragment form, by a
+// text that is written only once there is something below it.
 type path struct {
+	base   string
 	text   []byte
 	issues []Issue
 }
@@ -50,7 +52,7 @@ func newPath(pointer string) *path {
 	if pointer == "" {
 		pointer = "#"
 	}
-	return &path{text: []byte(pointer)}
+	return &path{base: pointer}
 }
 
 // pushName goes into a member and returns the length to pop to.
@@ -74,7 +76,7 @@ func (p *path) tell(code, format string, args ...any) {
 
 func (p *path) tellParams(params []Param, code, format string, args ...any) {
 	if len(p.issues) < issuesMax {
-		p.issues = append(p.issues, Issue{string(p.text), code, fmt.Sprintf(format, args...), params})
+		p.issues = append(p.issues, Issue{p.base + string(p.text), code, fmt.Sprintf(format, args...), params})
 	}
 }
 

@@ -16,16 +16,19 @@ type Shape struct {
 	name   string
 	fields []Field
 	index  map[string]int
-	keys   []string
+	// keys and pointers are the names as they stand in JSON and in a JSON Pointer.
+	keys     []string
+	pointers []string
 }
 
 // NewShape returns a shape of the fields in their order. Names must be distinct.
 func NewShape(name string, fields []Field) *Shape {
 	s := &Shape{name: name, fields: fields, index: make(map[string]int, len(fields))}
-	s.keys = make([]string, len(fields))
+	s.keys, s.pointers = make([]string, len(fields)), make([]string, len(fields))
 	for i, f := range fields {
 		s.index[f.Name] = i
 		s.keys[i] = `"` + f.Name + `":`
+		s.pointers[i] = "#/" + PointerToken(f.Name)
 	}
 	return s
 }
@@ -41,6 +44,9 @@ func (s *Shape) Index(name string) (int, bool) {
 	i, ok := s.index[name]
 	return i, ok
 }
+
+// Pointer returns the JSON Pointer of the slot's field, in fragment form: "#/price".
+func (s *Shape) Pointer(slot int) string { return s.pointers[slot] }
 
 // Len returns the number of slots.
 func (s *Shape) Len() int { return len(s.fields) }

@@ -251,11 +251,11 @@ func saveFloat(from reflect.Value) (value.Value, error) {
 	return value.OfFloat(f), nil
 }
 
-func loadTime(to reflect.Value, v value.Value) { to.Set(reflect.ValueOf(v.Time())) }
+func loadTime(to reflect.Value, v value.Value) { *to.Addr().Interface().(*time.Time) = v.Time() }
 
 func saveTime(kind value.Kind) saver {
 	return func(from reflect.Value) (value.Value, error) {
-		t := from.Interface().(time.Time)
+		t := *from.Addr().Interface().(*time.Time)
 		if kind == value.Date {
 			year, month, day := t.UTC().Date()
 			t = time.Date(year, month, day, 0, 0, 0, 0, time.UTC)

@@ -219,7 +219,14 @@ func plain(x any, t *value.Type) (value.Value, error) {
 	if len(bad) > 0 {
 		return value.Value{}, fmt.Errorf("%s", bad[0])
 	}
-	return save(v)
+	return save(addressable(v))
+}
+
+// addressable copies a value to where it has an address: a codec reads nothing else.
+func addressable(v reflect.Value) reflect.Value {
+	to := reflect.New(v.Type()).Elem()
+	to.Set(v)
+	return to
 }
 
 // Delete removes a record, or returns the refusal not_found.
@@ -240,10 +247,7 @@ func (c *Call) Start(job string, input any) (id string, err error) {
 			if err != nil {
 				return err
 			}
-			// A codec reads what can be addressed.
-			to := reflect.New(v.Type()).Elem()
-			to.Set(v)
-			if in, err = codec.save(to); err != nil {
+			if in, err = codec.save(addressable(v)); err != nil {
 				return internal("%s.%w", job, err)
 			}
 		}

@@ -97,14 +97,14 @@
   const A = Array.prototype;
   function bounded(list) {
     if (list == null) return;
-    const length = num(list.length);
+    let length = list.length;
+    if (typeof length !== "number") length = num(length);
     if (length > ITEMS) tooLong("the list", ITEMS);
   }
-  for (const name of ["copyWithin", "entries", "every", "fill", "filter", "find", "findIndex",
-    "findLast", "findLastIndex", "flat", "flatMap", "forEach", "includes", "indexOf", "keys",
+  for (const name of ["copyWithin", "every", "fill", "filter", "find", "findIndex",
+    "findLast", "findLastIndex", "flat", "flatMap", "forEach", "includes", "indexOf",
     "lastIndexOf", "map", "reduce", "reduceRight", "reverse", "shift", "slice", "some", "sort",
-    "splice", "toReversed", "toSorted", "toSpliced", "unshift", "values",
-    "with"]) {
+    "splice", "toReversed", "toSorted", "toSpliced", "unshift", "with"]) {
     if (!A[name]) continue;
     const old = A[name];
     const wrapped = ({ m(...args) {
@@ -114,6 +114,13 @@
     defineProperty(wrapped, "name", { value: name });
     defineProperty(wrapped, "length", { value: old.length });
     hide(A, name, wrapped);
+  }
+  const nothing = [];
+  for (const name of ["entries", "keys", "values"]) { // every for goes through one of these
+    replaceMethod(A, name, (old) => ({ m() {
+      bounded(this);
+      return apply(old, this, nothing);
+    } }).m);
   }
   hide(A, Symbol.iterator, A.values);
   replaceMethod(A, "concat", (old) => ({ m(...lists) {

@@ -90,6 +90,9 @@ func (s *Store) sqlFree() string {
 		s.dialect.Placeholder(1)
 }
 
+// textKept is the greatest buffer that is kept for the text of another entry, in bytes.
+const textKept = 64 << 10
+
 // insertEntry writes the entry's row. It returns the entry as it reads back, or nil
 // if it is too large to be kept in memory.
 func (s *Store) insertEntry(e *journal.Entry) (*journal.Entry, error) {
@@ -106,12 +109,17 @@ func (s *Store) insertEntry(e *journal.Entry) (*journal.Entry, error) {
 	args[entryColumnCount] = value.OfBool(o.Key != "")
 	kept := *e
 	kept.Reply = value.Value{}
-	buf := make([]byte, 0, 1024)
+	buf := s.text
+	defer func() {
+		if cap(buf) <= textKept {
+			s.text = buf
+		}
+	}()
 	if o.Key != "" {
 		args[colKey] = value.OfText(o.Key)
 		args[colFingerprint] = value.OfText(hex.EncodeToString(o.Fingerprint[:]))
 		if !o.Secret && e.Reply.Kind() != value.Absent {
-			buf = value.AppendJSON(buf, e.Reply)
+			buf = value.AppendJSON(buf[:0], e.Reply)
 			args[colReply] = value.OfText(string(buf))
 			kept.Reply = value.OfJSON(args[colReply].Text())
 		}
@@ -176,7 +184,7 @@ func appendChanges(b []byte, changes []journal.Change) []byte {
 		b = append(b, `,"id":`...)
 		b = value.AppendQuoted(b, string(c.ID))
 		b = append(b, `,"before":`...)
-		b = value.AppendRecord(b, differing(c.Before, c.After))
+		b = appendDiffering(b, c.Before, c.After)
 		b = append(b, `,"after":`...)
 		b = value.AppendRecord(b, c.After)
 		b = append(b, '}')
@@ -184,19 +192,13 @@ func appendChanges(b []byte, changes []journal.Change) []byte {
 	return append(b, ']')
 }
 
-// differing is a record before a change, without what is the same after it: the
+// appendDiffering appends a record before a change, without what is the same after it: the
 // journal is the greater part of what is written.
-func differing(before, after value.Record) value.Record {
+func appendDiffering(b []byte, before, after value.Record) []byte {
 	if before.Zero() || after.Zero() || before.Shape != after.Shape {
-		return before
+		return value.AppendRecord(b, before)
 	}
-	some := value.NewRecord(before.Shape)
-	for i := range before.Slots {
-		if !before.Slots[i].Equal(after.Slots[i]) {
-			some.Slots[i] = before.Slots[i]
-		}
-	}
-	return some
+	return value.AppendDiffering(b, before, after)
 }
 
 func appendIntents(b []byte, intents []journal.Intent) []byte {

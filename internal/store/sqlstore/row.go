@@ -27,8 +27,12 @@ func newReader(shape *value.Shape) *reader {
 	return r
 }
 
-// textsMax is how many offsets stand on the stack.
-const textsMax = 64
+// textsMax is how many offsets stand on the stack, textRoom how much room a buffer of
+// texts has at first.
+const (
+	textsMax = 64
+	textRoom = 256
+)
 
 // rows collects records. Slots are made for several records at a time, and all the
 // text of a record is one string, so that a row costs little more than one
@@ -62,6 +66,9 @@ func (r *reader) fill(row Row, slots []value.Value, buffer *[]byte) error {
 	offsets := ends[:]
 	if len(r.cells) > textsMax {
 		offsets = make([]int, len(r.cells))
+	}
+	if *buffer == nil {
+		*buffer = make([]byte, 0, textRoom)
 	}
 	buf := (*buffer)[:0]
 	for i := range r.cells {

@@ -70,8 +70,10 @@ type Store struct {
 	shape   sync.RWMutex
 	catalog atomic.Pointer[catalog]
 	old     oldSchemas
-	// head is the place of the last entry written, known to the line's holder.
+	// head is the place of the last entry written, known to the line's holder, and text
+	// the room in which he writes the next.
 	head uint64
+	text []byte
 	// last is whose turn at a shared database's head was the last that is known here.
 	last int64
 	// history is what the turns of the history have in common that the journal tells.

@@ -212,10 +212,9 @@ func (x *exchange) body(patch bool) ([]byte, error) {
 		return nil, err
 	}
 	most := x.door.BodyMax
-	tooLarge := fault.New(fault.TooLarge, "The body is larger than %d bytes.", most)
 	if x.r.ContentLength > most {
 		x.w.Header()["Connection"] = closing // the rest is not read
-		return nil, tooLarge
+		return nil, tooLarge(most)
 	}
 	if x.r.ContentLength == 0 {
 		if x.r.Header["Content-Type"] == nil {
@@ -227,13 +226,17 @@ func (x *exchange) body(patch bool) ([]byte, error) {
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return nil, tooLarge
+		return nil, tooLarge(most)
 	case err != nil:
 		return nil, fault.Wrap(fault.Malformed, err, "The body ended before it was whole.")
 	case len(text) == 0:
 		return nil, fault.New(fault.Malformed, "The body is empty, which is no JSON.")
 	}
 	return text, nil
+}
+
+func tooLarge(most int64) error {
+	return fault.New(fault.TooLarge, "The body is larger than %d bytes.", most)
 }
 
 // read reads all of a body whose length is known, or -1.
