@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,13 +104,7 @@ type village struct {
 // change tasks and who may see them, processes are killed, and a server fails over. Who
 // loses his connection comes back to another node, and says up to where he knows.
 func TestFollowersSeeEveryCommit(t *testing.T) {
-	kills := followUsual
-	if text := os.Getenv(followEnv); text != "" {
-		var err error
-		if kills, err = strconv.Atoi(text); err != nil || kills < 1 {
-			t.Fatalf("%s is how often each node is killed, not %q", followEnv, text)
-		}
-	}
+	kills := often(t, followEnv, followUsual)
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		v := settle(t, "")

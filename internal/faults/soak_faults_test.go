@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,13 +73,7 @@ type soak struct {
 // a mail server that does, and nodes that are killed. In the end every wallet is what the
 // provider charged less what was bought, and each order has its receipt.
 func TestSoak(t *testing.T) {
-	n := soakUsual
-	if text := os.Getenv(soakEnv); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil || n < 1 {
-			t.Fatalf("%s is a number of checkouts, not %q", soakEnv, text)
-		}
-	}
+	n := often(t, soakEnv, soakUsual)
 	dir := t.TempDir()
 	galley, provider := filepath.Join(dir, "galley"), filepath.Join(dir, "provider")
 	if err := server.Build(t.Context(), "../..", galley); err != nil {

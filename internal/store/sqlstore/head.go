@@ -219,7 +219,7 @@ func (s *Store) catchUp(ctx context.Context, h headRow) error {
 	s.head, s.last = h.seq, h.turn
 	s.settled.Store(s.ledger.clock)
 	if missed == nil {
-		s.feed.advance(h.seq)
+		s.feed.publish(nil, h.seq) // who follows reads them
 		return nil
 	}
 	for i, e := range missed {
