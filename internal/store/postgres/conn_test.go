@@ -186,8 +186,9 @@ func TestADeadConnectionIsMadeAnew(t *testing.T) {
 type slowConn struct{ net.Conn }
 
 func (c slowConn) Write(p []byte) (int, error) {
-	defer time.Sleep(50 * time.Millisecond)
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	<-time.After(50 * time.Millisecond)
+	return n, err
 }
 
 // TestASlowNetworkLosesNoAnswer dials where writing takes longer than the answer: pgconn
