@@ -66,7 +66,7 @@ func (c *Cluster) bounce(dir string, port, connections int) (*run, error) {
 	text := fmt.Sprintf("[databases]\n* = host=127.0.0.1 port=%d\n[pgbouncer]\n"+
 		"listen_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\nauth_type = scram-sha-256\n"+
 		"auth_file = %s\npool_mode = transaction\ndefault_pool_size = %d\nmax_client_conn = 500\n"+
-		"server_round_robin = 1\n", c.port, port, users, connections)
+		"server_round_robin = 1\nserver_login_retry = 1\n", c.port, port, users, connections)
 	for name, content := range map[string]string{
 		ini: text, users: fmt.Sprintf("%q %q\n", owner, password),
 	} {
