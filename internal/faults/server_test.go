@@ -11,16 +11,21 @@ import (
 func TestServerIsKilled(t *testing.T) {
 	c := pgtest.Start(t)
 	address := c.Database(t)
-	w := begin(t, address, address, address)
+	begin(t, address, address, address).outlives(c)
+}
+
+// outlives ends the server of a cluster again and again, and starts it anew.
+func (w *world) outlives(c *pgtest.Cluster) {
+	w.Helper()
 	w.progress(10)
 	for range kills {
-		c.Kill(t)
-		c.Restart(t)
+		c.Kill(w.T)
+		c.Restart(w.T)
 		w.progress(10)
 	}
 	w.end()
 	if len(w.faults) == 0 {
-		t.Error("nobody had to ask again: there was no load")
+		w.Error("nobody had to ask again: there was no load")
 	}
 }
 

@@ -102,7 +102,7 @@ func (b *bus) notify(ctx context.Context, payloads []string) error {
 	if b.out == nil {
 		c, err := pgconn.ConnectConfig(ctx, b.config)
 		if err != nil {
-			return unreachable(err)
+			return gone(err)
 		}
 		b.out = c
 	}

@@ -134,7 +134,7 @@ func (c *conn) connect(ctx context.Context) error {
 	epoch := c.d.epoch.Load()
 	l, err := c.d.dial(ctx, c.write)
 	if err != nil {
-		return unreachable(err)
+		return gone(err)
 	}
 	c.link, c.epoch = l, epoch
 	return nil

@@ -134,7 +134,7 @@ func (d *dialect) channel() string { return d.Quote("galley:" + d.schema) }
 func (d *dialect) Watch(ctx context.Context, tell func()) (err error) {
 	c, err := pgconn.ConnectConfig(ctx, d.watching(tell))
 	if err != nil {
-		return unreachable(err)
+		return gone(err)
 	}
 	defer func() {
 		closing, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

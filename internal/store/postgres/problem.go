@@ -10,12 +10,9 @@ import (
 	"github.com/galleybackend/galley/internal/store/sqlstore"
 )
 
-// gone is the problem of a connection that was lost.
+// gone is the problem of a connection that was lost, or could not be made. Who may not come
+// in now, because his password is being changed or the place is full, may do so later.
 func gone(err error) error { return &sqlstore.Problem{Class: sqlstore.Gone, Err: err} }
-
-// unreachable is the problem of a connection that could not be made. Who may not come in
-// now, because his password is being changed or the place is full, may do so later.
-func unreachable(err error) error { return gone(err) }
 
 // classes are the meanings of the codes that PostgreSQL gives its errors.
 var classes = map[string]sqlstore.Class{
