@@ -45,7 +45,8 @@ func TestManyOpenAtOnce(t *testing.T) {
 
 // TestTheStoreOutlivesItsServer lets callers repeat their calls until each has an answer,
 // while the server crashes again and again: every call is in the journal once, and
-// nobody opens anything anew.
+// nobody opens anything anew. How many calls hear of a crash is not promised: the store
+// itself carries out again what it can prove was not kept.
 func TestTheStoreOutlivesItsServer(t *testing.T) {
 	cluster := pgtest.Start(t)
 	s, err := Open(t.Context(), Config{URL: cluster.Database(t)})
@@ -94,9 +95,6 @@ func TestTheStoreOutlivesItsServer(t *testing.T) {
 	wait(30)
 	done.Store(true)
 	calling.Wait()
-	if tries.Load() == kept.Load() {
-		t.Error("no call was broken off")
-	}
 	keys := map[string]bool{}
 	var last journal.Seq
 	for e, err := range s.Follow(ctx, journal.Seq{}) {

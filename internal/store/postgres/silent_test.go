@@ -26,19 +26,21 @@ func (c muteConn) Write(p []byte) (int, error) {
 // TestANewConnectionThatFallsSilentIsGivenUp loses what is said right after the greeting:
 // who holds the line of all writes must not wait for ever, nor who wants to hear words.
 func TestANewConnectionThatFallsSilentIsGivenUp(t *testing.T) {
-	c := connected(t)
-	dial := c.d.config.DialFunc
-	c.d.config.ConnectTimeout = time.Second
-	for word, connect := range map[string]func(context.Context) error{
-		"pg_backend_pid": newConn(c.d, true).connect,
-		"LISTEN ":        func(ctx context.Context) error { return c.d.Watch(ctx, func() {}) },
+	for word, connect := range map[string]func(context.Context, *dialect) error{
+		"pg_backend_pid": func(ctx context.Context, d *dialect) error {
+			return newConn(d, true).connect(ctx)
+		},
+		"LISTEN ": func(ctx context.Context, d *dialect) error { return d.Watch(ctx, func() {}) },
 	} {
-		c.d.config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		d := connected(t).d // of its own: what is given up cancels by its DialFunc, later
+		dial := d.config.DialFunc
+		d.config.ConnectTimeout = time.Second
+		d.config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			n, err := dial(ctx, network, addr)
 			return muteConn{n, word}, err
 		}
 		ended := make(chan error, 1)
-		go func() { ended <- connect(t.Context()) }()
+		go func() { ended <- connect(t.Context(), d) }()
 		select {
 		case err := <-ended:
 			if err == nil {
