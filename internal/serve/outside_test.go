@@ -98,7 +98,7 @@ func anEventIsTakenOnce(t *testing.T, join joining) {
 					continue // as its sender would, later
 				}
 				if err != nil || r.status != 200 || r.body != "" {
-					t.Errorf("got %d %s, %v", r.status, r.body, err)
+					t.Errorf("got %d %s, %v\n%s", r.status, r.body, err, x.log)
 				}
 				return
 			}
