@@ -449,6 +449,17 @@ func TestDamageIsFound(t *testing.T) {
 	wrong("nothing", nil)
 }
 
+// TestABackupOfALaterFormIsRefused reads one of which this release knows nothing.
+func TestABackupOfALaterFormIsRefused(t *testing.T) {
+	later := bytes.Replace(history(t, 4).backup(), []byte(`"form":1`), []byte(`"form":2`), 1)
+	_, err := backup.Verify(t.Context(), bytes.NewReader(later), nil)
+	for _, want := range []string{"form 2", "form 1", "the galley that made it"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want to read of %q", err, want)
+		}
+	}
+}
+
 // TestRecordsBesideTheJournalAreFound changes a record without an entry, which no
 // hash can find.
 func TestRecordsBesideTheJournalAreFound(t *testing.T) {

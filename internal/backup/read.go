@@ -136,7 +136,8 @@ func (r *reader) first(t taker) error {
 		return errors.New("this is no backup of galley")
 	}
 	if r.head.Form != form {
-		return fmt.Errorf("it is of form %d; this galley reads form %d", r.head.Form, form)
+		return fmt.Errorf("it is of form %d, and this galley reads form %d only: use the galley "+
+			"that made it", r.head.Form, form)
 	}
 	r.keep()
 	if t.head != nil {

@@ -85,9 +85,9 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-s.store.Failed():
 		failed = s.store.Failure()
-		if code := fault.From(failed).CodeOr(); code == sqlstore.CodeMoved ||
-			code == sqlstore.CodeFilling {
-			break // nothing is broken: the data is elsewhere
+		switch fault.From(failed).CodeOr() {
+		case sqlstore.CodeMoved, sqlstore.CodeFilling, sqlstore.CodeRestored, sqlstore.CodeNewer:
+			return errors.Join(failed, s.Close()) // nothing is broken: the data is another's
 		}
 		failed = fmt.Errorf("the database failed, and nothing is known of its last writes: "+
 			"see to the disk and start again: %w", failed)

@@ -53,7 +53,7 @@ func counted(t testing.TB) (w, r *conn, trips *atomic.Int64) {
 	t.Helper()
 	d, err := newDialect(pgtest.Shared(t).Database(t))
 	must(t, err)
-	must(t, d.prepare(t.Context()))
+	must(t, d.apart(t.Context(), d.prepare))
 	trips = count(d)
 	w, r = newConn(d, true), newConn(d, false)
 	for _, c := range []*conn{w, r} {

@@ -26,9 +26,7 @@ func connectedTo(t *testing.T, url string) *conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, d.apart(t.Context(), d.prepare), d.apart(t.Context(), d.functions))
 	c := newConn(d, true)
 	if err := c.connect(t.Context()); err != nil {
 		t.Fatal(err)

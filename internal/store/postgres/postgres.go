@@ -87,10 +87,30 @@ func open(ctx context.Context, d *dialect, c Config) (*Store, error) {
 func openOnce(
 	ctx context.Context, d *dialect, readers int, fault func(sqlstore.Point) error,
 ) (*sqlstore.Store, error) {
-	if err := d.prepare(ctx); err != nil {
+	if err := d.apart(ctx, d.prepare); err != nil {
 		return nil, err
 	}
-	return sqlstore.Open(ctx, sqlstore.Config{Dialect: d, Readers: readers, Fault: fault})
+	s, err := sqlstore.Open(ctx, sqlstore.Config{Dialect: d, Readers: readers, Fault: fault})
+	if err != nil {
+		return nil, err
+	}
+	// Not before: those of a later release must stay as they are.
+	if err := d.apart(ctx, d.functions); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// apart calls fn with a connection of its own.
+func (d *dialect) apart(
+	ctx context.Context, fn func(context.Context, *conn) error,
+) (err error) {
+	c := newConn(d, true)
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := c.connect(ctx); err != nil {
+		return err
+	}
+	return fn(ctx, c)
 }
 
 // newDialect reads a URL.
@@ -157,26 +177,15 @@ func (d *dialect) name() string {
 	return d.config.Host + ":" + strconv.Itoa(int(d.config.Port)) + "/" + d.config.Database
 }
 
-// prepare looks at the server, and makes the schema and its functions where they are
-// missing.
-func (d *dialect) prepare(ctx context.Context) (err error) {
-	c := newConn(d, true)
-	defer func() { err = errors.Join(err, c.Close()) }()
-	if err := c.connect(ctx); err != nil {
-		return err
-	}
+// prepare looks at the server, and makes the schema where it is missing.
+func (d *dialect) prepare(ctx context.Context, c *conn) error {
 	if err := c.link.supported(); err != nil {
 		return err
 	}
 	found, err := c.one(ctx, "SELECT count(*) FROM pg_namespace WHERE nspname = "+
 		quoteText(d.schema))
-	if err != nil {
+	if err != nil || found != "0" {
 		return err
 	}
-	if found == "0" {
-		if err := c.Exec("CREATE SCHEMA IF NOT EXISTS "+d.Quote(d.schema), nil); err != nil {
-			return err
-		}
-	}
-	return d.functions(ctx, c)
+	return c.Exec("CREATE SCHEMA IF NOT EXISTS "+d.Quote(d.schema), nil)
 }

@@ -178,3 +178,51 @@ func TestNobodyElseReadsTheFiles(t *testing.T) {
 		t.Errorf("%d files, want file, log and lock", len(entries))
 	}
 }
+
+// TestADatabaseOfALaterReleaseIsRefused opens a file that a later release has kept.
+func TestADatabaseOfALaterReleaseIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "galley.db")
+	s, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	set := func(sql string) {
+		t.Helper()
+		c, err := (&dialect{path: path}).connect(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(c.Exec(sql, nil), c.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(`UPDATE "galley.marks" SET value = '2' WHERE name = 'format'`)
+	set(`DROP TABLE "galley.schemas"`)
+	_, err = Open(t.Context(), Config{Path: path})
+	for _, want := range []string{path, "format 2", "format 1", "use the later one"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want to read of %q", err, want)
+		}
+	}
+	c, err := (&dialect{path: path}).connect(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.text(`SELECT count(*) FROM sqlite_schema WHERE name = 'galley.schemas'`); err != nil ||
+		n != "0" {
+		t.Errorf("something was made in it: %v %v", n, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	set(`DELETE FROM "galley.marks" WHERE name = 'format'`) // as before there were formats
+	if s, err = Open(t.Context(), Config{Path: path}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -179,9 +179,7 @@ func (s *Store) catchUp(ctx context.Context, h headRow) error {
 		return fault.Wrap(fault.Unavailable, ErrMoved, "The database was moved.")
 	}
 	if h.turn != s.last && s.foreign(h.turn) {
-		err := errors.New("the database was restored while it was used: it tells another history")
-		s.fail(err)
-		return &Problem{Class: Broken, Err: err}
+		return s.strange(ctx)
 	}
 	if h.seq == s.head && h.spec == cat.hash {
 		if h.turn != s.last { // quiet records leave no entry
@@ -229,6 +227,24 @@ func (s *Store) catchUp(ctx context.Context, h headRow) error {
 	}
 	s.feed.publish(missed, h.seq)
 	return nil
+}
+
+// strange ends the use of a database that is not any more what it was at the opening:
+// another process has restored it, or a later release has given it another format.
+func (s *Store) strange(ctx context.Context) error {
+	marks, err := s.marks(ctx, s.writer)
+	if err != nil {
+		return err
+	}
+	if err = newer(marks); err != nil {
+		err = fault.WithCode(fault.Unavailable, CodeNewer,
+			"The database was changed while it was used: %v. Nothing was lost.", err)
+	} else {
+		err = fault.WithCode(fault.Unavailable, CodeRestored, "The database was restored while "+
+			"it was used: it tells another history. Start again to serve that one.")
+	}
+	s.fail(err)
+	return &Problem{Class: Broken, Err: err}
 }
 
 // missed reads what others have committed up to the head; nil if that is too much.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strconv"
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
@@ -23,19 +24,54 @@ const (
 	// MarkFilling says how far the database has been filled from another one. It is
 	// not whole as long as the mark is there.
 	MarkFilling = "filling"
+	// markFormat is the number of the form in which the database is kept; a database
+	// without one is older than the mark, and has the first.
+	markFormat = "format"
 	// markBus is a secret by which the processes on a database find one another, and by
 	// which others who may use the same server do not. No copy has it.
 	markBus = "bus"
 )
 
-// ownMarks makes the table of marks, and the epoch of a new database.
-func (s *Store) ownMarks(ctx context.Context) error {
+// format is the number of the form in which this release keeps a database: which tables
+// there are beside the records', what their columns and the functions of the database
+// mean. Who changes that so that an earlier release would misread it, or write what is
+// wrong, raises the number, and brings older databases to it when he opens them: in one
+// transaction that holds the head's lock, sets the mark and leaves a turn of another
+// history, so that those who run an earlier release end (see newer).
+const format = 1
+
+// ownFormat makes the table of marks, and asks of it whether this release knows the
+// database. It comes before anything else is looked at or made.
+func (s *Store) ownFormat(ctx context.Context) error {
 	q, text := s.dialect.Quote, s.dialect.Column(&value.Type{Kind: value.TypeText})
 	err := s.writer.Exec("CREATE TABLE IF NOT EXISTS "+q(tableMarks)+" (name "+text+
 		" PRIMARY KEY, value "+text+" NOT NULL)", nil)
 	if err != nil {
 		return err
 	}
+	found, err := s.marks(ctx, s.writer)
+	if err == nil {
+		err = newer(found)
+	}
+	if err != nil || found[markFormat] != "" {
+		return err
+	}
+	return s.mark(s.writer, markFormat, strconv.Itoa(format))
+}
+
+// newer returns an error if the marks are those of a database that a later release keeps.
+func newer(marks map[string]string) error {
+	text := marks[markFormat]
+	if n, err := strconv.Atoi(text); text == "" || err == nil && n <= format {
+		return nil
+	}
+	return fmt.Errorf("a later galley keeps it in format %s, and this one knows format %d only: "+
+		"use the later one, or restore a backup that this one made into another database",
+		text, format)
+}
+
+// ownMarks makes the epoch of a new database.
+func (s *Store) ownMarks(ctx context.Context) error {
 	found, err := s.marks(ctx, s.writer)
 	if err != nil {
 		return err
@@ -121,8 +157,11 @@ func (s *Store) Usable(ctx context.Context) error {
 	return nil
 }
 
-// The codes of the faults of Usable.
+// The codes of databases that must not be served, although nothing about them is broken:
+// CodeRestored and CodeNewer are those of one that became another while it was used.
 const (
-	CodeMoved   = "database_moved"
-	CodeFilling = "database_filling"
+	CodeMoved    = "database_moved"
+	CodeFilling  = "database_filling"
+	CodeRestored = "database_restored"
+	CodeNewer    = "database_newer"
 )

@@ -139,6 +139,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.writer.Begin(true); err != nil {
 		return fmt.Errorf("open for writing: %w", err)
 	}
+	if err := s.ownFormat(ctx); err != nil {
+		return errors.Join(err, s.writer.Rollback())
+	}
 	err := s.ownTables()
 	if err == nil && s.shared {
 		err = s.ownHead()
