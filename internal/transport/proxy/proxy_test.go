@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"github.com/galleybackend/galley/internal/engine"
 	"github.com/galleybackend/galley/internal/observe"
 	"github.com/galleybackend/galley/internal/outbound"
+	"github.com/galleybackend/galley/internal/serve/servetest"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/spec/appfile"
 	"github.com/galleybackend/galley/internal/store/sqlite"
@@ -43,26 +43,8 @@ type world struct {
 	do    http.HandlerFunc
 	last  *http.Request
 	body  string
-	log   told
-	calls told
-}
-
-// told is what was logged.
-type told struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *told) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *told) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log   servetest.Log
+	calls servetest.Log
 }
 
 // open serves an app whose proxy other has these lines beside its URL.
