@@ -21,8 +21,12 @@ func hears(t *testing.T, s *Store) <-chan string {
 	var running sync.WaitGroup
 	running.Go(func() {
 		_ = s.Listen(ctx, func(word []byte) {
-			if word != nil {
-				heard <- string(word)
+			if word == nil {
+				return
+			}
+			select {
+			case heard <- string(word):
+			case <-ctx.Done():
 			}
 		})
 	})

@@ -132,22 +132,36 @@ func TestRelationsCanWaitForTheEnd(t *testing.T) {
 }
 
 // TestTheEndOfAContextEndsItsStatement cancels at the server, and leaves the connection
-// as it was.
+// as it was, unless the server does not hear of it in time.
 func TestTheEndOfAContextEndsItsStatement(t *testing.T) {
 	c := connected(t)
+	other := connectedTo(t, pgtest.Shared(t).URL(c.d.config.Database))
 	pid := c.value(t, "pg_backend_pid()")
+	sleeps := "coalesce((SELECT wait_event FROM pg_stat_activity WHERE pid = " + pid + "), '')"
 	for range 5 {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		must(t, c.Begin(false))
+		ended := make(chan error, 1)
+		go func() {
+			_, err := c.one(ctx, "SELECT pg_sleep(60)")
+			ended <- err
+		}()
+		// The server ignores who cancels before it has begun.
+		for len(ended) == 0 && other.value(t, sleeps) != "PgSleep" {
+		}
 		began := time.Now()
-		_, err := c.one(ctx, "SELECT pg_sleep(30)")
 		cancel()
-		if classOf(err) != sqlstore.Interrupted || c.Open() || time.Since(began) > 10*time.Second {
-			t.Errorf("got %v after %v, want an interrupted statement", err, time.Since(began))
+		err := <-ended
+		took := time.Since(began)
+		if classOf(err) != sqlstore.Interrupted || c.Open() {
+			t.Errorf("got %v after %v, want an interrupted statement", err, took)
 		}
 		must(t, c.Rollback())
-		if got := c.value(t, "pg_backend_pid()"); got != pid {
+		if got := c.value(t, "pg_backend_pid()"); got != pid && took < cancelTime {
 			t.Errorf("got session %s, want %s", got, pid)
+		} else if got != pid {
+			t.Logf("the server took %v to hear it", took)
+			return
 		}
 	}
 }
@@ -203,7 +217,7 @@ func TestASlowNetworkLosesNoAnswer(t *testing.T) {
 	for range 5 {
 		slow := newConn(c.d, false)
 		must(t, slow.connect(t.Context()), slow.Begin(false))
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if got, err := slow.one(ctx, "SELECT 'heard'"); err != nil || got != "heard" {
 			t.Errorf("got %q, %v", got, err)
 		}
@@ -265,7 +279,7 @@ func TestAReadEndsByItself(t *testing.T) {
 		must(t, r.Rollback())
 	}
 	state := ""
-	for end := time.Now().Add(10 * time.Second); state != "idle" && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); state != "idle" && time.Now().Before(end); {
 		state = c.value(t, "state FROM pg_stat_activity WHERE pid = "+pid)
 	}
 	if state != "idle" {

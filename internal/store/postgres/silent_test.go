@@ -57,8 +57,11 @@ var cancelCode = []byte{0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e}
 
 // stray keeps back what asks to cancel until the next statement runs.
 type stray struct {
-	held []byte
-	late net.Conn
+	// sent is called when the first statement is on its way, caught when somebody asks to
+	// cancel it.
+	sent, caught func()
+	held         []byte
+	late         net.Conn
 	// out says that what was kept back came to the server.
 	out bool
 }
@@ -74,7 +77,12 @@ func (c *strayConn) Write(p []byte) (int, error) {
 	switch s := c.of; {
 	case bytes.HasPrefix(p, cancelCode):
 		s.held, s.late, c.cancel = slices.Clone(p), c.Conn, true
+		s.caught()
 		return len(p), nil
+	case bytes.Contains(p, []byte("'first'")):
+		n, err := c.Conn.Write(p)
+		s.sent()
+		return n, err
 	case bytes.Contains(p, []byte("'next'")):
 		n, err := c.Conn.Write(p)
 		if _, late := s.late.Write(s.held); late == nil {
@@ -105,16 +113,19 @@ func (c *strayConn) Close() error {
 // server when that has ended and the next one runs.
 func TestACancelThatComesLateHitsNobodyElse(t *testing.T) {
 	c := connected(t)
-	dial, s := c.d.config.DialFunc, &stray{}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	// The first statement runs until somebody has asked to cancel it.
+	c.value(t, "pg_advisory_lock(1)::text")
+	dial, s := c.d.config.DialFunc, &stray{sent: cancel}
+	s.caught = func() { _, _ = c.one(context.Background(), "SELECT pg_advisory_unlock(1)") }
 	c.d.config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		n, err := dial(ctx, network, addr)
 		return &strayConn{Conn: n, of: s}, err
 	}
 	r := newConn(c.d, false)
 	must(t, r.connect(t.Context()), r.Begin(false))
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := r.one(ctx, "SELECT 'first' FROM pg_sleep(0.3)"); s.held == nil {
+	if _, err := r.one(ctx, "SELECT 'first' FROM pg_advisory_lock(1)"); s.held == nil {
 		t.Fatalf("nothing was cancelled: %v", err)
 	}
 	must(t, r.Rollback(), r.Begin(false))
