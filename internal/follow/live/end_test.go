@@ -3,6 +3,7 @@ package live_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,9 +55,16 @@ func TestWhoIsSignedOutIsCutOff(t *testing.T) {
 		t.Errorf("an account that is gone: got %v", f)
 	}
 	cy := n.create("users", `{"name":"cy","email":"c@x.org"}`)
-	n.expires.Store(cy, time.Now().Add(300*time.Millisecond))
+	var over atomic.Bool
+	n.expires.Store(cy, func() time.Time {
+		if over.Load() {
+			return time.Now()
+		}
+		return time.Now().Add(time.Second) // and then it is asked again
+	})
 	last := n.reader(cy)
 	last.follow("notes")
+	over.Store(true)
 	if f := last.ends(); f.Kind != fault.Unauthenticated {
 		t.Errorf("a session over its time: got %v", f)
 	}
@@ -117,14 +125,16 @@ collections:
     fields: {text: string, until: time}
     allow: {read: "record.until > now"}
 `)
-	id := n.create("posts", `{"text":"x","until":%q}`, time.Now().Add(400*time.Millisecond).UTC().Format(time.RFC3339Nano))
+	after := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339Nano) }
+	id := n.create("posts", `{"text":"x","until":%q}`, after(time.Hour))
 	r := n.reader("")
 	f := r.follow("posts")
 	if len(f.have) != 1 {
 		t.Fatalf("got %d posts, want 1", len(f.have))
 	}
+	n.update("posts", id, `{"until":%q}`, after(400*time.Millisecond))
 	r.until("the post is over", func() bool { return len(f.have) == 0 })
-	n.update("posts", id, `{"until":%q}`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339Nano))
+	n.update("posts", id, `{"until":%q}`, after(time.Hour))
 	r.until("the post is back", func() bool { return len(f.have) == 1 })
 }
 

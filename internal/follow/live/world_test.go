@@ -159,7 +159,7 @@ func (n *node) restart() error {
 		Append: transport.AppendItem, Revoked: revoked, Again: 100 * time.Millisecond, Quick: n.quick,
 		Expires: func(_ context.Context, _ auth.Reader, id ident.Record) (time.Time, error) {
 			if at, ok := n.expires.Load(id); ok {
-				return at.(time.Time), nil
+				return at.(func() time.Time)(), nil
 			}
 			return time.Now().Add(time.Hour), nil
 		}})
