@@ -194,8 +194,9 @@ const CodeOvertaken = "overtaken"
 // target before, so that nothing is to be done any more.
 func (m *mover) begin() (left bool, err error) {
 	var marks map[string]string
+	var schema *spec.Schema
 	err = m.From.Snapshot(m.ctx, func(p *sqlstore.Snapshot) error {
-		marks = p.Marks
+		marks, schema = p.Marks, p.Schema()
 		return nil
 	})
 	if err != nil {
@@ -206,11 +207,37 @@ func (m *mover) begin() (left bool, err error) {
 		return false, fault.WithCode(fault.Conflict, sqlstore.CodeMoved,
 			"This database was moved to %s before.", gone)
 	}
+	if err := m.room(schema); err != nil {
+		return false, err
+	}
 	err = m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
 		left, err = m.meet(f, marks[sqlstore.MarkEpoch], gone != "")
 		return err
 	})
 	return left, err
+}
+
+// errRoom takes back what room has tried.
+var errRoom = errors.New("there is room")
+
+// room asks whether the collections can be made in a target that is empty, where there may
+// be tables of others. It leaves nothing there, so that a target that cannot be used
+// stays what it is.
+func (m *mover) room(schema *spec.Schema) error {
+	err := m.To.Fill(m.ctx, func(f *sqlstore.Filler) error {
+		head, err := f.Head(m.ctx)
+		if err == nil && head == (journal.Seq{}) {
+			err = f.Make(m.ctx, schema)
+		}
+		if err != nil {
+			return err
+		}
+		return errRoom
+	})
+	if errors.Is(err, errRoom) {
+		return nil
+	}
+	return err
 }
 
 // meet looks at the target, and takes it or goes on with it.
@@ -249,7 +276,7 @@ func (m *mover) meet(f *sqlstore.Filler, epoch string, gone bool) (left bool, er
 		}
 	case m.at != journal.Seq{}:
 		return false, fault.WithCode(fault.Conflict, CodeNotEmpty,
-			"The database to move to is not empty: it holds %v entries.", m.at)
+			"The database to move to is not empty: its journal ends at entry %v.", m.at)
 	default:
 		m.mark = mark{From: epoch, Phase: phaseCopy}
 	}

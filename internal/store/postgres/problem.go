@@ -16,7 +16,7 @@ func gone(err error) error { return &sqlstore.Problem{Class: sqlstore.Gone, Err:
 
 // classes are the meanings of the codes that PostgreSQL gives its errors.
 var classes = map[string]sqlstore.Class{
-	"23505": sqlstore.Taken, "23503": sqlstore.Dangling, "23001": sqlstore.Dangling,
+	"23505": sqlstore.Taken, "42P07": sqlstore.Occupied, "23503": sqlstore.Dangling, "23001": sqlstore.Dangling,
 	"23502": sqlstore.Missing, "22003": sqlstore.Overflow, codeCancelled: sqlstore.Interrupted,
 	"53100": sqlstore.Full, "42703": sqlstore.Reshaped, "42P01": sqlstore.Reshaped,
 	"22012": sqlstore.Moved,
@@ -58,10 +58,6 @@ func problem(err error) error {
 
 // explained is the error with the detail of it, for the log.
 func explained(e *pgconn.PgError) error {
-	if e.Code == "42P07" {
-		return errors.Join(e, errors.New("it is not Galley's; a schema of its own has room:  "+
-			"?schema=NAME after the address"))
-	}
 	if e.Detail == "" || e.Code == "23505" || e.Code == "23503" {
 		return e // the detail of these holds what people have written
 	}

@@ -111,8 +111,11 @@ func problem(err error) error {
 	case sqlite3.INTERRUPT:
 		p.Class = sqlstore.Interrupted
 	case sqlite3.ERROR:
-		if strings.Contains(err.Error(), "integer overflow") {
+		switch text := err.Error(); {
+		case strings.Contains(text, "integer overflow"):
 			p.Class = sqlstore.Overflow
+		case strings.Contains(text, "there is already another table or index with this name"):
+			p.Class = sqlstore.Occupied
 		}
 	}
 	return p

@@ -136,6 +136,8 @@ const (
 	Other Class = iota
 	// Taken is an id or unique value that is there already.
 	Taken
+	// Occupied is the name of a table under which there is something already.
+	Occupied
 	// Dangling is a relation to a record that is not there.
 	Dangling
 	// Missing is null in a column that is required.

@@ -61,6 +61,9 @@ func (m *migration) run(ctx context.Context, w Conn) error {
 	for _, t := range renames {
 		if err := exec("ALTER TABLE " + m.dialect.Quote(building+t.Name) + " RENAME TO " +
 			m.dialect.Quote(t.Name)); err != nil {
+			if classOf(err) == Occupied {
+				return occupied(t.Name)
+			}
 			return err
 		}
 	}
@@ -130,6 +133,17 @@ func (m *migration) constraints() (drop []string, add []constraint) {
 // dangling is the fault of a migration after which relations point at nothing.
 func dangling(table string) error {
 	return fault.New(fault.Invalid, "Records in %s point to records that are not there.", table)
+}
+
+// CodeOccupied is the code of a schema for which there is no room beside what others have
+// in the database.
+const CodeOccupied = "name_occupied"
+
+// occupied is the fault of a collection whose name something else has.
+func occupied(table string) error {
+	return fault.WithCode(fault.Conflict, CodeOccupied, "The database has a table %q that is not "+
+		"Galley's. Rename that one, or let Galley have another database, or on a server a "+
+		"schema of its own:  ?schema=NAME after the address.", table)
 }
 
 // build makes the new table under its name of building and fills it, if there is to be
