@@ -53,7 +53,7 @@ func (r *row) read(line []byte) error {
 func (r *row) record(shape *value.Shape) (value.Record, error) {
 	out := value.NewRecord(shape)
 	if len(r.cells) != shape.Len() {
-		return out, fmt.Errorf("a record of %d cells, and not %d", len(r.cells), shape.Len())
+		return out, fmt.Errorf("the number of a record's cells is %d, and not %d", len(r.cells), shape.Len())
 	}
 	for i := range shape.Fields() {
 		f := &shape.Fields()[i]
@@ -69,7 +69,7 @@ func (r *row) record(shape *value.Shape) (value.Record, error) {
 // entry reads the cells as an entry's row.
 func (r *row) entry(columns []sqlstore.Column) ([]value.Value, error) {
 	if len(r.cells) != len(columns) {
-		return nil, fmt.Errorf("an entry of %d cells, and not %d", len(r.cells), len(columns))
+		return nil, fmt.Errorf("the number of an entry's cells is %d, and not %d", len(r.cells), len(columns))
 	}
 	out := make([]value.Value, len(columns))
 	for i, c := range columns {

@@ -258,13 +258,13 @@ func (r *reader) last() (End, error) {
 		return End{}, errors.New("the file is damaged: its hash is another")
 	}
 	if l.End.Entries != r.counted.Entries {
-		return End{}, fmt.Errorf("there are %d entries, and not %d", r.counted.Entries,
+		return End{}, fmt.Errorf("the number of entries is %d, and not %d", r.counted.Entries,
 			l.End.Entries)
 	}
 	for _, t := range r.schema.Collections {
 		if l.End.Records[t.Name] != r.counted.Records[t.Name] {
-			return End{}, fmt.Errorf("there are %d records in %s, and not %d",
-				r.counted.Records[t.Name], t.Name, l.End.Records[t.Name])
+			return End{}, fmt.Errorf("the number of records in %s is %d, and not %d",
+				t.Name, r.counted.Records[t.Name], l.End.Records[t.Name])
 		}
 	}
 	if _, err := r.from.ReadByte(); !errors.Is(err, io.EOF) {

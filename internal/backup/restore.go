@@ -114,7 +114,7 @@ func (r *restorer) run(from io.Reader) error {
 	if head != (journal.Seq{}) || marks[sqlstore.MarkFilling] != "" {
 		if !r.o.Replace {
 			return fault.WithCode(fault.Conflict, CodeNotEmpty,
-				"The database is not empty: it holds %v entries.", head)
+				"The database is not empty: its journal ends at entry %v.", head)
 		}
 		if err := r.into.Clear(r.ctx); err != nil {
 			return err

@@ -117,7 +117,7 @@ func orNone(name string) string {
 func bytesText(n int64) string {
 	switch {
 	case n < 1e3:
-		return fmt.Sprintf("%d bytes", n)
+		return plural(int(n), "byte")
 	case n < 1e6:
 		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
 	default:

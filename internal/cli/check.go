@@ -94,6 +94,14 @@ func plural(n int, word string) string {
 	return fmt.Sprintf("%d %s", n, word)
 }
 
+// verb is the form of a verb that goes with a number.
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
 // compile reads the app, or says what is wrong with it.
 func (c *command) compile() (serve.Compiled, error) {
 	return c.sound(serve.Compile(c.serveConfig()))

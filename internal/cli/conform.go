@@ -45,7 +45,8 @@ func (c *command) runConform(ctx context.Context) error {
 		return failed
 	}
 	if !c.json {
-		fmt.Fprintf(c.out, "\n%d of %s hold.\n", asked-broken, plural(asked, "guarantee"))
+		fmt.Fprintf(c.out, "\n%d of %s %s.\n", asked-broken, plural(asked, "guarantee"),
+			verb(asked-broken, "holds", "hold"))
 	}
 	if broken > 0 {
 		return exit{exitFailed}

@@ -238,8 +238,8 @@ func (c *command) rotateSecrets() error {
 	if err != nil {
 		return err
 	}
-	c.say("  %s  %d values are sealed for the key in %s.\n  Give it to the servers as %s, "+
-		"before the new %s or with it.", c.green("rotated"), len(v.Values), path,
+	c.say("  %s  %s sealed for the key in %s.\n  Give it to the servers as %s, "+
+		"before the new %s or with it.", c.green("rotated"), plural(len(v.Values), "value"), path,
 		config.SecretsKeyEnv, config.SecretsFile)
 	return nil
 }

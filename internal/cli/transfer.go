@@ -84,7 +84,7 @@ func (c *command) runImport(ctx context.Context, collection, name, format string
 	if checked.WrongAll > 0 {
 		c.wrongLines(name, checked)
 		return fmt.Errorf("%s: %d of %s cannot be taken; nothing was written. "+
-			"Mend them and run the same command again", name,
+			"Mend what is wrong and run the same command again", name,
 			checked.WrongAll, plural(checked.Done, "line"))
 	}
 	if _, err := src.Seek(0, io.SeekStart); err != nil {
@@ -93,7 +93,8 @@ func (c *command) runImport(ctx context.Context, collection, name, format string
 	res, err := c.send(ctx, door, path, src, "imported", int64(checked.Done))
 	if err != nil {
 		c.wrongLines(name, res)
-		c.say("At least %d of %d are written; run the same command again to go on", res.Done, checked.Done)
+		c.say("Written so far: at least %d of %d. The same command goes on from there.",
+			res.Done, checked.Done)
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if c.json {
@@ -101,14 +102,18 @@ func (c *command) runImport(ctx context.Context, collection, name, format string
 			return err
 		}
 	} else {
-		c.say("%s: %d of %s are in %s", name, res.Done, plural(checked.Done, "record"), collection)
-		if res.There > 0 {
+		c.say("%s: %d of %s %s in %s", name, res.Done, plural(checked.Done, "record"),
+			verb(res.Done, "is", "are"), collection)
+		switch {
+		case res.There == 1:
+			c.say("1 of them was there before, and is as it was")
+		case res.There > 1:
 			c.say("%d of them were there before, and are as they were", res.There)
 		}
 		c.wrongLines(name, res)
 	}
 	if res.WrongAll > 0 {
-		return fmt.Errorf("%s refused; mend them and run the same command again: "+
+		return fmt.Errorf("%s refused; mend what is wrong and run the same command again: "+
 			"what is in is not written twice", plural(res.WrongAll, "line"))
 	}
 	c.say("See them:  galley get %s --limit 5%s", collection, c.folders())
@@ -247,7 +252,7 @@ func (c *command) runExport(ctx context.Context, name, format, to string) error 
 	}
 	n, err := io.Copy(dst, res.Body)
 	if err != nil {
-		return fmt.Errorf("the export broke off after %d bytes: %w", n, err)
+		return fmt.Errorf("the export broke off after %s: %w", plural(int(n), "byte"), err)
 	}
 	if tmp == nil {
 		return nil
@@ -258,6 +263,6 @@ func (c *command) runExport(ctx context.Context, name, format, to string) error 
 	if err := os.Rename(tmp.Name(), to); err != nil {
 		return err
 	}
-	c.say("  %s %s  %d bytes", c.green("wrote"), to, n)
+	c.say("  %s %s  %s", c.green("wrote"), to, plural(int(n), "byte"))
 	return nil
 }

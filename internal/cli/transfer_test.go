@@ -79,6 +79,7 @@ func TestMendedFileIsImportedOnce(t *testing.T) {
 		{exitDone, "b1 c1 d1", 4, "3 of 3 records"},
 		{exitDone, "b1 c1 d1 d1", 5, "4 of 4 records"},
 		{exitDone, "d1 d1 c1 b1 a1", 5, "5 of 5 records"},
+		{exitDone, "a1", 5, "1 of 1 record is in products\n1 of them was there before, and is as it was"},
 	}
 	for _, s := range steps {
 		var b strings.Builder

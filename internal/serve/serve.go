@@ -140,6 +140,9 @@ func (e *AppError) Error() string {
 			n++
 		}
 	}
+	if n == 1 {
+		return "the app has an error"
+	}
 	return fmt.Sprintf("the app has %d errors", n)
 }
 
