@@ -177,6 +177,14 @@ func parseMoment(text string) (backup.Moment, error) {
 
 func (c *command) runRestore(ctx context.Context, name string, o serve.RestoreOptions) error {
 	start := time.Now()
+	for _, address := range []string{c.config.DatabaseAddr(), o.Journal} {
+		if address == "" {
+			continue
+		}
+		if err := serve.CheckAddress(address); err != nil {
+			return err
+		}
+	}
 	// A restore lets go of what is there, so the whole file is read before.
 	p := c.progress("verified rows", 0)
 	sum, err := backup.VerifyFile(ctx, name, p.at)

@@ -119,7 +119,11 @@ func (c *command) code(ctx context.Context, err error) int {
 	if next := c.remedy(err); next != "" {
 		c.say("  %s", next)
 	}
-	if f := faultOf(err); f != nil && (f.Code == config.CodeMissingSecret ||
+	f := faultOf(err)
+	if f != nil && f.Code == serve.CodeAddress {
+		return exitUsage
+	}
+	if f != nil && (f.Code == config.CodeMissingSecret ||
 		f.Code == config.CodeMissingMail ||
 		f.Code == config.CodeWeakSecret) {
 		return exitDecision
@@ -184,6 +188,12 @@ func (c *command) root() *cobra.Command {
 		Version:       Version,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Args:          noCommand,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if c.config.Database == "" {
+				return nil
+			}
+			return serve.CheckAddress(c.config.Database)
+		},
 		Example: "  galley init shop && cd shop && galley dev\n" +
 			"  galley why 01k9vq3r7t2m8xzd",
 	}

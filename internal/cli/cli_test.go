@@ -145,6 +145,46 @@ func TestWrongCallsNameTheRightOne(t *testing.T) {
 	}
 }
 
+// TestAnAddressThatIsNoneIsWrongUsage names databases that cannot be, to every command in its
+// own way, and wants to hear what is wrong before anything else, and of no password.
+func TestAnAddressThatIsNoneIsWrongUsage(t *testing.T) {
+	p := newPlace(t, small)
+	for address, want := range map[string]string{
+		"mysql://ana:hush@host/x":            "postgres://USER:PASSWORD@HOST/NAME",
+		"sqlite:":                            "sqlite:PATH",
+		"postgres://ana:hush@host:port/x":    "invalid port",
+		"postgres://ana:hush@host/x?a=%zz":   "what follows the",
+		"postgres://ana:hu@hush@host/x":      "written %40",
+		"postgres://h/x?sslmode=hardly":      "sslmode is invalid",
+		"postgres://ana:hush@h/x?schema=pg_": "no name for a schema",
+	} {
+		for _, args := range []string{"serve", "dev", "check", "migrate", "migrate apply", "get products",
+			"set products code=a", "import products there-is-none", "export products", "why users",
+			"backup", "restore there-is-none", "conform", "jobs list", "mail list"} {
+			got := p.galley(append(strings.Fields(args), "--database", address)...)
+			wrongAddress(t, args+" --database "+address, want, got)
+		}
+		for _, args := range []string{"move --to", "move --to sqlite:x --from",
+			"restore there-is-none --journal"} {
+			wrongAddress(t, args+" "+address, want, p.galley(append(strings.Fields(args), address)...))
+		}
+		t.Setenv("GALLEY_DATABASE", address)
+		for _, args := range []string{"serve", "get products", "backup", "conform", "move --to sqlite:x",
+			"restore there-is-none"} {
+			wrongAddress(t, args+" on "+address, want, p.galley(strings.Fields(args)...))
+		}
+		t.Setenv("GALLEY_DATABASE", "")
+	}
+}
+
+func wrongAddress(t *testing.T, what, want string, got said) {
+	t.Helper()
+	if got.code != exitUsage || !strings.Contains(got.err, want) || strings.Contains(got.err, "hush") ||
+		!strings.Contains(got.err, "is no address of a database") {
+		t.Errorf("%s: exit code %d, %s\nwant 2 and %q", what, got.code, got.err, want)
+	}
+}
+
 func TestNamesThatAreNotThereAreSuggested(t *testing.T) {
 	p := newPlace(t, small)
 	for _, c := range []struct{ args, want string }{

@@ -26,6 +26,9 @@ func (c *command) conform() *cobra.Command {
 }
 
 func (c *command) runConform(ctx context.Context) error {
+	if err := serve.CheckAddress(c.config.DatabaseAddr()); err != nil {
+		return err
+	}
 	asked, broken := 0, 0
 	var failed error
 	err := conform.Run(ctx, c.config.DatabaseAddr(), func(v conform.Verdict) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -206,13 +207,23 @@ func (c *command) remedies(p serve.Plan, lose []string) {
 func (c *command) folders() string {
 	said := ""
 	if c.config.App != "" {
-		said += " --app " + c.config.App
+		said += " --app " + quoted(c.config.App)
 	}
 	if c.config.Data != "" {
-		said += " --data " + c.config.Data
+		said += " --data " + quoted(c.config.Data)
 	}
 	if u, err := url.Parse(c.config.Database); err == nil && c.config.Database != "" {
-		said += " --database " + u.Redacted()
+		said += " --database " + quoted(u.Redacted())
 	}
 	return said
+}
+
+var plainWord = regexp.MustCompile(`^[\pL\pN_@%+=:,./…-]+$`)
+
+// quoted writes a word of a command so that a shell takes it for one.
+func quoted(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -79,6 +79,6 @@ func (c *command) runMove(ctx context.Context, r serve.MoveRequest) error {
 	}
 	c.say("  %s up to entry %s; writes waited %v  (%s)", c.green("moved"), moved.Seq,
 		moved.Pause.Round(time.Millisecond), spent(start))
-	c.say("Serve it from now on with:  --database %s", serve.ShownAddress(r.To))
+	c.say("Serve it from now on with:  --database %s", quoted(serve.ShownAddress(r.To)))
 	return nil
 }

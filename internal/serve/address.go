@@ -26,7 +26,7 @@ const ExampleServer = schemeServer + "shop@db.example/shop"
 
 // openAddress opens the database of an address. One in a file must be there.
 func openAddress(ctx context.Context, address string) (database, error) {
-	if path, ok := strings.CutPrefix(address, schemeFile); ok {
+	if path, ok := strings.CutPrefix(address, schemeFile); ok && path != "" {
 		if _, err := os.Stat(path); err != nil {
 			return nil, fault.Wrap(fault.NotFound, err, "There is no database at %s.", path)
 		}
@@ -34,17 +34,37 @@ func openAddress(ctx context.Context, address string) (database, error) {
 	return makeAddress(ctx, address)
 }
 
+// CodeAddress is the code of an address that cannot be that of a database.
+const CodeAddress = "database_address"
+
+// CheckAddress returns a fault if an address cannot be that of a database. It looks at
+// nothing but its words.
+func CheckAddress(address string) error {
+	if path, ok := strings.CutPrefix(address, schemeFile); ok && path != "" {
+		return nil
+	}
+	if !isShared(address) {
+		return fault.WithCode(fault.Invalid, CodeAddress, "%q is no address of a database: write "+
+			"sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME", shown(address))
+	}
+	if err := postgres.Check(address); err != nil {
+		return fault.WithCode(fault.Invalid, CodeAddress, "%q is no address of a database: %v",
+			shown(address), strings.TrimPrefix(err.Error(), "the database's address: "))
+	}
+	return nil
+}
+
 // makeAddress opens the database of an address, and makes a file that is missing.
 func makeAddress(ctx context.Context, address string) (database, error) {
+	if err := CheckAddress(address); err != nil {
+		return nil, err
+	}
 	var db database
 	var err error
-	if path, ok := strings.CutPrefix(address, schemeFile); ok && path != "" {
+	if path, ok := strings.CutPrefix(address, schemeFile); ok {
 		db, err = sqlite.Open(ctx, sqlite.Config{Path: path})
-	} else if isShared(address) {
-		db, err = postgres.Open(ctx, postgres.Config{URL: address})
 	} else {
-		return nil, fault.New(fault.Invalid, "%q is no address of a database: write "+
-			"sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME", shown(address))
+		db, err = postgres.Open(ctx, postgres.Config{URL: address})
 	}
 	if err != nil {
 		return nil, err // and not a store that is nil

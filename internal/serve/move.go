@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,10 @@ func Move(ctx context.Context, cfg Config, r MoveRequest, told func(transfer.Pro
 	transfer.Moved, error) {
 	if r.From == "" && !cfg.InFolder() {
 		r.From = cfg.DatabaseAddr()
+	}
+	if err := errors.Join(CheckAddress(cmp.Or(r.From, cfg.DatabaseAddr())),
+		CheckAddress(r.To)); err != nil {
+		return transfer.Moved{}, err
 	}
 	if err := localPaths(&r); err != nil {
 		return transfer.Moved{}, err

@@ -113,6 +113,13 @@ func (d *dialect) apart(
 	return fn(ctx, c)
 }
 
+// Check returns an error if a URL cannot be that of a database. It asks no server, and the
+// error holds no password.
+func Check(address string) error {
+	_, err := newDialect(address)
+	return err
+}
+
 // newDialect reads a URL.
 func newDialect(address string) (*dialect, error) {
 	rest, schema, err := cutSchema(address)
