@@ -204,8 +204,10 @@ func TestProcessesOnOneServerHearOneAnother(t *testing.T) {
 	db := open()
 	apply(t, db, a)
 	next := open()
-	one := on(t, db, a, channel.Config{Bus: db})
-	other := on(t, next, a, channel.Config{Bus: next})
+	// Who is not heard for four beats is taken for gone.
+	const beat = 3 * time.Second
+	one := on(t, db, a, channel.Config{Bus: db, Beat: beat})
+	other := on(t, next, a, channel.Config{Bus: next, Beat: beat})
 	ana, ben := one.user("Ana"), one.user("Ben")
 	board := one.create("boards", `{"name":"Plans"}`)
 	one.member(board, ana)
