@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
 
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/spec"
@@ -40,5 +41,47 @@ func (r *run) identify(ctx context.Context) error {
 	if (r.call.Credential == "" || r.call.Trusted) && !r.ownUsers() {
 		return r.authenticate(ctx, nil)
 	}
-	return r.engine.store.Read(store.Brief(ctx), func(v store.View) error { return r.authenticate(ctx, v) })
+	err := r.engine.store.Read(store.Brief(ctx), func(v store.View) error {
+		return r.authenticate(ctx, v)
+	})
+	if r.presumes() {
+		if key := credentialKey(r.call); err == nil {
+			r.engine.presumed.put(key, r.subject)
+		} else {
+			r.engine.presumed.drop(key)
+		}
+	}
+	return err
 }
+
+// presumes reports whether who asks may be presumed: where the house acts itself, or the
+// app's code tells who asks, that must be known at once.
+func (r *run) presumes() bool {
+	c := r.call
+	return c.Credential != "" && !c.Trusted && r.engine.auth != nil && c.Verb != Route &&
+		(c.Verb != Action || r.house[c.Target] == nil)
+}
+
+// presume takes who asked with the same credential before for who asks. Where a question
+// is a round trip that saves one: the write itself then asks vouch.
+func (r *run) presume() (ok bool) {
+	if r.presumes() {
+		r.subject, ok = r.engine.presumed.get(credentialKey(r.call))
+	}
+	return ok
+}
+
+// vouch confirms the presumption by the view.
+func (r *run) vouch(ctx context.Context, v store.View) error {
+	presumed := r.subject
+	err := r.authenticate(ctx, v)
+	known := r.subject
+	r.subject = presumed
+	if err == nil && known != presumed {
+		err = internal("a credential has become another's")
+	}
+	r.vouched = err == nil
+	return err
+}
+
+func credentialKey(c *Call) [sha256.Size]byte { return sha256.Sum256([]byte(c.Credential)) }

@@ -60,7 +60,8 @@ func (r *run) after(l *listing, key string, p params, args []value.Value) (
 		nulls.WriteByte(map[bool]byte{true: '0', false: '1'}[v.IsNull()])
 	}
 	key = "after\x00" + nulls.String() + "\x00" + key
-	plan, ok := r.plans.get(key).(*query.Plan)
+	kept, _ := r.plans.get(key)
+	plan, ok := kept.(*query.Plan)
 	if !ok {
 		where := l.behind(at)
 		if l.where != nil {

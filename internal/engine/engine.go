@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"log/slog"
 	"slices"
@@ -47,6 +48,10 @@ const (
 	actionMemory = 64 << 20
 	hostCallsMax = 10_000
 	hostRowsMax  = 100_000
+	// presumedMax is how many credentials one generation of those of late holds, plansMax
+	// how many compiled reads.
+	presumedMax = 4096
+	plansMax    = 512
 	// verdictsMax is how many rules that said yes are noted of one call.
 	verdictsMax = 200
 )
@@ -108,6 +113,9 @@ type Engine struct {
 	secrets func(string) string
 	hasher  *auth.Hasher
 	views   *cache.Cache[Answer]
+	// presumed says who asked with a credential of late, by its hash. Who asks again is
+	// presumed to be the same, which the state in which he asks must confirm.
+	presumed *recent[[sha256.Size]byte, ident.Subject]
 
 	// gate is held for reading by each call, so that an app is swapped between
 	// calls and never under one.
@@ -120,7 +128,8 @@ type Engine struct {
 type loaded struct {
 	*app.App
 	house map[string]*action.House
-	plans *plans
+	// plans are what was compiled from callers' texts, so that a store prepares each once.
+	plans *recent[string, any]
 	// shapes holds the shapes of records that were found to be those of the app.
 	shapes sync.Map
 }
@@ -165,6 +174,7 @@ func New(c Config) *Engine {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
+	e.presumed = newRecent[[sha256.Size]byte, ident.Subject](presumedMax)
 	e.views = cache.New[Answer](viewsMax, queryTime, e.clock)
 	e.load(c.App, c.House)
 	return e
@@ -177,7 +187,7 @@ func machineSeed() uint64 {
 }
 
 func (e *Engine) load(a *app.App, house []action.House) {
-	l := &loaded{App: a, house: make(map[string]*action.House, len(house)), plans: newPlans()}
+	l := &loaded{App: a, house: make(map[string]*action.House, len(house)), plans: newRecent[string, any](plansMax)}
 	for i := range house {
 		l.house[house[i].Name] = &house[i]
 	}

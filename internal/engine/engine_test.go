@@ -357,6 +357,49 @@ func TestSignInOpensASessionAndSignOutEndsItAtOnce(t *testing.T) {
 	}
 }
 
+// TestWhoAskedBeforeIsAskedAgain has a session end between two writes of the same
+// credential: who was known is nobody then, whatever he asks, and hears nothing of what he
+// did before.
+func TestWhoAskedBeforeIsAskedAgain(t *testing.T) {
+	w := withAuth(t)
+	r, err := w.house("auth/sign-up", "", `{"email":"ana@example.com","password":"a long password","name":"Ana"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := r.Output.Record().Get("token").Text()
+	id := r.Output.Record().Get("user").Text()
+	write := func(key, body string) (engine.Reply, error) {
+		return w.engine.Execute(t.Context(), engine.Call{ID: ident.NewCall(), Verb: engine.Update,
+			Target: "users", Record: id, Credential: token, Key: key, Body: []byte(body),
+			Request: engine.Request{IP: "192.0.2.1"}})
+	}
+	for n, name := range []string{"Anna", "Anne", "Anni"} {
+		if _, err := write(fmt.Sprint("k", n), `{"name":"`+name+`"}`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err := write("k1", `{"name":"Anne"}`); err != nil || !r.Replayed {
+		t.Fatal(r, err)
+	}
+	before := len(w.entries())
+	if _, err = w.house("auth/sign-out", token, `{}`); err != nil {
+		t.Fatal(err)
+	}
+	signedOut := len(w.entries())
+	for _, call := range [][2]string{
+		{"new", `{"name":"Eve"}`}, {"", `{"name":"Eve"}`}, {"k1", `{"name":"Anne"}`},
+		{"k1", `{"name":"another input"}`}, {"new", `{"name":7}`}, {"new", `{`},
+	} {
+		r, err := write(call[0], call[1])
+		if !fault.Is(err, fault.Unauthenticated) || r.Replayed || r.Body != "" {
+			t.Errorf("%s %s: %v, %v", call[0], call[1], r, err)
+		}
+	}
+	if n := len(w.entries()); n != signedOut {
+		t.Errorf("%d entries, of which %d before the end of the session", n, before)
+	}
+}
+
 // broken is a runner that answers with what it is told.
 type broken struct {
 	action.Runner

@@ -30,9 +30,23 @@ func (e *Engine) Execute(ctx context.Context, call Call) (Reply, error) {
 
 func (r *run) execute(ctx context.Context) (Reply, error) {
 	r.stage("authenticate")
-	if err := r.identify(ctx); err != nil {
-		return Reply{}, err
+	if !r.presume() {
+		if err := r.identify(ctx); err != nil {
+			return Reply{}, err
+		}
+		return r.write(ctx)
 	}
+	reply, err := r.write(store.Vouching(ctx, r.vouch))
+	if err != nil && !r.vouched { // it is told to nobody but him who was presumed
+		if unknown := r.identify(ctx); unknown != nil {
+			return Reply{}, unknown
+		}
+	}
+	return reply, err
+}
+
+// write resolves the call, admits it, and performs it in a transaction.
+func (r *run) write(ctx context.Context) (Reply, error) {
 	op, err := r.resolve(false)
 	if err != nil {
 		return Reply{}, err

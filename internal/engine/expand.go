@@ -260,7 +260,8 @@ func (r *run) byID(ctx context.Context, c *app.Collection, size int) (
 	if args, none, err = r.arguments(ctx, &s, params{}); err != nil || none {
 		return nil, nil, none, err
 	}
-	plan, ok := r.plans.get(key).(*query.Plan)
+	kept, _ := r.plans.get(key)
+	plan, ok := kept.(*query.Plan)
 	if !ok {
 		id := field(c, spec.SlotID)
 		in := query.In{X: id}

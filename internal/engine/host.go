@@ -103,7 +103,8 @@ func (h *host) Filter(collection, cel string, args value.Record) (query.Expr, []
 			fmt.Fprint(&key, "\x00", f.Name, "\x00", f.Type.String(), len(args.Slots[i].List()))
 		}
 	}
-	cond, ok := h.plans.get(key.String()).(*rule.Condition)
+	kept, _ := h.plans.get(key.String())
+	cond, ok := kept.(*rule.Condition)
 	if !ok {
 		text := spec.Text{Source: cel, Pos: spec.Pos{Line: 1, Column: 1}}
 		x, findings := h.World.Compile(text,

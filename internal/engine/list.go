@@ -126,12 +126,12 @@ func (r *run) compiled(op *operation, p *params, compile func() (any, error)) (
 	text := p.get(paramFilter)
 	p.filter = lift(text)
 	as := "as written\x00" + op.coll.Name + "\x00" + p.filter.key()
-	if !p.filter.args.Zero() && r.plans.get(as) != nil {
+	if !p.filter.args.Zero() && r.plans.has(as) {
 		p.filter = lifted{text: text}
 	}
 	for {
 		key = r.planKey(op, *p)
-		if kept = r.plans.get(key); kept != nil {
+		if kept, ok := r.plans.get(key); ok {
 			return key, kept, nil
 		}
 		kept, err = compile()

@@ -22,6 +22,9 @@ type run struct {
 	call    *Call
 	own     Call
 	subject ident.Subject
+	// vouched reports that the subject of a call that began with a presumption is the
+	// one that the state in which it asks knows.
+	vouched bool
 	// me is the subject's record of users in the state that is read, zero for
 	// others than users.
 	me   value.Record

@@ -8,8 +8,9 @@ import (
 )
 
 type (
-	briefKey  struct{}
-	namingKey struct{}
+	briefKey    struct{}
+	namingKey   struct{}
+	vouchingKey struct{}
 )
 
 // Brief marks a Read whose function asks for one record by a key and no more. A store
@@ -40,4 +41,18 @@ func Named(ctx context.Context) iter.Seq2[string, ident.Record] {
 		return records
 	}
 	return func(func(string, ident.Record) bool) {}
+}
+
+// Vouching has a Write ask vouch, on a committed state and before anything else that the
+// database knows is told: before its function is called, and before it is looked whether
+// the call was done already. vouch asks for one record by a key and no more, and may be
+// called again; its error ends the Write, of which nothing is kept.
+func Vouching(ctx context.Context, vouch func(context.Context, View) error) context.Context {
+	return context.WithValue(ctx, vouchingKey{}, vouch)
+}
+
+// Voucher returns what Vouching gave, or nil.
+func Voucher(ctx context.Context) func(context.Context, View) error {
+	vouch, _ := ctx.Value(vouchingKey{}).(func(context.Context, View) error)
+	return vouch
 }

@@ -22,6 +22,8 @@ type draft struct {
 	// means that it has yet to run.
 	tx  *tx
 	err error
+	// vouched says that the call was vouched for, if it has to be.
+	vouched bool
 	// plain says that the call must write at once, under a savepoint: one of its
 	// statements fails, or fails if it is put off.
 	plain bool
@@ -69,23 +71,20 @@ func (s *Store) on(
 	if err := errors.Join(err, t.expectNamed(ctx, origin.Subject)); err != nil {
 		return nil, journal.Entry{}, s.reading(ctx, err)
 	}
-	if origin.Key != "" {
-		c := claimOf(origin)
-		t.claim = &c
-		held, err := t.holder(ctx, origin)
-		switch {
-		case t.stale:
-			return d, journal.Entry{}, nil
-		case err != nil:
-			return nil, journal.Entry{}, err
-		case held == nil:
-		case origin.Now.Sub(held.At) < keyAge:
-			entry, err := replay(origin, held)
-			return nil, entry, err
-		default:
-			d.expired = held.Seq.Lo
-		}
+	held, err := t.admitted(ctx, origin)
+	switch {
+	case t.stale:
+		return d, journal.Entry{}, nil
+	case err != nil:
+		return nil, journal.Entry{}, err
+	case held == nil:
+	case origin.Now.Sub(held.At) < keyAge:
+		entry, err := replay(origin, held)
+		return nil, entry, err
+	default:
+		d.expired = held.Seq.Lo
 	}
+	d.vouched = true
 	if ctx.Err() != nil {
 		return nil, journal.Entry{}, ended(ctx)
 	}
@@ -130,6 +129,37 @@ func (s *Store) on(
 	}
 	d.tx, d.err = t, err
 	return d, journal.Entry{}, nil
+}
+
+// admitted has the call vouched for, and returns the entry that holds its key, or nil.
+// Where questions are round trips, that is one.
+func (t *tx) admitted(ctx context.Context, origin *journal.Origin) (*journal.Entry, error) {
+	vouch := store.Voucher(ctx)
+	if origin.Key == "" {
+		if vouch == nil {
+			return nil, nil
+		}
+		return nil, vouch(ctx, &t.view)
+	}
+	c := claimOf(origin)
+	t.claim = &c
+	if vouch == nil {
+		return t.holder(ctx, origin)
+	}
+	s := t.store
+	var found raws
+	err := t.conn.Expect(ctx, s.sqlEntries(s.sqlHeld()), heldBy(origin), found.add)
+	if err != nil {
+		return nil, s.reading(ctx, err)
+	}
+	if err = vouch(ctx, &t.view); err == nil {
+		err = t.settle(ctx)
+	}
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	err = s.decode(ctx, t.conn, &found[0])
+	return &found[0].entry, err
 }
 
 // idle reports whether the call leaves nothing to commit.

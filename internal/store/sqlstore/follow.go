@@ -148,13 +148,8 @@ func (v *view) entries(
 	ctx context.Context, rest string, args []value.Value,
 ) ([]journal.Entry, error) {
 	s := v.store
-	var found []raw
-	err := v.query(ctx, "SELECT "+entryColumns+" FROM "+s.dialect.Quote(tableJournal)+
-		rest, args, func(r Row) error {
-		found = append(found, readRaw(r))
-		return nil
-	})
-	if err != nil {
+	var found raws
+	if err := v.query(ctx, s.sqlEntries(rest), args, found.add); err != nil {
 		return nil, s.reading(ctx, err)
 	}
 	out := make([]journal.Entry, len(found))
@@ -165,6 +160,19 @@ func (v *view) entries(
 		out[i] = found[i].entry
 	}
 	return out, nil
+}
+
+// raws are rows of entries as they come.
+type raws []raw
+
+func (f *raws) add(r Row) error {
+	*f = append(*f, readRaw(r))
+	return nil
+}
+
+// sqlEntries selects entries.
+func (s *Store) sqlEntries(rest string) string {
+	return "SELECT " + entryColumns + " FROM " + s.dialect.Quote(tableJournal) + rest
 }
 
 // holder returns the entry that holds the origin's key, or nil.
@@ -179,14 +187,23 @@ func (s *Store) holder(
 }
 
 func (v *view) holder(ctx context.Context, o *journal.Origin) (*journal.Entry, error) {
-	d := v.store.dialect
-	found, err := v.entries(ctx, " WHERE subject = "+d.Placeholder(1)+" AND operation = "+
-		d.Placeholder(2)+" AND key = "+d.Placeholder(3)+" AND held = 1", []value.Value{
-		value.OfText(o.Subject.String()), value.OfText(o.Operation), value.OfText(o.Key)})
+	found, err := v.entries(ctx, v.store.sqlHeld(), heldBy(o))
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
 	return &found[0], nil
+}
+
+// sqlHeld is the condition of the entry that holds a key, heldBy its arguments.
+func (s *Store) sqlHeld() string {
+	d := s.dialect
+	return " WHERE subject = " + d.Placeholder(1) + " AND operation = " + d.Placeholder(2) +
+		" AND key = " + d.Placeholder(3) + " AND held = 1"
+}
+
+func heldBy(o *journal.Origin) []value.Value {
+	return []value.Value{
+		value.OfText(o.Subject.String()), value.OfText(o.Operation), value.OfText(o.Key)}
 }
 
 // EntryOf returns the entry of a call, or a fault of kind NotFound: a call that was

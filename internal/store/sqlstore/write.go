@@ -40,13 +40,30 @@ func (s *Store) Write(
 	if d.tx == nil {
 		luck.lost()
 	}
+	if !d.vouched {
+		if err := s.vouch(ctx); err != nil {
+			return journal.Entry{}, err
+		}
+	}
 	return s.try(ctx, &origin, d, luck, fn)
+}
+
+// vouch has the call vouched for on a state of its own.
+func (s *Store) vouch(ctx context.Context) error {
+	vouch := store.Voucher(ctx)
+	if vouch == nil {
+		return nil
+	}
+	return s.Read(store.Brief(ctx), func(v store.View) error { return vouch(ctx, v) })
 }
 
 // direct takes the call into the line without a run ahead.
 func (s *Store) direct(
 	ctx context.Context, origin *journal.Origin, fn func(store.Tx) error,
 ) (journal.Entry, error) {
+	if err := s.vouch(ctx); err != nil {
+		return journal.Entry{}, err
+	}
 	d := &draft{since: s.settled.Load()}
 	if origin.Key != "" {
 		held, err := s.holder(ctx, origin)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
 )
@@ -58,6 +60,69 @@ func keyScope(r Report, p Place) {
 	e, err := b.customer(journal.Origin{Key: "k", Subject: other}, "x")
 	b.ok(err)
 	b.is(e.Replayed, true)
+}
+
+// vouchedFirst has a record stand for the right to ask, and takes it away and gives it
+// back beside calls with and without a key.
+func vouchedFirst(r Report, p Place) {
+	b := start(r, p, Faults{})
+	defer b.close()
+	right := b.put("customers", "name", "the right", "wallet", 1)
+	id := ident.Record(right.Slots[spec.SlotID].Text())
+	ctx, asked, called := b.ctx, 0, 0
+	b.ctx = store.Vouching(ctx, func(ctx context.Context, v store.View) error {
+		asked++
+		rec, err := v.Get(ctx, "customers", id)
+		if err == nil && rec.Get("wallet").Int() == 0 {
+			err = fault.New(fault.Unauthenticated, "the right is taken away")
+		}
+		return err
+	})
+	call := func(o journal.Origin, name string) (journal.Entry, error) {
+		called = 0
+		return b.write(o, func(tx store.Tx) error {
+			called++
+			_, err := tx.Put(ctx, "customers", b.record("customers", "name", name, "wallet", 1))
+			return err
+		})
+	}
+	grant := func(n int) {
+		may := b.ctx
+		b.ctx = ctx
+		defer func() { b.ctx = may }()
+		b.must(func(tx store.Tx) error {
+			rec := b.record("customers", "wallet", n)
+			rec.Slots[spec.SlotID] = value.OfText(string(id))
+			rec.Slots[spec.SlotVersion] = value.OfNull()
+			_, err := tx.Put(ctx, "customers", rec)
+			return err
+		})
+	}
+	done, err := call(journal.Origin{Key: "done"}, "ana")
+	b.ok(err)
+	b.is(asked > 0, true)
+	grant(0)
+	head := len(b.entries())
+	for _, o := range []journal.Origin{
+		{}, {Key: "new"}, {Key: "done"}, {Key: "done", Fingerprint: journal.Fingerprint{1}},
+		{Key: "dry", DryRun: true},
+	} {
+		e, err := call(o, "bob")
+		b.want(err, fault.Unauthenticated, "unauthenticated")
+		b.is(e.Replayed, false)
+		b.is(called, 0)
+	}
+	b.is(len(b.entries()), head)
+	grant(1)
+	e, err := call(journal.Origin{Key: "done"}, "ana")
+	b.ok(err)
+	b.is(e.Replayed, true)
+	b.is(e.Seq, done.Seq)
+	for _, o := range []journal.Origin{{}, {Key: "new"}} {
+		e, err = call(o, "bob")
+		b.ok(err)
+		b.is(e.Replayed, false)
+	}
 }
 
 func otherInput(r Report, p Place) {

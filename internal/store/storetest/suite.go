@@ -59,6 +59,7 @@ func transactionGuarantees() []Guarantee {
 				{"SameKeyHasTheFirstAnswer", sameKeySameAnswer},
 				{"KeyIsOfSubjectAndOperation", keyScope},
 				{"SameKeyOtherInputIsRefused", otherInput},
+				{"NothingIsToldBeforeItIsVouchedFor", vouchedFirst},
 				{"RefusalIsKept", refusalIsKept},
 				{"KeptRefusalsAreJudgedOnTheTrueState", refusalsAreTrue},
 				{"ARefusalKnowsWhatWasTakenMeanwhile", refusedBesideAValue},
