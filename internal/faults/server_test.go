@@ -14,7 +14,8 @@ func TestServerIsKilled(t *testing.T) {
 	begin(t, address, address, address).outlives(c)
 }
 
-// outlives ends the server of a cluster again and again, and starts it anew.
+// outlives ends the server of a cluster again and again, and starts it anew. Whether a
+// call hears of that is not promised: the store carries out again what was not kept.
 func (w *world) outlives(c *pgtest.Cluster) {
 	w.Helper()
 	w.progress(10)
@@ -24,9 +25,6 @@ func (w *world) outlives(c *pgtest.Cluster) {
 		w.progress(10)
 	}
 	w.end()
-	if len(w.faults) == 0 {
-		w.Error("nobody had to ask again: there was no load")
-	}
 }
 
 // TestFailover ends the server for good and goes on with its standby, which has
@@ -42,7 +40,4 @@ func TestFailover(t *testing.T) {
 	second.Promote(t)
 	w.progress(10)
 	w.end()
-	if len(w.faults) == 0 {
-		t.Error("nobody had to ask again: there was no load")
-	}
 }
