@@ -10,6 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"github.com/galleybackend/galley/internal/fault"
 )
 
 // Report is told how far a file has come: what is being done, and how many bytes or
@@ -38,7 +41,7 @@ func Save(ctx context.Context, name string, from io.Reader, told Report) (_ Save
 	// Nobody but its owner may read a file that CreateTemp makes.
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return Saved{}, err
+		return Saved{}, noRoom(name, err)
 	}
 	defer func() {
 		if err != nil {
@@ -47,7 +50,7 @@ func Save(ctx context.Context, name string, from io.Reader, told Report) (_ Save
 	}()
 	n, err := compress(f, from, told.Copied)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return Saved{}, err
+		return Saved{}, noRoom(name, err)
 	}
 	out := Saved{File: name, Bytes: n}
 	if out.Summary, err = VerifyFile(ctx, f.Name(), told.Verified); err != nil {
@@ -57,6 +60,19 @@ func Save(ctx context.Context, name string, from io.Reader, told Report) (_ Save
 		return out, err
 	}
 	return out, syncDir(filepath.Dir(name))
+}
+
+// noRoom makes a sentence of a disk that is full; other errors it returns as they are.
+func noRoom(name string, err error) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	dir := filepath.Dir(name)
+	if whole, failed := filepath.Abs(dir); failed == nil {
+		dir = whole
+	}
+	return fault.Wrap(fault.Unavailable, err, "The disk of %s is full. Nothing of the backup was "+
+		"kept: make room there, or name a file on another disk.", dir)
 }
 
 // compress copies what it reads and returns how many bytes became of it.

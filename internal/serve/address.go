@@ -67,6 +67,9 @@ func makeAddress(ctx context.Context, address string) (database, error) {
 		db, err = postgres.Open(ctx, postgres.Config{URL: address})
 	}
 	if err != nil {
+		if isFull(err) {
+			err = trouble(address, err)
+		}
 		return nil, err // and not a store that is nil
 	}
 	return db, nil

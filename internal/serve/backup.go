@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/galleybackend/galley/internal/backup"
@@ -110,24 +109,22 @@ func Restore(ctx context.Context, cfg Config, from io.Reader, o RestoreOptions) 
 		return out, errors.Join(fault.New(fault.Conflict,
 			"A server runs on this data folder. Stop it first."), door.Close())
 	}
-	if err := os.MkdirAll(cfg.DataDir(), 0o700); err != nil {
-		return out, err
-	}
 	db, err := makeAddress(ctx, cfg.DatabaseAddr())
 	if err != nil {
 		return out, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	into := placed{db, cfg.DatabaseAddr()}
 	if o.Journal == "" {
-		return backup.Restore(ctx, from, db, o.Options)
+		return backup.Restore(ctx, from, into, o.Options)
 	}
 	other, err := openAddress(ctx, o.Journal)
 	if err != nil {
 		return out, err
 	}
 	defer func() { err = errors.Join(err, other.Close()) }()
-	o.Later = other
-	return backup.Restore(ctx, from, db, o.Options)
+	o.Later = placed{other, o.Journal}
+	return backup.Restore(ctx, from, into, o.Options)
 }
 
 // RestoreOptions say how to restore.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -120,7 +121,7 @@ type failed struct {
 func failure(err error) failed {
 	f := fault.From(err)
 	text := f.Message
-	if f.Cause != nil {
+	if f.Cause != nil && !errors.As(err, new(located)) {
 		text = err.Error()
 	}
 	return failed{Error: text, Code: f.CodeOr()}

@@ -51,7 +51,7 @@ func Move(ctx context.Context, cfg Config, r MoveRequest, told func(transfer.Pro
 	if err != nil {
 		return transfer.Moved{}, err
 	}
-	moved, to, err := move(ctx, from, r, told)
+	moved, to, err := move(ctx, placed{from, cmp.Or(r.From, cfg.DatabaseAddr())}, r, told)
 	if to != nil {
 		err = errors.Join(err, to.Close())
 	}
@@ -94,7 +94,8 @@ func move(ctx context.Context, from database, r MoveRequest, told func(transfer.
 	if err != nil {
 		return transfer.Moved{}, nil, err
 	}
-	moved, err := transfer.Move{From: from, To: to, Name: shown(r.To), Report: told}.Run(ctx)
+	moved, err := transfer.Move{From: from, To: placed{to, r.To}, Name: shown(r.To),
+		Report: told}.Run(ctx)
 	if err = errors.Join(err, to.Close()); err != nil {
 		return moved, nil, err
 	}
@@ -144,7 +145,7 @@ func (s *Server) move(ctx context.Context, r MoveRequest, told func(transfer.Pro
 		return transfer.Moved{}, fault.New(fault.Conflict, "A move runs already.")
 	}
 	defer m.moving.Store(false)
-	moved, to, err := move(ctx, from, r, told)
+	moved, to, err := move(ctx, placed{from.database, from.address}, r, told)
 	if to != nil && err == nil {
 		m.become(to, r.To)
 		s.log.Warn("the database was moved; start the server with the new one from now on",

@@ -177,6 +177,9 @@ func (p *Problem) Error() string { return p.Err.Error() }
 // Unwrap returns the database's own error.
 func (p *Problem) Unwrap() error { return p.Err }
 
+// IsFull reports whether an error is that of a disk without room.
+func IsFull(err error) bool { return classOf(err) == Full }
+
 // classOf returns the class of an error, Other if it is no Problem.
 func classOf(err error) Class {
 	var p *Problem
