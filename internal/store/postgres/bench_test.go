@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -143,8 +144,21 @@ func look(t testing.TB, s *sqlstore.Store, id ident.Record) {
 	}))
 }
 
-// TestTheStoreIsAskedSeldom bounds the round trips of whole calls. The store looks at the
-// head now and then, so that the least of several counts.
+// fewest returns the fewest round trips of a call, of which most are hoped for. The store
+// looks at the head now and then, on a busy machine within almost every call.
+func fewest(t testing.TB, trips *atomic.Int64, most int64, call func(n int) error) int64 {
+	t.Helper()
+	const tries, triesMax = 16, 500
+	best := int64(math.MaxInt64)
+	for n := 0; n < tries || n < triesMax && best > most; n++ {
+		trips.Store(0)
+		must(t, call(n))
+		best = min(best, trips.Load())
+	}
+	return best
+}
+
+// TestTheStoreIsAskedSeldom bounds the round trips of whole calls.
 func TestTheStoreIsAskedSeldom(t *testing.T) {
 	s, shape, trips := served(t)
 	id := note(t, s, shape, "")
@@ -157,12 +171,7 @@ func TestTheStoreIsAskedSeldom(t *testing.T) {
 		{"a create", 1, func(int) { note(t, s, shape, "") }},
 		{"a create with a key", 2, func(n int) { note(t, s, shape, fmt.Sprint(n)) }},
 	} {
-		best := int64(100)
-		for n := range 20 {
-			trips.Store(0)
-			c.call(n)
-			best = min(best, trips.Load())
-		}
+		best := fewest(t, trips, c.most, func(n int) error { c.call(n); return nil })
 		if best > c.most {
 			t.Errorf("%s waited %d times, want at most %d", c.name, best, c.most)
 		}

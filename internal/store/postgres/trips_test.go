@@ -144,24 +144,13 @@ func (b *bazaar) checkout(who ident.Record, products []ident.Record) error {
 	})
 }
 
-// least returns the fewest round trips of a call: others look at the head now and then.
-func (b *bazaar) least(call func() error) int64 {
-	best := int64(1000)
-	for range 16 {
-		b.trips.Store(0)
-		must(b, call())
-		best = min(best, b.trips.Load())
-	}
-	return best
-}
-
 // A whole checkout, with the look at the session, waits four times at most, however many
 // products it names: for the session, for all that it names, and for its group.
 func TestACheckoutWaitsFourTimes(t *testing.T) {
 	b := openBazaar(t)
 	who, products := b.stocked(10)
 	for _, n := range []int{1, 10} {
-		got := b.least(func() error {
+		got := fewest(t, b.trips, 4, func(int) error {
 			err := b.Read(store.Brief(t.Context()), func(v store.View) error {
 				_, err := v.Get(t.Context(), spec.Users, who)
 				return err
@@ -184,7 +173,7 @@ func TestRelationsAreFollowedTogether(t *testing.T) {
 	who, products := b.stocked(12)
 	plan := &query.Plan{From: "products"}
 	sold := int64(0)
-	sell := func() error {
+	sell := func(int) error {
 		sold++
 		return b.write(who, nil, func(ctx context.Context, tx store.Tx) error {
 			found, err := tx.Find(ctx, query.Query{Plan: plan})
@@ -197,7 +186,7 @@ func TestRelationsAreFollowedTogether(t *testing.T) {
 		})
 	}
 	// The key, the products, their makers, the group.
-	if got := b.least(sell); got > 4 {
+	if got := fewest(t, b.trips, 4, sell); got > 4 {
 		t.Errorf("a call that follows %d relations waited %d times, want at most 4",
 			len(products), got)
 	}
