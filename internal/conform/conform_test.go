@@ -95,6 +95,9 @@ func TestAddressesThatCannotBeUsedAreNamed(t *testing.T) {
 	_, host, _ := strings.Cut(url, "@")
 	c.Admin(t, "CREATE DATABASE latin_"+name+" TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'")
 	t.Cleanup(func() { c.Admin(t, "DROP DATABASE latin_"+name) })
+	c.Admin(t, "CREATE DATABASE only_read_"+name)
+	t.Cleanup(func() { c.Admin(t, "DROP DATABASE only_read_"+name) })
+	c.Admin(t, "ALTER DATABASE only_read_"+name+" SET default_transaction_read_only = on")
 	closed := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(closed, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -109,6 +112,7 @@ func TestAddressesThatCannotBeUsedAreNamed(t *testing.T) {
 		{c.AdminURL("latin_" + name), "cannot be used: open the database", fault.Unavailable},
 		{"postgres://guest:secret@" + host, "password of the role \"guest\" is wrong",
 			fault.Unavailable},
+		{c.AdminURL("only_read_" + name), "it takes no writes", fault.Unavailable},
 		{"mysql://x", "no address of a database", fault.Invalid},
 		{"sqlite:", "no address of a database", fault.Invalid},
 		{"sqlite:" + closed + "/x/galley.db", "cannot be made", fault.Denied},

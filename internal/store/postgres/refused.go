@@ -34,6 +34,11 @@ func (d *dialect) refused(err error) error {
 	var dns *net.DNSError
 	var wire net.Error
 	switch {
+	case strings.Contains(err.Error(), "read only connection"), // what pgconn says of several tries
+		errors.As(err, &e) && e.Code == codeReadOnly:
+		text = fmt.Sprintf("it takes no writes: it is a standby, or default_transaction_read_only "+
+			"is on. Name the server that takes them, or:  ALTER ROLE %s SET "+
+			"default_transaction_read_only = off", d.Quote(d.config.User))
 	case errors.As(err, &e):
 		text = d.said(e)
 	case errors.Is(err, syscall.ECONNREFUSED):

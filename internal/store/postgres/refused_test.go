@@ -89,6 +89,30 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	}
 }
 
+// TestADatabaseThatIsOnlyReadIsNamed opens one that takes no writes, as addresses do that
+// come to it by one way, and by several.
+func TestADatabaseThatIsOnlyReadIsNamed(t *testing.T) {
+	c := pgtest.Shared(t)
+	address := c.Database(t)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Psql(t, address, "ALTER DATABASE "+strings.Trim(u.Path, "/")+
+		" SET default_transaction_read_only = on")
+	words := u.Query()
+	for _, mode := range []string{"disable", "prefer", "allow"} {
+		words.Set("sslmode", mode)
+		u.RawQuery = words.Encode()
+		_, err := Open(t.Context(), Config{URL: u.String()})
+		if err == nil || !strings.Contains(err.Error(), "takes no writes") ||
+			!strings.Contains(err.Error(), "SET default_transaction_read_only = off") ||
+			strings.Contains(err.Error(), "TLS") {
+			t.Errorf("sslmode=%s: %v", mode, err)
+		}
+	}
+}
+
 // TestAServerThatIsTooOldIsRefused asks of the oldest release that is taken, and others.
 func TestAServerThatIsTooOldIsRefused(t *testing.T) {
 	for _, c := range []struct{ version, scheme, want string }{

@@ -187,6 +187,10 @@ func (s *schemas) add(ctx context.Context, name string) (storetest.Place, error)
 		return nil, fault.Wrap(fault.Denied, err, "%s may not create a schema in the database %s. "+
 			`Let it:  GRANT CREATE ON DATABASE "%[2]s" TO "%[1]s"`, s.config.User, s.config.Database)
 	}
+	if errors.As(err, &refused) {
+		return nil, fault.Wrap(fault.Unavailable, err, "The database %s:%d/%s cannot be used: %v",
+			s.config.Host, s.config.Port, s.config.Database, postgres.Reason(s.config, err))
+	}
 	if err != nil {
 		return nil, err
 	}
