@@ -70,7 +70,9 @@ func (d *dialect) connect(write bool) (_ *conn, err error) {
 	if write && !d.unsafe {
 		words.Set(gatherName, "1")
 	}
-	name := url.URL{Scheme: "file", Path: d.path, RawQuery: words.Encode()}
+	// SQLite takes a plus for a plus, and not for a space.
+	name := url.URL{Scheme: "file", Path: d.path,
+		RawQuery: strings.ReplaceAll(words.Encode(), "+", "%20")}
 	db, err := sqlite3.Open(name.String())
 	if err != nil {
 		return nil, err

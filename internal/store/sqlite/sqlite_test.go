@@ -155,6 +155,25 @@ func TestCheckpointStorm(t *testing.T) {
 	}
 }
 
+// TestAPathMayHaveAnySigns keeps databases below names that mean something elsewhere.
+func TestAPathMayHaveAnySigns(t *testing.T) {
+	for _, name := range []string{"my shop", "a+b", "50%20 off?x=1&y#z", `"quotes" 'of' kinds`, "Bücher\\"} {
+		path := filepath.Join(t.TempDir(), name, name+".db")
+		for range 2 {
+			s, err := Open(t.Context(), Config{Path: path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestNobodyElseReadsTheFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {
