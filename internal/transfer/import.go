@@ -190,12 +190,19 @@ func (i Import) idOf(l *line, said map[[16]byte]uint32) ident.Record {
 	return ident.FromBytes([16]byte(sum[:16]))
 }
 
-// group writes lines in one commit, or, if that is refused, each in its own.
+// group writes lines in one commit, or, if that is refused, each in its own. If they take
+// too long, as they may on a machine with other things to do, each half has a commit.
 func (i Import) group(ctx context.Context, res *Result, group []line) error {
 	before, err := i.write(ctx, group)
 	if err == nil {
 		res.in(len(group), before)
 		return nil
+	}
+	if half := len(group) / 2; half > 0 && fault.Is(err, fault.Timeout) && ctx.Err() == nil {
+		if err := i.group(ctx, res, group[:half]); err != nil {
+			return err
+		}
+		return i.group(ctx, res, group[half:])
 	}
 	if gaveUp(ctx, err) {
 		return fmt.Errorf("line %d: %w", group[0].number, err)

@@ -14,9 +14,11 @@ import (
 )
 
 // keeper is an engine that keeps what it is sent by its key, as the store does, and
-// fails before the call whose number is failAt.
+// fails before the call whose number is failAt. If slow is not 0, it has no time for more
+// operations than that.
 type keeper struct {
 	failAt, calls int
+	slow          int
 	kept          map[string]int
 	lines         map[string]int
 	salt          int
@@ -26,6 +28,9 @@ func (k *keeper) Execute(_ context.Context, c engine.Call) (engine.Reply, error)
 	k.calls++
 	if k.calls == k.failAt {
 		return engine.Reply{}, fault.New(fault.Unavailable, "The disk is full.")
+	}
+	if k.slow > 0 && len(c.Batch) > k.slow {
+		return engine.Reply{}, fault.New(fault.Timeout, "The call ran out of time.")
 	}
 	if c.Key == "" {
 		return engine.Reply{}, errors.New("a write without a key")
@@ -90,6 +95,26 @@ func TestImportGoesOnWhereItWas(t *testing.T) {
 				t.Errorf("failed at %d: %s was written %d times", failAt, body, n)
 			}
 		}
+	}
+}
+
+// TestWhatTakesTooLongIsWrittenInLess gives an engine little time, and then none.
+func TestWhatTakesTooLongIsWrittenInLess(t *testing.T) {
+	const lines = groupMax + 7
+	k := newKeeper()
+	k.slow = 40
+	job := Import{Collection: "things", Shape: things(), Format: JSONLines, Engine: k}
+	res, err := job.Run(t.Context(), strings.NewReader(file(lines)))
+	if err != nil || res.Done != lines || len(k.lines) != lines {
+		t.Errorf("%d done, %d lines were written, %v; want %d", res.Done, len(k.lines), err, lines)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	k = newKeeper()
+	k.slow = 1
+	job.Engine = k
+	if res, err = job.Run(ctx, strings.NewReader(file(lines))); err == nil || k.calls != 1 {
+		t.Errorf("broken off, it made %d calls: %v", k.calls, err)
 	}
 }
 
