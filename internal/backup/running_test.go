@@ -51,7 +51,7 @@ func TestWhoServesWhatWasRestoredEnds(t *testing.T) {
 		}
 		select {
 		case <-running.Failed():
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("writes %v: it is served on", writes)
 		}
 	}

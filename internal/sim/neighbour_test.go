@@ -41,7 +41,7 @@ func record(t *testing.T, s *postgres.Store, collection string, pairs ...any) va
 // line, with its transaction: those who share that are kept nonetheless.
 func TestWhoLeavesTakesNobodyAlong(t *testing.T) {
 	url := pgtest.Shared(t).Database(t)
-	whole, end := context.WithTimeout(t.Context(), time.Minute)
+	whole, end := context.WithTimeout(t.Context(), simTime)
 	defer end()
 	s, err := postgres.Open(t.Context(), postgres.Config{URL: url, Readers: 12})
 	if err != nil {
@@ -154,7 +154,7 @@ func TestWhoLeavesTakesNobodyAlong(t *testing.T) {
 // waiting returns when somebody waits for a lock on a table.
 func waiting(t *testing.T, c *pgconn.PgConn) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		got, err := c.Exec(t.Context(), "SELECT count(*) FROM pg_locks WHERE NOT granted AND "+
 			"locktype = 'relation'").ReadAll()
 		if err != nil {
