@@ -32,6 +32,9 @@ type Saved struct {
 // Save writes what Write has written into a file that was not there. The file is its
 // owner's alone, and has its name only once it is on disk and verified.
 func Save(ctx context.Context, name string, from io.Reader, told Report) (_ Saved, err error) {
+	if err := folder(filepath.Dir(name)); err != nil {
+		return Saved{}, err
+	}
 	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = fs.ErrExist
@@ -60,6 +63,19 @@ func Save(ctx context.Context, name string, from io.Reader, told Report) (_ Save
 		return out, err
 	}
 	return out, syncDir(filepath.Dir(name))
+}
+
+// folder asks that there is a folder: backups are kept where somebody wants them, and not
+// where a name was mistyped.
+func folder(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no folder %s to keep the backup in: make it, or name another", dir)
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is no folder, so that no backup can be kept in it", dir)
+	}
+	return err
 }
 
 // noRoom makes a sentence of a disk that is full; other errors it returns as they are.
@@ -119,7 +135,8 @@ func Open(name string) (io.ReadCloser, error) {
 	}
 	z, err := gzip.NewReader(bufio.NewReaderSize(f, 1<<16))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s is no backup of galley: %w", name, err), f.Close())
+		_ = f.Close() // nothing was written
+		return nil, fmt.Errorf("%s is no backup of galley: %w", name, err)
 	}
 	z.Multistream(false)
 	return &file{z, f}, nil
@@ -134,13 +151,16 @@ type file struct {
 // Close closes the file.
 func (f *file) Close() error { return errors.Join(f.Reader.Close(), f.under.Close()) }
 
-// VerifyFile verifies a file.
+// VerifyFile verifies a file. The error names it.
 func VerifyFile(ctx context.Context, name string, done func(rows int64)) (Summary, error) {
 	f, err := Open(name)
 	if err != nil {
 		return Summary{}, err
 	}
 	out, err := Verify(ctx, f, done)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
 	return out, errors.Join(err, f.Close())
 }
 

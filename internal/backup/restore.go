@@ -99,7 +99,9 @@ type restorer struct {
 	// over says that the moment has been reached.
 	over bool
 	last journal.Seq
-	out  Restored
+	// began is when the first entry was made.
+	began time.Time
+	out   Restored
 }
 
 func (r *restorer) run(from io.Reader) error {
@@ -165,6 +167,9 @@ func (r *restorer) schema(hash, text string) error {
 func (r *restorer) entry(row []value.Value) error {
 	seq := journal.Seq{Lo: uint64(row[0].Int())}
 	at := time.UnixMilli(row[1].Int()).UTC()
+	if r.began.IsZero() {
+		r.began = at
+	}
 	if r.over = r.over || r.o.To.past(seq, at); r.over {
 		return nil
 	}
@@ -254,7 +259,8 @@ func (r *restorer) finish() error {
 	}
 	r.out.Seq = r.last.String()
 	if !r.o.To.At.IsZero() && r.out.Entries == 0 {
-		return fault.New(fault.Invalid, "The journal begins after that moment.")
+		return fault.New(fault.Invalid, "The journal begins after that moment: "+
+			"its first entry is of %s.", r.began.Format(time.RFC3339))
 	}
 	if err := r.prune(); err != nil {
 		return err

@@ -95,7 +95,7 @@ func (c *command) runVerify(ctx context.Context, name string) error {
 	sum, err := backup.VerifyFile(ctx, name, p.at)
 	p.end()
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return err
 	}
 	if c.json {
 		return c.print(sum)
@@ -190,7 +190,7 @@ func (c *command) runRestore(ctx context.Context, name string, o serve.RestoreOp
 	sum, err := backup.VerifyFile(ctx, name, p.at)
 	p.end()
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return err
 	}
 	f, err := backup.Open(name)
 	if err != nil {

@@ -19,6 +19,10 @@ import (
 // swapMax bounds how long a call waits for the database to which its own was moved.
 const swapMax = 10 * time.Second
 
+// turnMax bounds how long a move waits for the end of another one, which may have been
+// interrupted.
+const turnMax = 10 * time.Second
+
 // lookEach is how often a database is asked whether another process has moved it.
 const lookEach = time.Second
 
@@ -26,8 +30,9 @@ const lookEach = time.Second
 // that find their database left wait for the next one, and are done there.
 type movable struct {
 	at atomic.Pointer[home]
-	// moving says that a move runs.
+	// moving says that a move runs; turn has room for one.
 	moving atomic.Bool
+	turn   chan struct{}
 	failed chan struct{}
 	once   sync.Once
 	lost   atomic.Pointer[error]
@@ -44,7 +49,8 @@ type home struct {
 }
 
 func newMovable(db database, address string) *movable {
-	m := &movable{failed: make(chan struct{}), closed: make(chan struct{})}
+	m := &movable{failed: make(chan struct{}), closed: make(chan struct{}),
+		turn: make(chan struct{}, 1)}
 	m.settle(db, address)
 	return m
 }
@@ -75,6 +81,24 @@ func (m *movable) watch(h *home) {
 				m.abandoned(context.Background(), h)
 			}
 		}
+	}
+}
+
+// begin lets a move run, and returns what ends it: there is one at a time.
+func (m *movable) begin(ctx context.Context) (end func(), err error) {
+	timer := time.NewTimer(turnMax)
+	defer timer.Stop()
+	select {
+	case m.turn <- struct{}{}:
+		m.moving.Store(true)
+		return func() {
+			m.moving.Store(false)
+			<-m.turn
+		}, nil
+	case <-timer.C:
+		return nil, fault.New(fault.Conflict, "A move runs already. Wait for its end.")
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

@@ -47,6 +47,10 @@ func Move(ctx context.Context, cfg Config, r MoveRequest, told func(transfer.Pro
 		defer door.Close()
 		return askMove(ctx, door, r, told)
 	}
+	if sameAddress(cmp.Or(r.From, cfg.DatabaseAddr()), r.To) {
+		return transfer.Moved{}, fault.New(fault.Invalid,
+			"%s is the database to leave, and the one to move to.", shown(r.To))
+	}
 	from, err := leaving(ctx, cfg, r)
 	if err != nil {
 		return transfer.Moved{}, err
@@ -133,6 +137,11 @@ func (s *Server) move(ctx context.Context, r MoveRequest, told func(transfer.Pro
 	if !ok {
 		return transfer.Moved{}, fault.New(fault.Conflict, "This database cannot be moved.")
 	}
+	end, err := m.begin(ctx)
+	if err != nil {
+		return transfer.Moved{}, err
+	}
+	defer end()
 	from := m.at.Load()
 	if sameAddress(from.address, r.To) {
 		return transfer.Moved{}, nil // it was moved before, and nobody heard of it
@@ -141,10 +150,6 @@ func (s *Server) move(ctx context.Context, r MoveRequest, told func(transfer.Pro
 		return transfer.Moved{}, fault.New(fault.Invalid,
 			"The running server has another database than %s.", shown(r.From))
 	}
-	if !m.moving.CompareAndSwap(false, true) {
-		return transfer.Moved{}, fault.New(fault.Conflict, "A move runs already.")
-	}
-	defer m.moving.Store(false)
 	moved, to, err := move(ctx, placed{from.database, from.address}, r, told)
 	if to != nil && err == nil {
 		m.become(to, r.To)

@@ -205,7 +205,7 @@ func (m *mover) begin() (left bool, err error) {
 	gone := marks[sqlstore.MarkMoved]
 	if gone != "" && gone != m.Name {
 		return false, fault.WithCode(fault.Conflict, sqlstore.CodeMoved,
-			"This database was moved to %s before.", gone)
+			"This database was moved to %s before. To go on from there:  --from %[1]s", gone)
 	}
 	if err := m.room(schema); err != nil {
 		return false, err
@@ -276,7 +276,8 @@ func (m *mover) meet(f *sqlstore.Filler, epoch string, gone bool) (left bool, er
 		}
 	case m.at != journal.Seq{}:
 		return false, fault.WithCode(fault.Conflict, CodeNotEmpty,
-			"The database to move to is not empty: its journal ends at entry %v.", m.at)
+			"The database to move to is not empty: its journal ends at entry %v. Name an empty one; "+
+				"on a server another schema will do:  ?schema=NAME after the address.", m.at)
 	default:
 		m.mark = mark{From: epoch, Phase: phaseCopy}
 	}
