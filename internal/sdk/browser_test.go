@@ -166,12 +166,17 @@ func TestInABrowser(t *testing.T) {
 	t.Run("a page that was opened without the server shows what it last had", func(t *testing.T) {
 		p := a.In(t)
 		p.Until(`texts() === "B,c,a,d,E"`)
-		p.Run(`api.notes.update(notes.items[0].id, { count: { $add: 1 } })`)
-		p.Until(`api.outbox.pending.length === 0`)
-		b.In(t).Go("about:blank") // or it would send what is written here
+		b.In(t).Go("about:blank") // or it would send what is written here, and keep what it saw
+		n.elsewhere(t, "ana", "PATCH", "/api/notes/"+browser.Value[string](p, `notes.items[0].id`),
+			`{"count":100}`)
+		p.Until(`notes.items[0].count === 100`)
+		p.Go("about:blank") // at once: what has come last is kept as the page is left
 		n.lead(filesOnly(t, n.Address))
 		arrive(p, n.line.Address+"/?again")
 		p.Until(`window.ready && notes.state === "offline" && texts() === "B,c,a,d,E"`)
+		if got := browser.Value[int](p, `notes.items[0].count`); got != 100 {
+			t.Errorf("the count was 100 when the page was left, and is %d", got)
+		}
 		p.Run(`write(api.notes.delete(notes.items[4].id))`)
 		p.Until(`texts() === "B,c,a,d" && api.outbox.pending.length === 1`)
 		arrive(p, n.line.Address+"/?andagain")

@@ -33,7 +33,11 @@ export function makeShelf(name: string) {
       }
     }));
 
-  /** run does something in one transaction, and yields what the request came to. */
+  /**
+   * run does something in one transaction, and yields what the request came to. A transaction
+   * that waits to be committed ends with its page, so that one with a request is told at once:
+   * what is kept as a page is left has no later moment.
+   */
   async function run<T>(store: "outbox" | "lists", work: (s: IDBObjectStore) => IDBRequest<T> | undefined,
     instead: (m: Map<any, any>) => T): Promise<T> {
     const db = await open();
@@ -41,6 +45,7 @@ export function makeShelf(name: string) {
     return new Promise((done, fail) => {
       const tx = db.transaction(store, "readwrite");
       const r = work(tx.objectStore(store));
+      if (r) tx.commit?.();
       tx.oncomplete = () => done(r?.result as T);
       tx.onabort = () => fail(tx.error);
     });
