@@ -70,7 +70,9 @@ func TestARoomInTwoBrowsers(t *testing.T) {
 		{"who comes in reads what was said, and who leaves nothing more", m.comeIn},
 		{"a room of one's own is made, and others find it", m.make},
 	} {
-		t.Run(step.what, step.do)
+		if !t.Run(step.what, step.do) {
+			return // each goes on where the one before ended
+		}
 	}
 }
 
@@ -128,7 +130,9 @@ func (m *meeting) history(t *testing.T) {
 	p.Reload()
 	p.Until(last(1) + ` === "With a duck's head."`)
 	numbers := `[...document.querySelectorAll(".message")].map((m) => Number(m.dataset.number))`
-	p.Until(numbers + `.length === 40`)
+	// The server says 40, and what the page had kept before its last messages came may reach
+	// a little farther up.
+	p.Until(numbers + `.length >= 40 && ` + numbers + `.every((n, i, all) => n === 47 - all.length + i)`)
 	p.Run(`document.querySelector("#scroll").scrollTop = 0`)
 	p.Until(numbers + `.length === 46 && ` + numbers + `.every((n, i) => n === i + 1)`)
 	p.Until(`document.querySelector("#start").textContent === "This is where Quay begins."`)

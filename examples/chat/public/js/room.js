@@ -54,6 +54,7 @@ function inside(main, { id, name, about }, rooms, me) {
   let older = new Map(); // by number: what was seen of the room, and what a look upward has brought
   let drawn = new Map(); // the lines that stand there
   let cursor, done = false, busy = false, ended = false;
+  let vain = false; // whether the last look upward brought nothing
 
   // shown is all that is known without a gap, the oldest first, and what is on its way. As the
   // messages of a room are numbered, a gap is seen.
@@ -86,7 +87,9 @@ function inside(main, { id, name, about }, rooms, me) {
       const { items, next } = await api.messages.list({ ...cursor, sort: "-number", limit: page, expand: ["author"] });
       cursor.cursor = next;
       for (const m of items) older.set(m.number, m);
+      vain = !items.length;
     } catch (e) {
+      vain = true;
       say(e.message);
     }
     busy = false;
@@ -122,6 +125,8 @@ function inside(main, { id, name, about }, rooms, me) {
     scroll.scrollTop = low ? scroll.scrollHeight : scroll.scrollHeight - left;
     newest.hidden = low || !all.length;
     seen(all, low);
+    // Who went up before it could be read, or whose screen has room left, does not scroll for it.
+    if (all.length && !vain && scroll.scrollTop < 200) more();
   }
 
   const name_ = (m) => (m.author === me.id ? api.auth.user?.name : m.expand?.author?.name) ?? "Somebody";
