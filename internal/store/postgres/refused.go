@@ -77,6 +77,11 @@ func (d *dialect) said(e *pgconn.PgError) string {
 		}
 		return fmt.Sprintf("the role %q lacks a right: %s. Let it:  GRANT %s TO %s", user,
 			e.Message, what, d.Quote(user))
+	case "53300":
+		return fmt.Sprintf("the server has no connection left for the role %q: %s. Raise "+
+			"max_connections, or the limit of the role or the database", user, e.Message)
+	case "55000", "57P03":
+		return "the server lets nobody in now: " + e.Message
 	case "42704":
 		return "the address has a word that the server does not know: " + e.Message
 	}

@@ -89,6 +89,27 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	}
 }
 
+// TestADatabaseThatIsShutIsNamed opens one that takes no connections, and one that has no more
+// of them to give.
+func TestADatabaseThatIsShutIsNamed(t *testing.T) {
+	c := pgtest.Shared(t)
+	for set, want := range map[string]string{
+		"CONNECTION LIMIT 0":      "no connection left for the role",
+		"ALLOW_CONNECTIONS false": "lets nobody in now",
+	} {
+		address := c.Database(t)
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Admin(t, "ALTER DATABASE "+strings.Trim(u.Path, "/")+" WITH "+set)
+		_, err = Open(t.Context(), Config{URL: address})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", set, err)
+		}
+	}
+}
+
 // TestADatabaseThatIsOnlyReadIsNamed opens one that takes no writes, as addresses do that
 // come to it by one way, and by several.
 func TestADatabaseThatIsOnlyReadIsNamed(t *testing.T) {
