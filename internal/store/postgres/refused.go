@@ -70,7 +70,12 @@ func (d *dialect) said(e *pgconn.PgError) string {
 		}
 		return fmt.Sprintf("there is no database %q. Make it:  CREATE DATABASE %s OWNER %s",
 			name, d.Quote(name), d.Quote(user))
-	case "42501", "3F000": // without a right to use it, a schema is not seen
+	case "42501", "3F000":
+		if strings.Contains(e.Message, "galley.") {
+			return fmt.Sprintf("what is there belongs to another role than %q: %s. Come as that "+
+				"one, or let it:  GRANT that_role TO %s", user, e.Message, d.Quote(user))
+		}
+		// A schema that one has no right to use is not seen.
 		what := "USAGE, CREATE ON SCHEMA " + d.Quote(d.schema)
 		if strings.Contains(e.Message, "for database") {
 			what = "CREATE ON DATABASE " + d.Quote(name)

@@ -77,6 +77,18 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `GRANT USAGE, CREATE ON SCHEMA "closed" TO`) {
 		t.Errorf("without the right to make tables: %v", err)
 	}
+	other, err := Open(t.Context(), Config{URL: admin + "&schema=theirs"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.Psql(t, admin, "GRANT USAGE, CREATE ON SCHEMA theirs TO galley")
+	_, err = Open(t.Context(), Config{URL: address + "&schema=theirs"})
+	if err == nil || !strings.Contains(err.Error(), "belongs to another role") {
+		t.Errorf("beside the tables of another role: %v", err)
+	}
 	c.Psql(t, address, "CREATE TABLE notes (x int)")
 	s, err := Open(t.Context(), Config{URL: address})
 	if err != nil {
