@@ -32,7 +32,7 @@ func (p *place) sql(text string) {
 // view, with a collection's name: it stays what it was, and takes the move when that has
 // another name.
 func TestATableOfSomebodyElseLeavesTheTargetAlone(t *testing.T) {
-	ways(t, func(t *testing.T, a, b kind) {
+	across(t, func(t *testing.T, a, b kind) {
 		for foreign, remedy := range map[string]string{
 			"CREATE TABLE users (x int)":     "ALTER TABLE users RENAME TO theirs",
 			"CREATE VIEW users AS SELECT 17": "DROP VIEW users",
