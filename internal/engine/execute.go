@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/observe"
@@ -75,7 +76,7 @@ func (r *run) write(ctx context.Context) (Reply, error) {
 		}
 		return err
 	})
-	if early != nil {
+	if errors.Is(err, errEarly) {
 		return Reply{}, early
 	}
 	return r.reply(op, entry, done, err)

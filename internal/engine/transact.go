@@ -64,7 +64,7 @@ func (e *Engine) Transact(ctx context.Context, w Work) (value.Value, error) {
 		return err
 	})
 	switch {
-	case early != nil:
+	case errors.Is(err, errEarly):
 		return value.Value{}, early
 	case err != nil:
 		return value.Value{}, fault.From(err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/galleybackend/galley/internal/action"
@@ -76,7 +77,7 @@ func (r *run) take(ctx context.Context, event *Event) (replayed bool, err error)
 		return nil
 	})
 	switch {
-	case early != nil:
+	case errors.Is(err, errEarly):
 		return false, early
 	case err != nil:
 		return false, err
