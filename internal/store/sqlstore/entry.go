@@ -93,8 +93,7 @@ func (s *Store) sqlFree() string {
 // textKept is the greatest buffer that is kept for the text of another entry, in bytes.
 const textKept = 64 << 10
 
-// insertEntry writes the entry's row. It returns the entry as it reads back, or nil
-// if it is too large to be kept in memory.
+// insertEntry writes the entry's row. It returns the entry as it reads back.
 func (s *Store) insertEntry(e *journal.Entry) (*journal.Entry, error) {
 	args := make([]value.Value, entryColumnCount+1)
 	o := &e.Origin
@@ -146,15 +145,8 @@ func (s *Store) insertEntry(e *journal.Entry) (*journal.Entry, error) {
 		}
 		args[colRefusal] = value.OfText(string(text))
 	}
-	size := 0
-	for i := range args {
-		size += len(args[i].Text())
-	}
 	// Nothing stands against it: the place is the line's, and the key was looked at.
-	if err := s.writer.Queue(s.sqlInsertEntry(), args); err != nil || size > feedBytes {
-		return nil, err
-	}
-	return &kept, nil
+	return &kept, s.writer.Queue(s.sqlInsertEntry(), args)
 }
 
 func (s *Store) sqlInsertEntry() string {

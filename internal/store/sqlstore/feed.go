@@ -13,14 +13,17 @@ type feed struct {
 	head uint64
 	wake chan struct{}
 	last [feedMax]*journal.Entry
+	// weights are about how many bytes the entries take, and weight is their sum.
+	weights [feedMax]int
+	weight  int
 }
 
 const (
 	// feedMax is how many entries are kept. An entry stands at its place modulo
 	// feedMax.
 	feedMax = 256
-	// feedBytes is the greatest size of an entry that is kept, in bytes of its row.
-	feedBytes = 64 << 10
+	// feedBytes is about how many bytes they take together, at most.
+	feedBytes = 32 << 20
 )
 
 // place is the head.
@@ -38,18 +41,33 @@ func (f *feed) advance(head uint64) {
 }
 
 // publish adds the committed entries up to the head, which nobody changes any more.
-// Those that are nil must be read.
+// Where they take too much, those of before are read by who follows from further back.
 func (f *feed) publish(entries []*journal.Entry, head uint64) {
+	entries = entries[max(0, len(entries)-feedMax):]
+	weights := make([]int, len(entries))
+	for i, e := range entries {
+		weights[i] = entryWeight(e)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, e := range entries {
-		f.last[(head-uint64(len(entries)-1-i))%feedMax] = e
+		f.put(head-uint64(len(entries)-1-i), e, weights[i])
+	}
+	for n := head + 1; f.weight > feedBytes; n++ { // the oldest stands behind the youngest
+		f.put(n, nil, 0)
 	}
 	f.head = head
 	if f.wake != nil {
 		close(f.wake)
 		f.wake = nil
 	}
+}
+
+// put sets what is kept at a place.
+func (f *feed) put(seq uint64, e *journal.Entry, weight int) {
+	at := seq % feedMax
+	f.weight += weight - f.weights[at]
+	f.last[at], f.weights[at] = e, weight
 }
 
 // after appends the entries after a place that are kept. known is false if the next

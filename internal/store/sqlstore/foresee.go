@@ -91,7 +91,7 @@ func (t *tx) foreseeTaken(
 			return taken()
 		}
 	}
-	if t.unheard(k.table, r, unique) {
+	if t.unheard(k.table, r, unique) || t.supposed(k.table, r, set) {
 		return nil
 	}
 	t.args = t.args[:0]
@@ -116,5 +116,29 @@ func (t *tx) foreseeTaken(
 		}
 		return taken()
 	}
+	if t.store.shared {
+		t.vacant = append(t.vacant, vacancy{k.table, set})
+	}
 	return nil
+}
+
+// vacancy is a unique set of a table.
+type vacancy struct {
+	table *table
+	set   int
+}
+
+// supposed reports whether the values of a unique set are taken for free without a
+// question: when the call ran before, its own were, be they others then, and nobody has
+// come since who has these. If somebody has them after all, the database finds it, and the
+// call runs again, which then asks.
+func (t *tx) supposed(tb *table, r value.Record, set int) bool {
+	if t.memo == nil || t.saved || !slices.Contains(t.memo.vacant, vacancy{tb, set}) {
+		return false
+	}
+	s := scan{table: tb}
+	for _, i := range tb.uniques[set] {
+		s.same = append(s.same, same{i, r.Slots[i]})
+	}
+	return !t.store.ledger.meets(&s, t.since)
 }

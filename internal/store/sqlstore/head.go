@@ -220,11 +220,6 @@ func (s *Store) catchUp(ctx context.Context, h headRow) error {
 		s.feed.publish(nil, h.seq) // who follows reads them
 		return nil
 	}
-	for i, e := range missed {
-		if entryWeight(e) > feedBytes {
-			missed[i] = nil // who follows reads it
-		}
-	}
 	s.feed.publish(missed, h.seq)
 	return nil
 }
@@ -367,7 +362,7 @@ func (s *Store) wasKept(ctx context.Context, g *group) (bool, error) {
 func (s *Store) hasEntry(ctx context.Context, g *group) (found bool, err error) {
 	var mine *journal.Entry
 	for _, e := range g.entries {
-		if e != nil && e.Origin.Call != "" {
+		if e.Origin.Call != "" {
 			mine = e
 		}
 	}

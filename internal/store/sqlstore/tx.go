@@ -46,6 +46,8 @@ type tx struct {
 	memo  *tx
 	since uint64
 	finds []find
+	// vacant are the unique sets in which nothing stood against what the call writes.
+	vacant []vacancy
 	// claim is the scope of the call's key, if it has one.
 	claim *claim
 	// flocks are records that came together.

@@ -9,6 +9,7 @@ import (
 	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
+	"github.com/galleybackend/galley/internal/query"
 	"github.com/galleybackend/galley/internal/spec"
 	"github.com/galleybackend/galley/internal/store"
 	"github.com/galleybackend/galley/internal/value"
@@ -85,6 +86,42 @@ func lastRunCounts(r Report, p Place) {
 		}
 	}
 	b.is(len(b.find(all("customers"))), 8)
+}
+
+// takenForALaterRun has the first run of a call write a unique value that is free, and a
+// later one a value that was taken before the call began.
+func takenForALaterRun(r Report, p Place) {
+	b := start(r, p, Faults{})
+	defer b.close()
+	b.product("taken", 1)
+	for n := range 6 {
+		id := b.product(fmt.Sprint("p", n), 1)
+		o := b.fresh()
+		if n%2 == 0 {
+			o.Key = fmt.Sprint("k", n)
+		}
+		free, last := fmt.Sprint("free", n), 0
+		out, _ := b.rerun(b.ctx, o, id, func(tx store.Tx, run int) error {
+			last = run
+			sku := free
+			if run > 1 {
+				sku = "taken"
+			}
+			_, err := tx.Put(b.ctx, "products", b.record("products", "sku", sku, "title", "t",
+				"stock", 1, "open", true))
+			return err
+		})
+		if last == 1 { // the store did not run it again
+			b.ok(out.err)
+			continue
+		}
+		said := b.want(out.err, fault.Exists, "already_exists")
+		b.is(len(said.Items), 1)
+		b.is(said.Items[0].Pointer, "#/sku")
+		b.is(b.skus(query.Same{L: f("sku", typeText), R: query.Literal{Value: value.OfText(free)}}), "")
+		b.is(b.get("products", id).Get("stock").Int(), 2)
+	}
+	b.is(b.skus(query.Same{L: f("sku", typeText), R: query.Literal{Value: value.OfText("taken")}}), "taken")
 }
 
 // panicInAnyRun panics in the first run of a call, and in the one after another has

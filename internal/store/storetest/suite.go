@@ -51,6 +51,7 @@ func transactionGuarantees() []Guarantee {
 				{"ErrorBeforeCommitLeavesNothing", errorBeforeCommit},
 				{"CommitThatFailsTakesNobodyAlong", failedCommitAmongMany},
 				{"OnlyTheLastRunOfACallCounts", lastRunCounts},
+				{"WhatALaterRunWritesMayBeTakenLongSince", takenForALaterRun},
 				{"ClosedStoreRefuses", closedStoreRefuses},
 			}},
 		{"A call has one effect, however often it is sent",
