@@ -64,11 +64,11 @@ func (r *run) presumes() bool {
 
 // presume takes who asked with the same credential before for who asks. Where a question
 // is a round trip that saves one: the write itself then asks vouch.
-func (r *run) presume() (ok bool) {
+func (r *run) presume() bool {
 	if r.presumes() {
-		r.subject, ok = r.engine.presumed.get(credentialKey(r.call))
+		r.subject, r.presumed = r.engine.presumed.get(credentialKey(r.call))
 	}
-	return ok
+	return r.presumed
 }
 
 // vouch confirms the presumption by the view.

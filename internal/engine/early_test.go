@@ -7,6 +7,7 @@ import (
 
 	"github.com/galleybackend/galley/internal/action"
 	"github.com/galleybackend/galley/internal/engine"
+	"github.com/galleybackend/galley/internal/fault"
 	"github.com/galleybackend/galley/internal/ident"
 	"github.com/galleybackend/galley/internal/journal"
 	"github.com/galleybackend/galley/internal/query"
@@ -88,5 +89,50 @@ func TestARunThatCountsForNothingTellsNothing(t *testing.T) {
 	}
 	if over.runs != 6 {
 		t.Errorf("%d runs beside, want 6", over.runs)
+	}
+}
+
+// deaf is a store that has nobody vouch for a call.
+type deaf struct{ database }
+
+func (d deaf) Write(ctx context.Context, o journal.Origin, fn func(store.Tx) error) (
+	journal.Entry, error) {
+	return d.database.Write(store.Vouching(ctx, nil), o, fn)
+}
+
+// TestWhomNobodyVouchesForDoesNothing presumes who asks over a store that forgets to ask.
+func TestWhomNobodyVouchesForDoesNothing(t *testing.T) {
+	w := withAuth(t)
+	w.config.Store = deaf{w.store}
+	w.engine = engine.New(w.config)
+	r, err := w.house("auth/sign-up", "", `{"email":"ana@example.com","password":"a long password","name":"Ana"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, id := r.Output.Record().Get("token").Text(), r.Output.Record().Get("user").Text()
+	write := func(key string) (engine.Reply, error) {
+		return w.engine.Execute(t.Context(), engine.Call{ID: ident.NewCall(), Verb: engine.Update,
+			Target: "users", Record: id, Credential: token, Key: key, Body: []byte(`{"name":"Anna"}`)})
+	}
+	if _, err := write("one"); err != nil { // who asks for the first time is looked up
+		t.Fatal(err)
+	}
+	before := len(w.entries())
+	if _, err := write("two"); !fault.Is(err, fault.Internal) {
+		t.Errorf("got %v", err)
+	}
+	if r, err := write("one"); err != nil || !r.Replayed {
+		t.Errorf("got %v, %v", r, err)
+	}
+	if n := len(w.entries()); n != before {
+		t.Errorf("%d entries came", n-before)
+	}
+	if _, err = w.house("auth/sign-out", token, `{}`); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"one", "two"} {
+		if r, err := write(key); !fault.Is(err, fault.Unauthenticated) || r.Replayed {
+			t.Errorf("got %v, %v", r, err)
+		}
 	}
 }

@@ -38,7 +38,7 @@ func (r *run) execute(ctx context.Context) (Reply, error) {
 		return r.write(ctx)
 	}
 	reply, err := r.write(store.Vouching(ctx, r.vouch))
-	if err != nil && !r.vouched { // it is told to nobody but him who was presumed
+	if !r.vouched { // what became of it is told to nobody but him who was presumed
 		if unknown := r.identify(ctx); unknown != nil {
 			return Reply{}, unknown
 		}
@@ -65,6 +65,9 @@ func (r *run) write(ctx context.Context) (Reply, error) {
 	var early error
 	entry, err := r.engine.store.Write(ctx, r.origin(op), func(tx store.Tx) error {
 		done, early = Reply{}, nil
+		if r.presumed && !r.vouched {
+			return internal("nobody has vouched for who asks")
+		}
 		reply, err := r.perform(ctx, tx, op)
 		if err == nil {
 			done = reply

@@ -22,9 +22,9 @@ type run struct {
 	call    *Call
 	own     Call
 	subject ident.Subject
-	// vouched reports that the subject of a call that began with a presumption is the
-	// one that the state in which it asks knows.
-	vouched bool
+	// presumed reports that the subject is a presumption, and vouched that it is the one
+	// that the state knows in which the call asks.
+	presumed, vouched bool
 	// me is the subject's record of users in the state that is read, zero for
 	// others than users.
 	me   value.Record
