@@ -40,6 +40,9 @@ func (r *run) execute(ctx context.Context) (Reply, error) {
 	reply, err := r.write(store.Vouching(ctx, r.vouch))
 	if !r.vouched { // what became of it is told to nobody but him who was presumed
 		if unknown := r.identify(ctx); unknown != nil {
+			if s := r.call.Seen; s != nil {
+				s.Limits = nil // they are those of him who was presumed
+			}
 			return Reply{}, unknown
 		}
 	}

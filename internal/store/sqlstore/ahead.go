@@ -189,9 +189,13 @@ func (s *Store) redo(
 	g.drafts++ // a statement that fails has no savepoint to go back to
 	defer t.abandon()
 	err := fn(t)
-	if t.behind {
+	// What was supposed is found out by what is written, and by nothing else.
+	unproved := t.guessed && t.broken == nil && (t.passed || err != nil && !t.saved)
+	if t.behind || unproved {
 		t.over, t.group = true, nil
-		s.revert(g)
+		if t.behind || t.saved {
+			s.revert(g)
+		}
 		return s.run(ctx, g, origin, d.expired, fn)
 	}
 	if t.saved {

@@ -140,5 +140,7 @@ func (t *tx) supposed(tb *table, r value.Record, set int) bool {
 	for _, i := range tb.uniques[set] {
 		s.same = append(s.same, same{i, r.Slots[i]})
 	}
-	return !t.store.ledger.meets(&s, t.since)
+	free := !t.store.ledger.meets(&s, t.since)
+	t.guessed = t.guessed || free
+	return free
 }

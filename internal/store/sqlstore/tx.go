@@ -48,6 +48,9 @@ type tx struct {
 	finds []find
 	// vacant are the unique sets in which nothing stood against what the call writes.
 	vacant []vacancy
+	// guessed says that values were supposed to be free, and passed that a record is to
+	// have a unique value no more that it had meanwhile.
+	guessed, passed bool
 	// claim is the scope of the call's key, if it has one.
 	claim *claim
 	// flocks are records that came together.
@@ -364,12 +367,13 @@ func (t *tx) note(seen *touched, now value.Record) {
 // that it will not have, that this was free is something that was read, which nothing that
 // is written will find out.
 func (t *tx) passes(c *touched, next value.Record) {
-	if c.now.Zero() || t.scansAll(c.table) {
+	if c.now.Zero() || t.passed && t.scansAll(c.table) {
 		return
 	}
 	for _, set := range c.table.uniques {
 		for _, i := range set {
 			if next.Zero() || !next.Slots[i].Equal(c.now.Slots[i]) {
+				t.passed = true
 				t.scanAll(c.table)
 				return
 			}

@@ -124,6 +124,43 @@ func takenForALaterRun(r Report, p Place) {
 	b.is(b.skus(query.Same{L: f("sku", typeText), R: query.Literal{Value: value.OfText("taken")}}), "taken")
 }
 
+// takenForAWhile has a later run of a call write a unique value that was taken long since,
+// of which nothing remains at its end: it is told nevertheless that it is taken.
+func takenForAWhile(r Report, p Place) {
+	b := start(r, p, Faults{})
+	defer b.close()
+	b.product("taken", 1)
+	for n := range 6 {
+		id := b.product(fmt.Sprint("p", n), 1)
+		o := b.fresh()
+		if n%2 == 0 {
+			o.Key = fmt.Sprint("k", n)
+		}
+		last := 0
+		out, _ := b.rerun(b.ctx, o, id, func(tx store.Tx, run int) error {
+			last = run
+			sku := fmt.Sprint("free", n)
+			if run > 1 {
+				sku = "taken"
+			}
+			rec, err := tx.Put(b.ctx, "products", b.record("products", "sku", sku, "title", "t",
+				"stock", 1, "open", true))
+			if err != nil {
+				return err
+			}
+			if n >= 4 {
+				return fault.New(fault.Denied, "Nobody has that value, and it is not for you.")
+			}
+			rec.Set("sku", value.OfText(fmt.Sprint("other", n)))
+			_, err = tx.Put(b.ctx, "products", rec)
+			return err
+		})
+		if last > 1 {
+			b.want(out.err, fault.Exists, "already_exists")
+		}
+	}
+}
+
 // panicInAnyRun panics in the first run of a call, and in the one after another has
 // come between.
 func panicInAnyRun(r Report, p Place) {

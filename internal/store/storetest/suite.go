@@ -52,6 +52,7 @@ func transactionGuarantees() []Guarantee {
 				{"CommitThatFailsTakesNobodyAlong", failedCommitAmongMany},
 				{"OnlyTheLastRunOfACallCounts", lastRunCounts},
 				{"WhatALaterRunWritesMayBeTakenLongSince", takenForALaterRun},
+				{"WhatALaterRunWritesForAWhileMayBeTakenToo", takenForAWhile},
 				{"ClosedStoreRefuses", closedStoreRefuses},
 			}},
 		{"A call has one effect, however often it is sent",
