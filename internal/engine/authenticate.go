@@ -35,8 +35,8 @@ func (r *run) authenticate(ctx context.Context, v store.View) error {
 	return nil
 }
 
-// identify is authenticate for a call that will write: it reads in a view of its own,
-// because who asks must be known before the transaction.
+// identify is authenticate for a call that will write, of whom nobody is presumed: it reads
+// in a view of its own, and keeps who it was for the presumption of the next call.
 func (r *run) identify(ctx context.Context) error {
 	if (r.call.Credential == "" || r.call.Trusted) && !r.ownUsers() {
 		return r.authenticate(ctx, nil)

@@ -30,8 +30,7 @@ const lookEach = time.Second
 // that find their database left wait for the next one, and are done there.
 type movable struct {
 	at atomic.Pointer[home]
-	// moving says that a move runs; turn has room for one.
-	moving atomic.Bool
+	// turn has room for the one move that runs.
 	turn   chan struct{}
 	failed chan struct{}
 	once   sync.Once
@@ -84,17 +83,16 @@ func (m *movable) watch(h *home) {
 	}
 }
 
+// moving reports whether a move runs.
+func (m *movable) moving() bool { return len(m.turn) > 0 }
+
 // begin lets a move run, and returns what ends it: there is one at a time.
 func (m *movable) begin(ctx context.Context) (end func(), err error) {
 	timer := time.NewTimer(turnMax)
 	defer timer.Stop()
 	select {
 	case m.turn <- struct{}{}:
-		m.moving.Store(true)
-		return func() {
-			m.moving.Store(false)
-			<-m.turn
-		}, nil
+		return func() { <-m.turn }, nil
 	case <-timer.C:
 		return nil, fault.New(fault.Conflict, "A move runs already. Wait for its end.")
 	case <-ctx.Done():
@@ -124,7 +122,7 @@ func (m *movable) again(ctx context.Context, do func(db database) (begun bool, e
 			return err
 		}
 		wait := time.Duration(0)
-		if errors.Is(err, sqlstore.ErrMoved) && m.moving.Load() {
+		if errors.Is(err, sqlstore.ErrMoved) && m.moving() {
 			wait = swapMax
 		}
 		if h.left(ctx, wait) {
@@ -142,7 +140,7 @@ func (m *movable) abandoned(ctx context.Context, h *home) {
 	looking, stop := context.WithTimeout(context.WithoutCancel(ctx), lookEach)
 	defer stop()
 	gone := h.Usable(looking)
-	if f := fault.From(gone); f != nil && !m.moving.Load() && m.at.Load() == h &&
+	if f := fault.From(gone); f != nil && !m.moving() && m.at.Load() == h &&
 		(f.Code == sqlstore.CodeMoved || f.Code == sqlstore.CodeFilling) {
 		m.lose(gone)
 	}
@@ -198,7 +196,7 @@ func (m *movable) Write(
 func (m *movable) Apply(
 	ctx context.Context, o journal.Origin, steps []spec.Step, judge func(store.View) error,
 ) (entry journal.Entry, err error) {
-	if m.moving.Load() {
+	if m.moving() {
 		return entry, fault.New(fault.Conflict,
 			"The database is being moved. Change the schema when that has come to its end.")
 	}

@@ -71,7 +71,7 @@ func (s *Store) on(
 	if err := errors.Join(err, t.expectNamed(ctx, origin.Subject)); err != nil {
 		return nil, journal.Entry{}, s.reading(ctx, err)
 	}
-	held, err := t.admitted(ctx, origin)
+	held, err := t.vouchedHolder(ctx, origin)
 	switch {
 	case t.stale:
 		return d, journal.Entry{}, nil
@@ -131,9 +131,11 @@ func (s *Store) on(
 	return d, journal.Entry{}, nil
 }
 
-// admitted has the call vouched for, and returns the entry that holds its key, or nil.
+// vouchedHolder has the call vouched for, and returns the entry that holds its key, or nil.
 // Where questions are round trips, that is one.
-func (t *tx) admitted(ctx context.Context, origin *journal.Origin) (*journal.Entry, error) {
+func (t *tx) vouchedHolder(
+	ctx context.Context, origin *journal.Origin,
+) (*journal.Entry, error) {
 	vouch := store.Voucher(ctx)
 	if origin.Key == "" {
 		if vouch == nil {

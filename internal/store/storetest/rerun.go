@@ -88,74 +88,72 @@ func lastRunCounts(r Report, p Place) {
 	b.is(len(b.find(all("customers"))), 8)
 }
 
-// takenForALaterRun has the first run of a call write a unique value that is free, and a
-// later one a value that was taken before the call began.
+// takenLater runs fn in a call that runs again, after a first run that put a unique value
+// which is free and a later one which puts one that was taken before the call began. It
+// reports false if the store did not run it again.
+func (b *bench) takenLater(n int, fn func(tx store.Tx, put value.Record) error) (outcome, bool) {
+	b.Helper()
+	id := b.product(fmt.Sprint("p", n), 1)
+	o := b.fresh()
+	if n%2 == 0 {
+		o.Key = fmt.Sprint("k", n)
+	}
+	last := 0
+	out, _ := b.rerun(b.ctx, o, id, func(tx store.Tx, run int) error {
+		last = run
+		sku := fmt.Sprint("free", n)
+		if run > 1 {
+			sku = "taken"
+		}
+		put, err := tx.Put(b.ctx, "products", b.record("products", "sku", sku, "title", "t",
+			"stock", 1, "open", true))
+		if err != nil {
+			return err
+		}
+		return fn(tx, put)
+	})
+	b.is(b.get("products", id).Get("stock").Int(), 2)
+	return out, last > 1
+}
+
+// takenForALaterRun has a later run write a unique value that was taken long since.
 func takenForALaterRun(r Report, p Place) {
 	b := start(r, p, Faults{})
 	defer b.close()
+	sku := func(text string) query.Expr {
+		return query.Same{L: f("sku", typeText), R: query.Literal{Value: value.OfText(text)}}
+	}
 	b.product("taken", 1)
 	for n := range 6 {
-		id := b.product(fmt.Sprint("p", n), 1)
-		o := b.fresh()
-		if n%2 == 0 {
-			o.Key = fmt.Sprint("k", n)
-		}
-		free, last := fmt.Sprint("free", n), 0
-		out, _ := b.rerun(b.ctx, o, id, func(tx store.Tx, run int) error {
-			last = run
-			sku := free
-			if run > 1 {
-				sku = "taken"
-			}
-			_, err := tx.Put(b.ctx, "products", b.record("products", "sku", sku, "title", "t",
-				"stock", 1, "open", true))
-			return err
-		})
-		if last == 1 { // the store did not run it again
+		out, again := b.takenLater(n, func(store.Tx, value.Record) error { return nil })
+		if !again {
 			b.ok(out.err)
 			continue
 		}
 		said := b.want(out.err, fault.Exists, "already_exists")
 		b.is(len(said.Items), 1)
 		b.is(said.Items[0].Pointer, "#/sku")
-		b.is(b.skus(query.Same{L: f("sku", typeText), R: query.Literal{Value: value.OfText(free)}}), "")
-		b.is(b.get("products", id).Get("stock").Int(), 2)
+		b.is(b.skus(sku(fmt.Sprint("free", n))), "")
 	}
-	b.is(b.skus(query.Same{L: f("sku", typeText), R: query.Literal{Value: value.OfText("taken")}}), "taken")
+	b.is(b.skus(sku("taken")), "taken")
 }
 
-// takenForAWhile has a later run of a call write a unique value that was taken long since,
-// of which nothing remains at its end: it is told nevertheless that it is taken.
+// takenForAWhile has a later run write such a value, of which nothing remains at its end:
+// it is told nevertheless that it is taken.
 func takenForAWhile(r Report, p Place) {
 	b := start(r, p, Faults{})
 	defer b.close()
 	b.product("taken", 1)
 	for n := range 6 {
-		id := b.product(fmt.Sprint("p", n), 1)
-		o := b.fresh()
-		if n%2 == 0 {
-			o.Key = fmt.Sprint("k", n)
-		}
-		last := 0
-		out, _ := b.rerun(b.ctx, o, id, func(tx store.Tx, run int) error {
-			last = run
-			sku := fmt.Sprint("free", n)
-			if run > 1 {
-				sku = "taken"
-			}
-			rec, err := tx.Put(b.ctx, "products", b.record("products", "sku", sku, "title", "t",
-				"stock", 1, "open", true))
-			if err != nil {
-				return err
-			}
+		out, again := b.takenLater(n, func(tx store.Tx, put value.Record) error {
 			if n >= 4 {
 				return fault.New(fault.Denied, "Nobody has that value, and it is not for you.")
 			}
-			rec.Set("sku", value.OfText(fmt.Sprint("other", n)))
-			_, err = tx.Put(b.ctx, "products", rec)
+			put.Set("sku", value.OfText(fmt.Sprint("other", n)))
+			_, err := tx.Put(b.ctx, "products", put)
 			return err
 		})
-		if last > 1 {
+		if again {
 			b.want(out.err, fault.Exists, "already_exists")
 		}
 	}
